@@ -1,0 +1,92 @@
+"""Networks: flax modules for batched observations, and the orthogonal initialiser, which calls no LAPACK."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from algos.core.distributions import Categorical, DiagonalGaussian
+from envs import Box, Discrete, Env
+
+HIDDEN_GAIN = float(np.sqrt(2.0))
+POLICY_GAIN = 0.01  # the first policy is close to uniform
+CONV_FEATURES = 16  # of the MinAtar networks (arXiv 1903.03176)
+
+
+class Tower(nn.Module):
+    """Returns features [..., hidden_sizes[-1]] of observations [..., *shape]. Images (H, W, C) pass a 3x3 convolution."""
+
+    observation_shape: tuple[int, ...]
+    hidden_sizes: Sequence[int]
+
+    @nn.compact
+    def __call__(self, observation):
+        leading = observation.shape[: observation.ndim - len(self.observation_shape)]
+        x = observation.astype(jnp.promote_types(observation.dtype, jnp.float32))
+        if len(self.observation_shape) == 3:
+            x = nn.relu(nn.Conv(CONV_FEATURES, (3, 3), padding="VALID", kernel_init=orthogonal(HIDDEN_GAIN))(x))
+        x = x.reshape(*leading, -1)
+        for size in self.hidden_sizes:
+            x = nn.tanh(nn.Dense(size, kernel_init=orthogonal(HIDDEN_GAIN))(x))
+        return x
+
+
+class ActorCritic(nn.Module):
+    """(observation) -> (policy, value): separate towers, so that fitting the value never moves the policy."""
+
+    observation_shape: tuple[int, ...]
+    action: Discrete | Box
+    hidden_sizes: Sequence[int] = (64, 64)
+
+    @nn.compact
+    def __call__(self, observation):
+        features = Tower(self.observation_shape, self.hidden_sizes, name="actor")(observation)
+        size = self.action.n if isinstance(self.action, Discrete) else self.action.shape[0]
+        head = nn.Dense(size, kernel_init=orthogonal(POLICY_GAIN), name="policy")(features)
+        if isinstance(self.action, Discrete):
+            policy = Categorical(head)
+        else:
+            log_std = self.param("log_std", nn.initializers.zeros, (size,))
+            policy = DiagonalGaussian(head, jnp.broadcast_to(log_std, head.shape))
+        features = Tower(self.observation_shape, self.hidden_sizes, name="critic")(observation)
+        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(features)
+        return policy, value[..., 0]
+
+
+def actor_critic(env: Env, hidden_sizes: Sequence[int]) -> ActorCritic:
+    """Returns the default network for `env`."""
+    return ActorCritic(env.observation_shape, env.action, tuple(hidden_sizes))
+
+
+def orthogonal(scale: float):
+    """Returns an initialiser: `scale` times a random matrix with orthonormal rows or columns (arXiv 1312.6120).
+
+    flax's own calls LAPACK's QR, which can hang for ever under vmap on few CPU cores.
+    """
+
+    def init(key, shape, dtype=jnp.float32):
+        rows, columns = int(np.prod(shape[:-1])), shape[-1]
+        normal = jax.random.normal(key, (max(rows, columns), min(rows, columns)), dtype)
+        basis = orthonormal_columns(normal)
+        return scale * (basis if rows >= columns else basis.T).reshape(shape)
+
+    return init
+
+
+def orthonormal_columns(matrix: jax.Array) -> jax.Array:
+    """Returns Q [m, n] of the QR factorisation of `matrix` [m, n], m >= n, by Gram-Schmidt done twice.
+
+    Each column loses its part along those before it; the second pass removes what rounding left ("twice is enough",
+    Giraud et al. 2005). Uniformly distributed over orthonormal frames for a normal `matrix`.
+    """
+
+    def orthogonalise(column, basis):
+        vector = matrix[:, column]
+        for _ in range(2):
+            vector = vector - basis @ (basis.T @ vector)
+        return basis.at[:, column].set(vector / jnp.linalg.norm(vector))
+
+    return lax.fori_loop(0, matrix.shape[1], orthogonalise, jnp.zeros_like(matrix))

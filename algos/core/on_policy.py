@@ -1,0 +1,56 @@
+"""What the on-policy algorithms share: their first state, their batch and how they act."""
+
+import jax
+import jax.numpy as jnp
+
+from algos.core.returns import gae
+from algos.core.rollout import rollout
+from algos.core.types import Algorithm, Batch, TrainState
+from envs import VectorEnv
+
+
+def initialise(vector: VectorEnv, network, optimizer, key) -> TrainState:
+    """Returns the state before the first update. All algorithms split the key alike: under one seed all meet the same
+    initial states."""
+    key_environment, key_params, key_train = jax.random.split(key, 3)
+    environment = vector.reset(key_environment)
+    params = network.init(key_params, environment.observation)
+    return TrainState(params, optimizer.init(params), environment, key_train, jnp.int32(0))
+
+
+def collect(vector: VectorEnv, apply, params, environment, key, num_steps: int, gamma, gae_lambda):
+    """Returns (environment, batch [T, B, ...], episode metrics) of one rollout, with generalised advantages.
+
+    The critic is not needed while acting: all values come from one pass over the finished rollout.
+    """
+    environment, transitions, metrics = rollout(vector, apply, params, environment, key, num_steps)
+    observations = jnp.stack([transitions.observation, transitions.next_observation])
+    value, next_value = apply(params, observations)[1]
+    advantage = gae(
+        transitions.reward, transitions.terminated, transitions.truncated, value, next_value, gamma, gae_lambda
+    )
+    batch = Batch(
+        **vars(transitions),
+        log_prob=transitions.policy.log_prob(transitions.action),
+        value=value,
+        next_value=next_value,
+        advantage=advantage,
+        value_target=advantage + value,
+        mask=jnp.ones_like(value),
+    )
+    return environment, batch, metrics
+
+
+def actor(apply):
+    """Returns `act` for a network that gives (policy, value): a sample when exploring, else the mode."""
+
+    def act(state, key, observation, explore: bool):
+        policy, _ = apply(state.params, observation)
+        return policy.sample(key) if explore else policy.mode()
+
+    return act
+
+
+def algorithm(init, step, network, steps_per_update: int) -> Algorithm:
+    """Returns the parts as an `Algorithm` that acts by its network's policy."""
+    return Algorithm(init, step, actor(network.apply), steps_per_update)

@@ -1,0 +1,47 @@
+"""Moving the parameters: the optimiser made from hyperparameters, annealing, and minibatch epochs."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from algos.core.losses import off_at_zero
+
+
+def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5) -> optax.GradientTransformation:
+    """Returns Adam on the gradient clipped to a global norm (0.0: no clipping), over one flat parameter vector.
+
+    Made anew from traced numbers wherever it is used: its state holds no numbers of the hyperparameters.
+    """
+    clip = optax.clip_by_global_norm(off_at_zero(max_grad_norm))
+    return optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
+
+
+def annealed(value, anneal, env_steps, total_steps):
+    """Returns the value after `env_steps`: it falls linearly to (1 - anneal) of itself at `total_steps`."""
+    progress = jnp.clip(env_steps / total_steps, 0.0, 1.0)
+    return value * (1.0 - anneal * progress)
+
+
+def gradient_step(optimizer, loss, params, opt_state, apply, batch, hparams):
+    """Returns (params, opt_state, metrics) after one step down the gradient of the loss."""
+    (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, apply, batch, hparams)
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient), **metrics}
+    return optax.apply_updates(params, updates), opt_state, metrics
+
+
+def minibatch_epochs(update, carry, batch, key, num_epochs: int, num_minibatches: int):
+    """Returns (carry, metrics averaged over updates): `update(carry, minibatch) -> (carry, metrics)` over shuffled data.
+
+    batch: arrays [N, ...]. Every epoch has its own permutation and meets every sample once.
+    """
+    size = jax.tree.leaves(batch)[0].shape[0]
+    permutations = jnp.argsort(jax.random.bits(key, (num_epochs, size)), axis=1)
+    indices = permutations.reshape(num_epochs * num_minibatches, size // num_minibatches)
+
+    def one_update(carry, index):
+        return update(carry, jax.tree.map(lambda x: x[index], batch))
+
+    carry, metrics = lax.scan(one_update, carry, indices)
+    return carry, jax.tree.map(jnp.mean, metrics)

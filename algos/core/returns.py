@@ -1,0 +1,73 @@
+"""Returns and targets over time-major arrays [T, B]: one equation a function.
+
+`terminated` stops bootstrapping. `terminated | truncated` stops accumulation. `next_value` is the value of the state
+reached by the step, before any reset; the last row is bootstrapped from it unless it terminated. Targets carry no
+gradient: each function stops it. G, V, gamma and lambda as in Sutton and Barto (2018).
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def reward_to_go(reward, terminated, truncated, gamma):
+    """Returns G_t = r_t + gamma G_{t+1} within the episode, [T, B]; nothing is bootstrapped (S&B eq. 3.9)."""
+    return lambda_returns(reward, terminated, truncated, jnp.zeros_like(reward), gamma, 1.0)
+
+
+def td_target(reward, terminated, next_value, gamma):
+    """Returns r_t + gamma (1 - terminated_t) V(s_{t+1}), any shape (S&B eq. 6.2)."""
+    chex.assert_equal_shape([reward, terminated, next_value])
+    return lax.stop_gradient(reward + gamma * jnp.where(terminated, 0.0, next_value))
+
+
+def n_step_returns(reward, terminated, truncated, next_value, gamma, n: int):
+    """Returns sum_{k<n} gamma^k r_{t+k} + gamma^n V(s_{t+n}), [T, B] (S&B eq. 7.1).
+
+    Fewer steps where the episode or the rollout ends first, then bootstrapped from the state reached there.
+    """
+    _check(reward, terminated, truncated, next_value)
+    ended = terminated | truncated
+    one_step = td_target(reward, terminated, next_value, gamma)
+
+    def one_more(_, returns):
+        following = jnp.concatenate([returns[1:], next_value[-1:]])
+        return jnp.where(ended, one_step, reward + gamma * following).at[-1].set(one_step[-1])
+
+    return lax.stop_gradient(lax.fori_loop(1, n, one_more, one_step))
+
+
+def lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_):
+    """Returns G_t = r_t + gamma ((1 - lambda) V(s_{t+1}) + lambda G_{t+1}), [T, B] (S&B eq. 12.18).
+
+    At an episode's end and at the last row G_t = r_t + gamma (1 - terminated_t) V(s_{t+1}).
+    """
+    _check(reward, terminated, truncated, next_value)
+    ended = (terminated | truncated).at[-1].set(True)
+    one_step = td_target(reward, terminated, next_value, gamma)
+    carried = jnp.where(ended, 0.0, gamma * lambda_)
+    constant = one_step - carried * next_value
+
+    def backwards(following, row):
+        constant, carried = row
+        returns = constant + carried * following
+        return returns, returns
+
+    _, returns = lax.scan(backwards, jnp.zeros_like(reward[0]), (constant, carried), reverse=True)
+    return lax.stop_gradient(returns)
+
+
+def gae(reward, terminated, truncated, value, next_value, gamma, lambda_):
+    """Returns the generalised advantage A_t = sum_k (gamma lambda)^k delta_{t+k}, [T, B] (arXiv 1506.02438, eq. 16).
+
+    Computed as the lambda-return less the value, which is the same sum.
+    """
+    chex.assert_equal_shape([reward, value])
+    return lax.stop_gradient(lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_) - value)
+
+
+def _check(reward, terminated, truncated, next_value):
+    chex.assert_rank(reward, 2)
+    chex.assert_equal_shape([reward, terminated, truncated, next_value])
+    chex.assert_type([terminated, truncated], bool)

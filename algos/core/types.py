@@ -1,0 +1,70 @@
+"""The data that passes between the parts of an algorithm, and the algorithm itself: a pair of pure functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import struct
+
+from envs import VectorState
+
+Params = Any
+Metrics = dict[str, jax.Array]
+
+
+@struct.dataclass
+class Transition:
+    """What a rollout records, [T, B, ...]."""
+
+    observation: jax.Array
+    action: jax.Array  # as sampled, before clipping to the action bounds
+    policy: Any  # the distribution that the action was drawn from
+    reward: jax.Array
+    next_observation: jax.Array  # the one reached, before any reset
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+@struct.dataclass
+class Batch:
+    """Every array that a loss may use and that is not differentiated.
+
+    Leading axes: [T, B] for REINFORCE and A2C, [minibatch] for PPO. Formulas that are elementwise serve both.
+    """
+
+    observation: jax.Array
+    action: jax.Array
+    policy: Any  # the distribution at collection time, with log_prob, entropy, kl, mode
+    log_prob: jax.Array  # of the action, at collection time
+    value: jax.Array  # V(observation), at collection time
+    reward: jax.Array
+    next_observation: jax.Array  # reached, before any reset
+    next_value: jax.Array  # V(next_observation), at collection time; not yet zeroed where terminated
+    terminated: jax.Array
+    truncated: jax.Array
+    advantage: jax.Array
+    value_target: jax.Array
+    mask: jax.Array  # float32, 1.0 where the sample counts
+
+
+@struct.dataclass
+class TrainState:
+    """All that a run carries from one update to the next."""
+
+    params: Params
+    opt_state: Any
+    environment: VectorState
+    key: jax.Array
+    update: jax.Array  # int32, updates made so far
+
+
+class Algorithm(NamedTuple):
+    """`init` and `step` are pure; nothing in them compiles, prints, reads a clock or touches a file."""
+
+    init: Callable[[jax.Array, Any], Any]  # (key, hparams) -> state
+    step: Callable[[Any, Any], tuple[Any, Metrics]]  # (state, hparams) -> (state, metrics)
+    act: Callable[[Any, jax.Array, jax.Array, bool], jax.Array]  # (state, key, observation, explore) -> action
+    steps_per_update: int  # environment steps that one `step` takes
+
+
+Loss = Callable[[Params, Callable, Batch, Any], tuple[jax.Array, Metrics]]  # (params, apply, batch, hparams)

@@ -1,0 +1,111 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347).
+
+    L(theta) = E[min(r A, clip(r, 1 - eps, 1 + eps) A)] - c_v E[(V - G)^2 / 2] + c_e E[H(pi)],  r = pi(a|s) / pi_old(a|s)
+
+One step: a rollout, generalised advantages, then several epochs of minibatch steps up L.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from algos.core import losses, on_policy
+from algos.core.config import require
+from algos.core.losses import mean
+from algos.core.networks import actor_critic
+from algos.core.optimize import adam, annealed, gradient_step, minibatch_epochs
+from algos.core.types import Algorithm, Loss
+from envs import Env, vectorize
+
+
+@dataclass(frozen=True)
+class Config:
+    """What changes a shape, a trip count or a branch."""
+
+    num_envs: int = 4
+    num_steps: int = 128
+    num_epochs: int = 4
+    num_minibatches: int = 4
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    normalize_advantage: bool = True  # in each minibatch
+
+
+@struct.dataclass
+class HParams:
+    """Traced numbers: changing one compiles nothing."""
+
+    learning_rate: float = 2.5e-4
+    anneal: float = 1.0  # the share of the learning rate that is gone at total_steps
+    total_steps: float = 500_000.0  # environment steps; an experiment sets its budget here
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.0  # 0.0: the plain squared error
+    value_coef: float = 0.5
+    entropy_coef: float = 0.01
+    max_grad_norm: float = 0.5  # 0.0: no clipping
+
+
+def loss(params, apply, batch, hparams):
+    policy, value = apply(params, batch.observation)
+    log_ratio = policy.log_prob(batch.action) - batch.log_prob
+    ratio = jnp.exp(log_ratio)
+    surrogate = losses.clipped_surrogate(ratio, batch.advantage, hparams.clip)
+    value_loss = losses.clipped_value_loss(value, batch.value, batch.value_target, hparams.value_clip)
+    entropy = policy.entropy()
+    total = surrogate + hparams.value_coef * value_loss - hparams.entropy_coef * entropy
+    metrics = {
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "kl": ratio - 1.0 - log_ratio,  # unbiased for KL(old || new) and never negative
+        "clip_fraction": jnp.abs(ratio - 1.0) > hparams.clip,
+    }
+    return mean(total, batch.mask), {name: mean(x, batch.mask) for name, x in metrics.items()}
+
+
+def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None) -> Algorithm:
+    """Returns PPO on `env`. `network`: anything with flax's `init` and `apply` that gives (policy, value)."""
+    _check(config)
+    network = network or actor_critic(env, config.hidden_sizes)
+    vector = vectorize(env, config.num_envs)
+    steps_per_update = config.num_envs * config.num_steps
+
+    def init(key, hparams):
+        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key)
+
+    def step(state, hparams):
+        key, key_rollout, key_shuffle = jax.random.split(state.key, 3)
+        environment, batch, episodes = on_policy.collect(
+            vector, network.apply, state.params, state.environment, key_rollout, config.num_steps,
+            hparams.gamma, hparams.gae_lambda,
+        )  # fmt: skip
+        explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
+        env_steps = state.update * steps_per_update
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        optimizer = adam(learning_rate, hparams.max_grad_norm)
+
+        def update(carry, minibatch):
+            if config.normalize_advantage:
+                minibatch = minibatch.replace(advantage=losses.normalize(minibatch.advantage, minibatch.mask))
+            params, opt_state, metrics = gradient_step(optimizer, loss, *carry, network.apply, minibatch, hparams)
+            return (params, opt_state), metrics
+
+        samples = jax.tree.map(lambda x: x.reshape(steps_per_update, *x.shape[2:]), batch)
+        (params, opt_state), metrics = minibatch_epochs(
+            update, (state.params, state.opt_state), samples, key_shuffle, config.num_epochs, config.num_minibatches
+        )
+        state = state.replace(
+            params=params, opt_state=opt_state, environment=environment, key=key, update=state.update + 1
+        )
+        return state, {**metrics, **episodes, "explained_variance": explained}
+
+    return on_policy.algorithm(init, step, network, steps_per_update)
+
+
+def _check(config: Config) -> None:
+    require(config, "num_envs", "num_steps", "num_epochs", "num_minibatches", "hidden_sizes")
+    samples = config.num_envs * config.num_steps
+    if samples % config.num_minibatches:
+        raise ValueError(f"num_minibatches={config.num_minibatches} must divide num_envs * num_steps = {samples}")

@@ -1,0 +1,39 @@
+"""Environments: `make` one by its id, `register` your own, `vectorize` it."""
+
+import inspect
+from collections.abc import Callable
+
+from envs.core import Box, Discrete, Env, TimeStep
+from envs.gymnax_env import IDS, NEEDS_NETWORK, make_gymnax
+from envs.vector import VectorEnv, VectorState, vectorize
+
+__all__ = ["Box", "Discrete", "Env", "TimeStep", "VectorEnv", "VectorState", "ids", "make", "register", "vectorize"]
+
+_registered: dict[str, Callable[..., Env]] = {}
+
+
+def ids() -> tuple[str, ...]:
+    """Returns the ids that `make` knows."""
+    return (*IDS, *_registered)
+
+
+def register(name: str, factory: Callable[..., Env]) -> None:
+    """Makes `make(name, **fields)` return `factory(**fields)`. Raises ValueError when the id is taken or empty."""
+    if not name or name in ids():
+        raise ValueError(f"the environment id {name!r} is {'taken' if name else 'empty'}; choose another")
+    _registered[name] = factory
+
+
+def make(name: str, **fields) -> Env:
+    """Returns the environment `name`. Raises ValueError, listing the valid ones, for an unknown id or field."""
+    if name in IDS or name == NEEDS_NETWORK:
+        return make_gymnax(name, **fields)
+    if name not in _registered:
+        raise ValueError(f"unknown environment {name!r}; choose from: {', '.join(ids())}")
+    factory = _registered[name]
+    try:
+        inspect.signature(factory).bind(**fields)
+    except TypeError:
+        allowed = ", ".join(inspect.signature(factory).parameters) or "none"
+        raise ValueError(f"{name} does not take {', '.join(fields)}; its fields are: {allowed}") from None
+    return factory(**fields)

@@ -1,0 +1,98 @@
+"""gymnax environments as `Env`: the only file that knows gymnax, and where its slips are corrected."""
+
+import inspect
+from typing import Any
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
+
+from envs.core import Box, Discrete, Env, TimeStep
+
+NEEDS_NETWORK = "MNISTBandit-bsuite"
+IDS = tuple(name for name in gymnax.registered_envs if name != NEEDS_NETWORK)
+
+
+def make_gymnax(name: str, **fields) -> Env:
+    """Returns the gymnax environment `name`; `fields` go to its constructor or its `EnvParams`, by name.
+
+    Raises ValueError for a field that neither has, and for a step limit below 1.
+    """
+    if name == NEEDS_NETWORK:
+        raise ValueError(f"{name} downloads MNIST at run time and reads it wrongly; it is left out")
+    env, params = _construct(name, fields)
+    observation_space = env.observation_space(params)
+
+    def observe(observation):
+        return _observation(observation, observation_space, name)
+
+    def reset(key):
+        observation, state = env.reset_env(key, params)
+        return _strong(state), observe(observation)
+
+    def step(key, state, action):
+        observation, state, reward, terminated, _ = env.step_env(key, state, action, params)
+        if name == "MountainCarContinuous-v0":
+            state = _stop_at_left_wall(state, params)
+            observation = env.get_obs(state)
+        reward = jnp.asarray(reward).astype(jnp.float32).reshape(())
+        truncated = env.is_truncated(state, params)
+        return _strong(state), TimeStep(observe(observation), reward, terminated, truncated)
+
+    shape = jax.eval_shape(lambda key: reset(key)[1], jax.random.key(0)).shape
+    return Env(name, reset, step, shape, _action(env.action_space(params)), int(params.max_steps_in_episode))
+
+
+def _construct(name: str, fields: dict[str, Any]):
+    """Returns the gymnax environment and its parameters with `fields` put where they belong."""
+    env, params = gymnax.make(name)
+    constructor = set(inspect.signature(type(env)).parameters)
+    unknown = sorted(set(fields) - constructor - set(vars(params)))
+    if unknown:
+        allowed = ", ".join(sorted(constructor | set(vars(params)))) or "none"
+        raise ValueError(f"{name} has no field {', '.join(unknown)}; its fields are: {allowed}")
+    if fields.get("max_steps_in_episode", 1) < 1:
+        raise ValueError(f"max_steps_in_episode must be 1 or more, not {fields['max_steps_in_episode']}")
+    chosen = {field: value for field, value in fields.items() if field in constructor}
+    if chosen:
+        env, params = gymnax.make(name, **chosen)
+    rest = {field: value for field, value in fields.items() if field not in constructor}
+    return env, params.replace(**rest)
+
+
+def _observation(observation, space, name: str) -> jax.Array:
+    """Returns the observation with a fixed dtype: one-hot for a state index, bool for MinAtar, else float32."""
+    if isinstance(space, spaces.Discrete):
+        return jax.nn.one_hot(observation, space.n, dtype=jnp.float32)
+    if name.endswith("-MinAtar"):
+        return observation.astype(bool)
+    return observation.astype(jnp.float32)
+
+
+def _strong(state):
+    """Returns the state with strong 32-bit dtypes, so that a scan's carry keeps its type."""
+
+    def strong(leaf):
+        leaf = jnp.asarray(leaf)
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            return jnp.asarray(leaf, jnp.float32)
+        if jnp.issubdtype(leaf.dtype, jnp.integer):
+            return jnp.asarray(leaf, jnp.int32)
+        return leaf
+
+    return jax.tree.map(strong, state)
+
+
+def _stop_at_left_wall(state, params):
+    """Returns the state with no velocity into the left wall, as in gymnasium; gymnax 1.0.1 forgets it."""
+    into_wall = (state.position <= params.min_position) & (state.velocity < 0)
+    return state.replace(velocity=jnp.where(into_wall, 0.0, state.velocity))
+
+
+def _action(space) -> Discrete | Box:
+    if isinstance(space, spaces.Discrete):
+        return Discrete(int(space.n))
+    low, high = (np.broadcast_to(np.asarray(bound, np.float64), space.shape) for bound in (space.low, space.high))
+    return Box(tuple(map(float, low)), tuple(map(float, high)))
