@@ -6,7 +6,6 @@ gradient: each function stops it. G, V, gamma and lambda as in Sutton and Barto 
 """
 
 import chex
-import jax
 import jax.numpy as jnp
 from jax import lax
 
