@@ -27,7 +27,7 @@ def gradient_step(optimizer, loss, params, opt_state, apply, batch, hparams):
     """Returns (params, opt_state, metrics) after one step down the gradient of the loss."""
     (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, apply, batch, hparams)
     updates, opt_state = optimizer.update(gradient, opt_state, params)
-    metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient), **metrics}
+    metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient), **metrics}
     return optax.apply_updates(params, updates), opt_state, metrics
 
 

@@ -1,0 +1,91 @@
+"""The peer's side of `peers`: rejax's PPO at CleanRL's CartPole settings, and the way both sides talk to the benchmark.
+
+Runs in the peer's own virtual environment, where nothing of this project is installed. Imports jax late: the other side
+takes `serve` from here before it has set up its platform.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+
+NUM_ENVS, NUM_STEPS = 4, 128
+SETTINGS = {
+    "agent_kwargs": {"activation": "tanh", "hidden_layer_sizes": (64, 64)},  # one such tower each for actor and critic
+    "num_envs": NUM_ENVS,
+    "num_steps": NUM_STEPS,
+    "num_epochs": 4,
+    "num_minibatches": 4,
+    "learning_rate": 2.5e-4,
+    "gamma": 0.99,
+    "gae_lambda": 0.95,
+    "clip_eps": 0.2,
+    "vf_coef": 0.5,
+    "ent_coef": 0.01,
+    "max_grad_norm": 0.5,
+}
+
+Round = Callable[[], float]  # trains once and returns the seconds it took
+
+
+def make_round(num_seeds: int, steps: int) -> Round:
+    """Returns a compiled training of all seeds, a share on each device. Its seconds hold no compiling, no evaluation.
+
+    steps: environment steps of each seed, a whole number of updates.
+    """
+    import jax
+    from rejax import PPO
+
+    algorithm = PPO.create(
+        env="CartPole-v1", total_timesteps=steps, eval_freq=steps, skip_initial_evaluation=True, **SETTINGS
+    ).replace(eval_callback=lambda algorithm, state, key: ())  # documented, and cheaper than any evaluation
+    num_devices = min(num_seeds, jax.device_count())
+    share = -(-num_seeds // num_devices)  # the last device may train a few seeds too many, as ours does
+    keys = jax.random.split(jax.random.key(0), num_devices * share)
+    train = spread(algorithm.train, keys, num_devices, share).lower(keys).compile()
+
+    def one_round() -> float:
+        started = time.perf_counter()
+        jax.block_until_ready(train(keys))
+        return time.perf_counter() - started
+
+    return one_round
+
+
+def spread(train, keys, num_devices: int, share: int):
+    """Returns the jitted `train` over keys [num_devices * share], in the fastest way that rejax's README shows."""
+    import jax
+
+    if share > 1:
+        train_share = jax.vmap(train)
+    else:  # plain matrix products are faster than batches of one
+
+        def train_share(keys):
+            return jax.tree.map(lambda x: jax.numpy.expand_dims(x, 0), train(keys[0]))
+
+    if num_devices == 1:
+        return jax.jit(train_share)
+    mesh = jax.sharding.Mesh(jax.devices()[:num_devices], ("device",))
+    spec = jax.sharding.PartitionSpec("device")
+    return jax.jit(jax.shard_map(train_share, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
+
+
+def serve(make_round: Callable[[int, int], Round], packages: tuple[str, ...]) -> None:
+    """Prints the versions of the packages and the number of devices, then answers each line [num_seeds, steps] with seconds.
+
+    The first answer for a number of seeds comes after compiling; the seconds never include it.
+    """
+    import jax
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is not an answer
+    make_round = cache(make_round)
+    hello = {"devices": jax.device_count(), **{name: version(name) for name in packages}}
+    print(json.dumps(hello), file=answers, flush=True)
+    for line in sys.stdin:
+        print(make_round(*json.loads(line))(), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve(make_round, ("jax", "rejax", "gymnax"))

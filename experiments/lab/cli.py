@@ -1,0 +1,46 @@
+"""What the commands share: numbers as people write them, and one clear line for bad input."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import tyro
+
+BAD_INPUT = 2
+
+
+class BadNumber(Exception):
+    """A number that cannot be; no ValueError, which tyro would take for its own and print as a page."""
+
+
+def count(option: str) -> Any:
+    """Returns the type of a command-line option that takes a positive whole number; 5e5 and 500_000 are numbers."""
+
+    def parse(words: list[str]) -> int:
+        try:
+            number = float(words[0])
+        except ValueError:
+            number = 0.0
+        if not 1 <= number < 2**53 or number != int(number):
+            raise BadNumber(f"{option} must be a positive whole number, not {words[0]}")
+        return int(number)
+
+    return Annotated[
+        int,
+        tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="N",
+            instance_from_str=parse,
+            is_instance=lambda instance: isinstance(instance, int),
+            str_from_instance=lambda instance: [str(instance)],
+        ),
+    ]
+
+
+def run_command(arguments: type, command: Callable[[Any], int], name: str) -> NoReturn:
+    """Exits with what the command returns for the arguments given; bad input becomes one line and status 2."""
+    try:
+        raise SystemExit(command(tyro.cli(arguments, prog=name)))
+    except (ValueError, BadNumber) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None

@@ -1,0 +1,40 @@
+"""The platform a run computes on: one CPU device a core, XLA's flags and the compilation cache, set before jax starts.
+
+Imports no jax: `prepare` must come first, or the flags are read too late.
+"""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+CACHE_BYTES = 2**30  # least recently used programs go first
+CACHE_MIN_COMPILE_SECONDS = 0.2
+
+
+def cores() -> int:
+    """Returns the number of CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare() -> None:
+    """Sets XLA's CPU flags, unless the user set XLA_FLAGS, and the compilation cache, unless the user set one.
+
+    One device a core, each computing on its own thread: trials are spread over devices, not operations over threads.
+    """
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        f"--xla_force_host_platform_device_count={cores()} "
+        "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=512",
+    )
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", str(CACHE_MIN_COMPILE_SECONDS))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how a cached program was compiled
+
+
+def cache_folder() -> Path:
+    """Returns where compiled programs are kept between runs."""
+    return Path(platformdirs.user_cache_dir("evenhand")) / "programs"

@@ -1,0 +1,86 @@
+"""Launches an experiment: checks it, shows it, records it, and keeps what is finished whatever happens."""
+
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+import envs
+from experiments.lab import plots, records, runner, screen
+from experiments.lab.experiment import Experiment
+
+INTERRUPTED = 130  # the exit status of a process that Ctrl-C ended
+
+
+def check(experiment: Experiment) -> None:
+    """Raises ValueError, in one line, for an experiment that cannot run. Compiles nothing."""
+    for task in experiment.tasks:
+        env = envs.make(task.environment, **task.fields)
+        for contender in task.contenders:
+            needed = contender.make(env).steps_per_update
+            if experiment.steps < needed:
+                raise ValueError(
+                    f"steps must be {needed} or more: one update of {contender.name} on {task.environment} takes as many"
+                )
+
+
+def default_folder(experiment: Experiment) -> Path:
+    """Returns runs/<time>-<environments>."""
+    names = "-".join(task.environment for task in experiment.tasks)
+    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{names}"
+
+
+def launch(experiment: Experiment, folder: Path) -> int:
+    """Runs the experiment into the folder and returns the exit status: 0, or 130 when Ctrl-C ended it early.
+
+    Raises ValueError before anything compiles when the experiment cannot run or the folder cannot be written.
+    """
+    check(experiment)
+    records.create(folder)
+    records.write_manifest(folder, experiment, records.command_line())
+    console = Console()
+    console.print(announcement(experiment), highlight=False)
+    finished: list[runner.Finished] = []
+    interrupted = False
+    try:
+        for event in screen.shown(runner.run(experiment), experiment, console):
+            record(event, folder, experiment, finished)
+    except KeyboardInterrupt:
+        interrupted = True
+        console.print("interrupted: what is finished is kept", highlight=False)
+    summary = records.summarise(finished, experiment, interrupted)
+    records.write_json(folder / "summary.json", summary)
+    if (folder / "curves.csv").exists():
+        plots.draw_curves(folder)
+    for table in screen.results_tables(summary):
+        console.print(table)
+    for event in finished:
+        if event.diverged:
+            console.print(
+                f"{event.contender.name}: parameters are not finite for seeds {event.diverged}", highlight=False
+            )
+    console.print(
+        "files:", *sorted(str(path) for path in folder.iterdir()), sep="\n  ", highlight=False, soft_wrap=True
+    )
+    return INTERRUPTED if interrupted else 0
+
+
+def record(event: runner.Event, folder: Path, experiment: Experiment, finished: list[runner.Finished]) -> None:
+    """Writes what the event brings, at once: a run that is killed leaves all that came before."""
+    if isinstance(event, runner.Evaluated):
+        records.append_curves(folder, event)
+    elif isinstance(event, runner.Finished):
+        finished.append(event)
+        records.write_json(folder / "summary.json", records.summarise(finished, experiment))
+
+
+def announcement(experiment: Experiment) -> str:
+    """Returns what will run, in words."""
+    seeds = f"seeds {experiment.seeds[0]} to {experiment.seeds[-1]}" if len(experiment.seeds) > 1 else "seed 0"
+    rows = [
+        f"{task.environment}: {', '.join(contender.name for contender in task.contenders)}; {seeds}; "
+        f"{experiment.steps:,} steps each"
+        for task in experiment.tasks
+    ]
+    machine = records.device()
+    return "\n".join([*rows, f"on {machine['count']} {machine['platform']} devices ({machine['machine']})"])

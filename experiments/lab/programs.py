@@ -1,0 +1,121 @@
+"""What is compiled for one contender, and how trials lie on devices.
+
+Trials run in blocks of a fixed width, one block a device at a time: `vmap` inside a block, `shard_map` over devices, a
+host loop over groups of blocks. The programs depend on the width and on the number of devices, never on how many seeds
+there are: a seed's bits are the same alone or among a hundred others, and more seeds compile nothing anew.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from algos.core.loop import advance, no_metrics
+from algos.core.rollout import evaluate
+from algos.core.types import Algorithm
+from envs import Env
+
+BASE_SEED = 0
+TRIALS, SAME = PartitionSpec("device"), PartitionSpec()
+
+
+class Trials(NamedTuple):
+    """One group of blocks, a block on every device: leaves [devices, width, ...]."""
+
+    key_eval: jax.Array
+    hparams: Any
+    state: Any
+    sums: dict[str, jax.Array]  # of metrics, since the last evaluation
+
+
+class Programs(NamedTuple):
+    """The compiled functions of one contender."""
+
+    begin: Callable  # (seed, hparams) -> Trials
+    advance: Callable  # (state, sums, hparams, num_updates) -> (state, sums); `state` is given up
+    evaluate: Callable  # (state, key_eval, point) -> (returns [..., episodes], parameters are finite [...])
+
+
+def trial_mesh(num_trials: int, width: int) -> Mesh:
+    """Returns the devices to use: all, or fewer when there are fewer blocks."""
+    devices = jax.devices()[: -(-num_trials // width)]
+    return Mesh(np.array(devices), ("device",))
+
+
+def seed_groups(seeds: Sequence[int], mesh: Mesh, width: int) -> list[np.ndarray]:
+    """Returns the seeds as arrays [devices, width]; the last is filled up with its last seed, to be thrown away."""
+    size = mesh.size * width
+    padded = np.pad(np.asarray(seeds, np.int32), (0, -len(seeds) % size), mode="edge")
+    return list(padded.reshape(-1, mesh.size, width))
+
+
+def compile_programs(env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width: int, eval_episodes: int) -> Programs:
+    """Returns the programs, compiled side by side."""
+
+    def begin(seed, hparams):
+        key_run, key_eval = jax.random.split(jax.random.fold_in(jax.random.key(BASE_SEED), seed))
+        state = algorithm.init(key_run, hparams)
+        return Trials(key_eval, hparams, state, no_metrics(algorithm, state, hparams))
+
+    def train(state, sums, hparams, num_updates):
+        return advance(algorithm, state, hparams, sums, num_updates)
+
+    def test(state, key_eval, point):
+        def act(key, observation):
+            return algorithm.act(state, key, observation, False)
+
+        returns = evaluate(env, act, jax.random.fold_in(key_eval, point), eval_episodes)
+        finite = jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), jax.tree.leaves(state.params))
+        return returns, jnp.all(jnp.stack(finite))
+
+    seed, number = jnp.zeros((mesh.size, width), jnp.int32), jnp.int32(0)
+    begin = spread(begin, mesh, width, (TRIALS, TRIALS))
+    trials = _placed(jax.eval_shape(begin, seed, over_trials(hparams, seed)), mesh)
+    train = spread(train, mesh, width, (TRIALS, TRIALS, TRIALS, SAME))
+    test = spread(test, mesh, width, (TRIALS, TRIALS, SAME))
+    lowered = [
+        jax.jit(begin).lower(seed, over_trials(hparams, seed)),
+        jax.jit(train, donate_argnums=0).lower(trials.state, trials.sums, trials.hparams, number),
+        jax.jit(test).lower(trials.state, trials.key_eval, number),
+    ]
+    with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
+        return Programs(*pool.map(lambda program: program.compile(), lowered))
+
+
+def over_trials(hparams, seed):
+    """Returns the hyperparameters as float32 arrays of the shape of `seed`, one value a trial."""
+    return jax.tree.map(lambda value: jnp.full(seed.shape, value, jnp.float32), hparams)
+
+
+def spread(function: Callable, mesh: Mesh, width: int, specs: tuple[PartitionSpec, ...]) -> Callable:
+    """Returns `function` of one trial as a function of [devices, width, ...] arrays; arguments of spec SAME are shared."""
+    axes = tuple(0 if spec == TRIALS else None for spec in specs)
+
+    def one_block(*args):
+        args = [jax.tree.map(lambda x: x[0], arg) if axis == 0 else arg for axis, arg in zip(axes, args)]
+        if width > 1:
+            return jax.tree.map(lambda x: x[None], jax.vmap(function, axes)(*args))
+        args = [jax.tree.map(lambda x: x[0], arg) if axis == 0 else arg for axis, arg in zip(axes, args)]
+        return jax.tree.map(lambda x: x[None, None], function(*args))
+
+    return jax.shard_map(one_block, mesh=mesh, in_specs=specs, out_specs=TRIALS, check_vma=False)
+
+
+def in_seed_order(groups: Sequence[Any], num_trials: int) -> Any:
+    """Returns pytrees of [devices, width, ...] as one pytree of NumPy arrays [num_trials, ...], filling thrown away."""
+
+    def join(*leaves):
+        arrays = [np.asarray(leaf) for leaf in leaves]
+        return np.concatenate([array.reshape(-1, *array.shape[2:]) for array in arrays])[:num_trials]
+
+    return jax.tree.map(join, *groups)
+
+
+def _placed(shapes, mesh: Mesh):
+    """Returns the shapes with the placement that the programs give and take."""
+    sharding = NamedSharding(mesh, TRIALS)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)

@@ -1,0 +1,138 @@
+"""What a run shows: a live line for each contender while it goes, then the table of results."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from experiments.lab import runner
+from experiments.lab.experiment import Experiment
+
+PLAIN_SHARE = 0.25  # where the output is no terminal: a line at each quarter
+
+
+@dataclass
+class Line:
+    """What is known of one contender."""
+
+    environment: str
+    name: str
+    status: str = "waiting"
+    compiling_since: float = 0.0
+    share: float = 0.0
+    steps_per_second: float = 0.0
+    last_return: float | None = None
+    seconds_left: float | None = None
+    told: float = 0.0  # the share at the last plain line
+
+
+def shown(events: Iterable[runner.Event], experiment: Experiment, console: Console) -> Iterator[runner.Event]:
+    """Yields the events on, having shown them: live in a terminal, as plain lines elsewhere."""
+    lines = {
+        (task.environment, contender.name): Line(task.environment, contender.name)
+        for task in experiment.tasks
+        for contender in task.contenders
+    }
+    if not console.is_terminal:
+        for event in events:
+            line = lines[event.task.environment, event.contender.name]
+            update(line, event)
+            tell(line, event, console)
+            yield event
+        return
+    with Live(get_renderable=lambda: draw(lines.values()), console=console, refresh_per_second=8):
+        for event in events:
+            update(lines[event.task.environment, event.contender.name], event)
+            yield event
+
+
+def update(line: Line, event: runner.Event) -> None:
+    """Takes into the line what the event says."""
+    match event:
+        case runner.Compiling():
+            line.status, line.compiling_since = "compiling", time.perf_counter()
+        case runner.Progress():
+            line.status, line.share = "running", event.share
+            line.steps_per_second = event.env_steps / event.run_seconds
+            line.seconds_left = event.run_seconds * (1.0 - event.share) / event.share
+        case runner.Evaluated():
+            line.last_return = event.mean_return
+        case runner.Finished():
+            line.status = f"compiled {event.compile_seconds:.1f} s, ran {event.run_seconds:.1f} s"
+            line.seconds_left = None
+
+
+def draw(lines: Iterable[Line]) -> Table:
+    """Returns the lines as a table without borders."""
+    table = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    for _ in range(2):
+        table.add_column(no_wrap=True, justify="right")
+    for line in lines:
+        status = line.status
+        if status == "compiling":
+            status = f"compiling {time.perf_counter() - line.compiling_since:.0f} s"
+        elif line.seconds_left is not None:
+            status = f"{duration(line.seconds_left)} left"
+        table.add_row(
+            line.environment,
+            f"[bold]{line.name}[/]",
+            ProgressBar(total=1.0, completed=line.share, width=24),
+            status,
+            f"{line.steps_per_second:,.0f} steps/s" if line.share else "",
+            "" if line.last_return is None else f"evaluation return {line.last_return:.1f}",
+        )
+    return table
+
+
+def tell(line: Line, event: runner.Event, console: Console) -> None:
+    """Prints a plain line where the event is worth one."""
+    where = f"{line.environment} {line.name}:"
+    match event:
+        case runner.Compiling():
+            console.print(where, "compiling", highlight=False)
+        case runner.Finished():
+            console.print(where, line.status, highlight=False)
+        case runner.Evaluated() if line.share >= line.told + PLAIN_SHARE:
+            line.told = line.share
+            rate, left = f"{line.steps_per_second:,.0f} steps/s", duration(line.seconds_left)
+            result = f"evaluation return {line.last_return:.1f}"
+            console.print(where, f"{line.share:.0%}, {rate}, {result}, {left} left", highlight=False)
+
+
+def duration(seconds: float) -> str:
+    """Returns 75 as '1:15'."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
+    """Yields a table for each environment, best IQM first."""
+    num_seeds = len(summary["seeds"])
+    seeds = f"{num_seeds} seeds" if num_seeds > 1 else "one seed, which allows no interval"
+    for environment, results in summary["environments"].items():
+        title = f"{environment}: final evaluation return, {seeds}"
+        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+        table.add_column("algorithm")
+        for heading in ("IQM", "95% interval", "mean", "steps/s", "compile s", "run s"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name, figures in sorted(results["algorithms"].items(), key=lambda item: -item[1]["iqm"]):
+            low, high = figures["ci95"]
+            table.add_row(
+                name,
+                f"{figures['iqm']:.1f}",
+                f"{low:.1f} to {high:.1f}" if num_seeds > 1 else "",
+                f"{figures['mean']:.1f}",
+                f"{figures['steps_per_second']:,.0f}",
+                f"{figures['compile_seconds']:.1f}",
+                f"{figures['run_seconds']:.1f}",
+            )
+        yield table

@@ -1,0 +1,58 @@
+"""What the runner reports."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.lab import runner
+from experiments.lab.experiment import Experiment, Task
+from experiments.lab.settings import contender
+
+
+def test_the_last_evaluation_is_after_the_last_update_and_the_first_before_any():
+    assert runner.evaluation_points(10, 3) == [0, 3, 6, 10]
+    assert runner.evaluation_points(2, 50) == [0, 1, 2]
+
+
+def test_training_return_is_the_mean_over_episodes_and_absent_when_none_ended():
+    sums = {
+        "episode_count": np.array([4.0, 0.0]),
+        "episode_return_sum": np.array([10.0, 0.0]),
+        "episode_length_sum": np.array([12.0, 0.0]),
+        "loss": np.array([6.0, 8.0]),
+        "kl_max": np.array([0.5, 0.25]),
+    }
+    rows = {row[:1] + row[2:3]: row[3] for row in runner.metric_rows((7, 8), 100, np.array([1.0, 2.0]), sums, 4)}
+    assert rows[7, "training_return"] == 2.5 and rows[7, "training_length"] == 3.0
+    assert (8, "training_return") not in rows
+    assert (rows[7, "loss"], rows[8, "loss"]) == (1.5, 2.0)
+    assert (rows[7, "kl_max"], rows[8, "kl_max"]) == (0.5, 0.25)
+    assert (rows[7, "evaluation_return"], rows[8, "evaluation_return"]) == (1.0, 2.0)
+
+
+def test_a_trial_never_takes_more_steps_than_its_budget():
+    ppo = contender("ppo", "CartPole-v1", 1500)
+    per_update = ppo.config.num_envs * ppo.config.num_steps
+    finished = list(runner.run(Experiment((Task("CartPole-v1", (ppo,)),), (0,), 1500, 2, 4)))[-1]
+    assert finished.env_steps == 1500 // per_update * per_update
+
+
+def test_a_seed_with_nan_parameters_is_named():
+    ppo = contender("ppo", "CartPole-v1", 1024)
+
+    def poisoned(params, apply, batch, hparams):
+        return np.nan * jnp.sum(apply(params, batch.observation)[1]), {}
+
+    experiment = Experiment((Task("CartPole-v1", (dataclasses.replace(ppo, loss=poisoned),)),), (4, 5), 1024, 1, 4)
+    assert list(runner.run(experiment))[-1].diverged == [4, 5]
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2, 3, 4)])
+def test_steps_are_counted_over_the_seeds_that_were_asked_for(seeds):
+    a2c = contender("a2c", "CartPole-v1", 640)
+    events = list(runner.run(Experiment((Task("CartPole-v1", (a2c,)),), seeds, 640, 2, 4)))
+    last = [event for event in events if isinstance(event, runner.Progress)][-1]
+    assert last.share == 1.0
+    assert last.env_steps == events[-1].env_steps * len(seeds)

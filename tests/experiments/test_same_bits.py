@@ -1,0 +1,89 @@
+"""Row 8 of the proofs: a seed's bits do not depend on its company, the devices or where the run is cut."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.lab import runner
+from experiments.lab.experiment import Contender, Experiment, Task
+from experiments.lab.settings import ALGORITHMS
+
+SMALL = {
+    "reinforce": {"num_envs": 2, "hidden_sizes": (16,)},
+    "a2c": {"num_envs": 3, "hidden_sizes": (16,)},
+    "ppo": {"num_envs": 2, "num_steps": 16, "hidden_sizes": (16,)},
+}
+LIMIT = 20  # of CartPole's episodes, so that REINFORCE's rollouts are short
+STEPS = 800
+
+
+def outcome(name, seeds, width=1):
+    """Returns ({(seed, env_steps, metric): value}, final parameters [seeds, ...]) of a short run."""
+    algorithm = ALGORITHMS[name]
+    contender = Contender(name, algorithm, algorithm.Config(**SMALL[name]), algorithm.HParams(total_steps=STEPS))
+    task = Task("CartPole-v1", (contender,), {"max_steps_in_episode": LIMIT})
+    events = list(runner.run(Experiment((task,), tuple(seeds), STEPS, evaluations=3, eval_episodes=4, width=width)))
+    rows = [row for event in events if isinstance(event, runner.Evaluated) for row in event.rows]
+    return {row[:3]: row[3] for row in rows}, events[-1].params
+
+
+def assert_same_seed(one, index_in_one, other, index_in_other, seed):
+    """The seed's curve and final parameters are bitwise equal in two outcomes."""
+    curve, params = one
+    other_curve, other_params = other
+    assert {key: value for key, value in curve.items() if key[0] == seed} == {
+        key: value for key, value in other_curve.items() if key[0] == seed
+    }
+    for leaf, other_leaf in zip(jax.tree.leaves(params), jax.tree.leaves(other_params)):
+        np.testing.assert_array_equal(leaf[index_in_one], other_leaf[index_in_other])
+
+
+def on_devices(count, monkeypatch):
+    real = runner.trial_mesh
+    monkeypatch.setattr(runner, "trial_mesh", lambda *_: real(count, 1))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_seed_alone_has_the_bits_it_has_among_four_and_among_ten_and_on_one_two_or_four_devices(name, monkeypatch):
+    ten_on_four = outcome(name, range(10))
+    assert_same_seed(outcome(name, [3]), 0, ten_on_four, 3, seed=3)
+    assert_same_seed(outcome(name, [7, 9, 3, 0]), 2, ten_on_four, 3, seed=3)
+    for devices in (1, 2):
+        on_devices(devices, monkeypatch)
+        fewer = outcome(name, range(10))
+        for seed in range(10):
+            assert_same_seed(fewer, seed, ten_on_four, seed, seed)
+
+
+def test_at_width_three_a_seed_has_the_same_bits_at_any_place_in_its_block():
+    assert_same_seed(outcome("ppo", [3], width=3), 0, outcome("ppo", [5, 1, 2, 0, 3], width=3), 4, seed=3)
+
+
+def test_where_the_host_cuts_the_run_changes_no_bit(monkeypatch):
+    monkeypatch.setattr(runner, "CHUNK_SECONDS", 0.0)
+    one_update_at_a_time = outcome("ppo", [0])
+    monkeypatch.setattr(runner, "CHUNK_SECONDS", 1e9)
+    assert_same_seed(one_update_at_a_time, 0, outcome("ppo", [0]), 0, seed=0)
+
+
+def test_different_seeds_have_different_bits():
+    _, params = outcome("ppo", [0, 1])
+    assert any(np.any(leaf[0] != leaf[1]) for leaf in jax.tree.leaves(params))
+
+
+def test_no_compiled_program_calls_lapack(monkeypatch):
+    texts = []
+    real = runner.compile_programs
+
+    def reading(*args):
+        programs = real(*args)
+        texts.extend(program.as_text() for program in programs)
+        return programs
+
+    monkeypatch.setattr(runner, "compile_programs", reading)
+    for name in SMALL:
+        outcome(name, [0])
+    assert len(texts) == 3 * len(SMALL)
+    assert not any(re.search("custom-call.*lapack", text) for text in texts)
