@@ -56,6 +56,12 @@ class Categorical:
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
 
+def epsilon_greedy(q: jax.Array, epsilon) -> Categorical:
+    """Returns the policy that takes the best action of q [..., A], or with probability epsilon any, all alike."""
+    greedy = jax.nn.one_hot(jnp.argmax(q, axis=-1), q.shape[-1], dtype=q.dtype)
+    return Categorical(jnp.log((1.0 - epsilon) * greedy + epsilon / q.shape[-1]))
+
+
 @struct.dataclass
 class DiagonalGaussian:
     """Independent normals: `mean` [..., d] and `log_std` [..., d]; the last axis is one action vector."""

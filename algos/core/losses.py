@@ -38,6 +38,17 @@ def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array
     return jnp.maximum(squared(value - target), squared(kept_near - target))
 
 
+def huber(error: jax.Array) -> jax.Array:
+    """Returns error^2 / 2 up to |error| = 1 and |error| - 1/2 beyond: the derivative is the error clipped to [-1, 1]."""
+    size = jnp.abs(error)
+    return jnp.where(size <= 1.0, 0.5 * error**2, size - 0.5)
+
+
+def action_value(q: jax.Array, action: jax.Array) -> jax.Array:
+    """Returns q[action] of q [..., A], [...]. A selection instead of a gather: its gradient is no scatter."""
+    return jnp.sum(q, axis=-1, where=jax.nn.one_hot(action, q.shape[-1], dtype=bool))
+
+
 def off_at_zero(limit) -> jax.Array:
     """Returns the limit, or infinity where it is 0.0: a bound that a coefficient of 0.0 turns off."""
     return jnp.where(limit > 0.0, limit, jnp.inf)

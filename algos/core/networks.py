@@ -1,6 +1,6 @@
 """Networks: flax modules for batched observations, and the orthogonal initialiser, which calls no LAPACK."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -21,6 +21,7 @@ class Tower(nn.Module):
 
     observation_shape: tuple[int, ...]
     hidden_sizes: Sequence[int]
+    activation: Callable[[jax.Array], jax.Array] = nn.tanh
 
     @nn.compact
     def __call__(self, observation):
@@ -30,7 +31,7 @@ class Tower(nn.Module):
             x = nn.relu(nn.Conv(CONV_FEATURES, (3, 3), padding="VALID", kernel_init=orthogonal(HIDDEN_GAIN))(x))
         x = x.reshape(*leading, -1)
         for size in self.hidden_sizes:
-            x = nn.tanh(nn.Dense(size, kernel_init=orthogonal(HIDDEN_GAIN))(x))
+            x = self.activation(nn.Dense(size, kernel_init=orthogonal(HIDDEN_GAIN))(x))
         return x
 
 
@@ -59,6 +60,24 @@ class ActorCritic(nn.Module):
 def actor_critic(env: Env, hidden_sizes: Sequence[int]) -> ActorCritic:
     """Returns the default network for `env`."""
     return ActorCritic(env.observation_shape, env.action, tuple(hidden_sizes))
+
+
+class QNetwork(nn.Module):
+    """(observation) -> Q [..., actions]. Dueling: Q = V + A - mean_a A, two heads on one torso (arXiv 1511.06581, eq. 9)."""
+
+    observation_shape: tuple[int, ...]
+    num_actions: int
+    hidden_sizes: Sequence[int] = (120, 84)
+    dueling: bool = False
+
+    @nn.compact
+    def __call__(self, observation):
+        features = Tower(self.observation_shape, self.hidden_sizes, nn.relu, name="torso")(observation)
+        head = nn.Dense(self.num_actions, kernel_init=orthogonal(1.0), name="head")(features)
+        if not self.dueling:
+            return head
+        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(features)
+        return value + head - jnp.mean(head, axis=-1, keepdims=True)
 
 
 def orthogonal(scale: float):

@@ -16,7 +16,7 @@ def reward_to_go(reward, terminated, truncated, gamma):
 
 
 def td_target(reward, terminated, next_value, gamma):
-    """Returns r_t + gamma (1 - terminated_t) V(s_{t+1}), any shape (S&B eq. 6.2)."""
+    """Returns r_t + gamma (1 - terminated_t) V(s_{t+1}), any shape (S&B eq. 6.2); gamma may be one for each sample."""
     chex.assert_equal_shape([reward, terminated, next_value])
     return lax.stop_gradient(reward + gamma * jnp.where(terminated, 0.0, next_value))
 
@@ -27,14 +27,26 @@ def n_step_returns(reward, terminated, truncated, next_value, gamma, n: int):
     Fewer steps where the episode or the rollout ends first, then bootstrapped from the state reached there.
     """
     _check(reward, terminated, truncated, next_value)
-    ended = terminated | truncated
-    one_step = td_target(reward, terminated, next_value, gamma)
+    rewards, discount, last = n_step(reward, terminated, truncated, gamma, n)
+    reached, over = (jnp.take_along_axis(x, last, axis=0) for x in (next_value, terminated))
+    return td_target(rewards, over, reached, discount)
 
-    def one_more(_, returns):
-        following = jnp.concatenate([returns[1:], next_value[-1:]])
-        return jnp.where(ended, one_step, reward + gamma * following).at[-1].set(one_step[-1])
 
-    return lax.stop_gradient(lax.fori_loop(1, n, one_more, one_step))
+def n_step(reward, terminated, truncated, gamma, n: int):
+    """Returns (sum_{k<m} gamma^k r_{t+k}, gamma^m, index t + m - 1 of the last step), each [T, B].
+
+    m is n, or less where the episode or the array ends first. Step `last` says which state was reached and how.
+    """
+    step = jnp.broadcast_to(jnp.arange(reward.shape[0])[:, None], reward.shape)
+    one = (reward, jnp.full_like(reward, gamma), step)
+    goes_on = ~(terminated | truncated).at[-1].set(True)
+    rewards, discount, last = one
+    for _ in range(n - 1):
+        rewards, discount, last = (jnp.roll(x, -1, axis=0) for x in (rewards, discount, last))
+        rewards = jnp.where(goes_on, reward + gamma * rewards, one[0])
+        discount = jnp.where(goes_on, gamma * discount, one[1])
+        last = jnp.where(goes_on, last, one[2])
+    return rewards, discount, last
 
 
 def lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_):

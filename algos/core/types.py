@@ -48,6 +48,20 @@ class Batch:
 
 
 @struct.dataclass
+class ReplayBatch:
+    """What a loss on replayed experience may use, [minibatch, ...]."""
+
+    observation: jax.Array
+    action: jax.Array
+    reward: jax.Array  # of one step, or the discounted sum over n
+    discount: jax.Array  # what a value of next_observation counts: gamma, or gamma^n; not yet zeroed where terminated
+    next_observation: jax.Array  # reached after those steps, before any reset
+    terminated: jax.Array  # there; a time limit does not count
+    mask: jax.Array  # float32, 1.0 where the sample counts
+    target_params: Params
+
+
+@struct.dataclass
 class TrainState:
     """All that a run carries from one update to the next."""
 
@@ -65,6 +79,7 @@ class Algorithm(NamedTuple):
     step: Callable[[Any, Any], tuple[Any, Metrics]]  # (state, hparams) -> (state, metrics)
     act: Callable[[Any, jax.Array, jax.Array, bool], jax.Array]  # (state, key, observation, explore) -> action
     steps_per_update: int  # environment steps that one `step` takes
+    steps_in_init: int = 0  # environment steps that `init` takes, to fill a replay buffer
 
 
 Loss = Callable[[Params, Callable, Batch, Any], tuple[jax.Array, Metrics]]  # (params, apply, batch, hparams)

@@ -1,6 +1,6 @@
 """Training speed of PPO beside a peer, rejax 0.1.3: `python -m experiments.benchmarks.peers`.
 
-Unit: environment steps per second of wall clock, all seeds together, compiling left out, at CleanRL's CartPole settings:
+Unit: environment steps per second of wall clock, all seeds together, compiling left out. CleanRL's CartPole settings:
 4 environments x 128 steps, 4 epochs of 4 minibatches, two towers of 64-64 tanh units, Adam at 2.5e-4.
 
 The sides take turns on the same machine, each in a process that stays alive and has made one round to warm up. Both are
@@ -30,7 +30,7 @@ from experiments.lab import devices
 
 REQUIREMENTS = ("rejax==0.1.3", "gymnax<1")  # with gymnax 1.0, rejax stops at its first step
 STEPS_PER_UPDATE = rejax_ppo.NUM_ENVS * rejax_ppo.NUM_STEPS
-OURS, PEER, PEER_OUR_FLAGS = "ours", "rejax", "rejax, our XLA flags"
+OURS, PEER, PEER_OUR_FLAGS = "ours", "rejax", "rejax, our flags, sharded"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def main(seeds: tuple[int, ...] = (1, 10), steps: int = 100_000, rounds: int = 5
         seeds: how many seeds train together, one table section each.
         steps: environment steps of each seed; whole updates of 512 steps within them are made.
         rounds: how often each side is timed, in turn, after one round to warm up.
-        peer_env: the peer's virtual environment; made and filled by pip if it is not there. Default: in the user's cache.
+        peer_env: the peer's virtual environment; made and filled by pip where missing. Default: in the user's cache.
     """
     steps -= steps % STEPS_PER_UPDATE
     if steps <= 0 or rounds <= 0 or not seeds or min(seeds) <= 0:

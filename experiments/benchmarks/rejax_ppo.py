@@ -73,7 +73,7 @@ def spread(train, keys, num_devices: int, share: int):
 
 
 def serve(make_round: Callable[[int, int], Round], packages: tuple[str, ...]) -> None:
-    """Prints the versions of the packages and the number of devices, then answers each line [num_seeds, steps] with seconds.
+    """Prints the packages' versions and the number of devices, then answers each line [num_seeds, steps] with seconds.
 
     The first answer for a number of seeds comes after compiling; the seconds never include it.
     """

@@ -17,11 +17,10 @@ def check(experiment: Experiment) -> None:
     for task in experiment.tasks:
         env = envs.make(task.environment, **task.fields)
         for contender in task.contenders:
-            needed = contender.make(env).steps_per_update
+            algorithm = contender.make(env)
+            needed = algorithm.steps_in_init + algorithm.steps_per_update
             if experiment.steps < needed:
-                raise ValueError(
-                    f"steps must be {needed} or more: one update of {contender.name} on {task.environment} takes as many"
-                )
+                raise ValueError(f"steps must be {needed} or more: {contender.name} takes as many for its first update")
 
 
 def default_folder(experiment: Experiment) -> Path:

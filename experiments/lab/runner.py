@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from algos.core.types import Algorithm
 from envs import Env, make
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.programs import (
@@ -82,7 +83,7 @@ def run(experiment: Experiment) -> Iterator[Event]:
 def train(experiment: Experiment, task: Task, contender: Contender, env: Env) -> Iterator[Event]:
     """Trains one contender under every seed and yields what happens, `Finished` last."""
     algorithm, seeds, width = contender.make(env), experiment.seeds, experiment.width
-    points = evaluation_points(experiment.steps // algorithm.steps_per_update, experiment.evaluations)
+    points = evaluation_points(num_updates(experiment.steps, algorithm), experiment.evaluations)
     mesh = trial_mesh(len(seeds), width)
 
     started = time.perf_counter()
@@ -97,13 +98,13 @@ def train(experiment: Experiment, task: Task, contender: Contender, env: Env) ->
             for trials in advance_group(programs, groups[number], after - before, clock):
                 groups[number] = trials
                 share = clock.updates / (points[-1] * len(groups))
-                env_steps = int(share * points[-1] * len(seeds)) * algorithm.steps_per_update
+                env_steps = int(share * len(seeds) * env_steps_after(points[-1], algorithm))
                 yield Progress(task, contender, share, env_steps, clock.seconds())
         tested = [programs.evaluate(group.state, group.key_eval, jnp.int32(index)) for group in groups]
         returns, finite = in_seed_order(tested, len(seeds))
         returns = returns.mean(axis=1, dtype=np.float64)
         sums = in_seed_order([group.sums for group in groups], len(seeds))
-        rows = metric_rows(seeds, after * algorithm.steps_per_update, returns, sums, after - before)
+        rows = metric_rows(seeds, env_steps_after(after, algorithm), returns, sums, after - before)
         groups = [group._replace(sums=no_sums) for group in groups]
         yield Evaluated(task, contender, float(returns.mean()), rows)
 
@@ -112,7 +113,7 @@ def train(experiment: Experiment, task: Task, contender: Contender, env: Env) ->
         contender,
         final_returns=returns.tolist(),
         diverged=[seed for seed, is_finite in zip(seeds, finite) if not is_finite],
-        env_steps=points[-1] * algorithm.steps_per_update,
+        env_steps=env_steps_after(points[-1], algorithm),
         compile_seconds=compile_seconds,
         run_seconds=clock.seconds(),
         params=in_seed_order([group.state.params for group in groups], len(seeds)),
@@ -142,6 +143,16 @@ def advance_group(programs: Programs, trials: Trials, num_updates: int, clock: C
         clock.updates += size
         num_updates -= size
         yield trials
+
+
+def num_updates(steps: int, algorithm: Algorithm) -> int:
+    """Returns how many whole updates the budget of environment steps allows; 0 or less when it allows none."""
+    return (steps - algorithm.steps_in_init) // algorithm.steps_per_update
+
+
+def env_steps_after(updates: int, algorithm: Algorithm) -> int:
+    """Returns the environment steps that one trial has taken after so many updates."""
+    return algorithm.steps_in_init + updates * algorithm.steps_per_update
 
 
 def evaluation_points(num_updates: int, evaluations: int) -> list[int]:

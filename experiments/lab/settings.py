@@ -3,10 +3,10 @@
 from types import ModuleType
 from typing import Any
 
-from algos import a2c, ppo, reinforce
+from algos import a2c, dqn, ppo, reinforce
 from experiments.lab.experiment import Contender
 
-ALGORITHMS: dict[str, ModuleType] = {"reinforce": reinforce, "a2c": a2c, "ppo": ppo}
+ALGORITHMS: dict[str, ModuleType] = {"reinforce": reinforce, "a2c": a2c, "ppo": ppo, "dqn": dqn}
 
 # (algorithm, environment): (Config fields, HParams fields)
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
@@ -15,6 +15,10 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("ppo", "CartPole-v1"): (
         {"num_envs": 8, "num_steps": 64, "num_epochs": 10},
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
+    ),
+    ("dqn", "CartPole-v1"): (
+        {"buffer_size": 100_000},
+        {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.2, "epsilon_end": 0.02},
     ),
 }
 

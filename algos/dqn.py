@@ -1,0 +1,226 @@
+"""Deep Q-learning (Mnih et al. 2015, Nature 518), with double (van Hasselt et al. 2016, arXiv 1509.06461), dueling
+(Wang et al. 2016, arXiv 1511.06581) and n-step targets (Hessel et al. 2018, arXiv 1710.02298) by choice.
+
+    L(theta) = E[l(r + gamma (1 - terminated) max_a Q_target(s', a) - Q(s, a))],   l Huber's or the square
+
+One step: a fixed number of epsilon-greedy steps in every environment, then a fixed number of updates on replayed
+samples. Nothing is conditional: the buffer is filled in `init`, so updates and target copies happen exactly as often as
+configured for any number of environments.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+
+from algos.core import losses, replay
+from algos.core.config import require
+from algos.core.distributions import Categorical, epsilon_greedy
+from algos.core.losses import mean
+from algos.core.networks import QNetwork
+from algos.core.optimize import adam, annealed, gradient_step
+from algos.core.returns import n_step, td_target
+from algos.core.rollout import rollout
+from algos.core.types import Algorithm, Loss, Params, ReplayBatch
+from envs import Discrete, Env, VectorState, vectorize
+
+
+@dataclass(frozen=True)
+class Config:
+    """What changes a shape, a trip count or a branch."""
+
+    num_envs: int = 10
+    num_steps: int = 1  # in every environment, before the updates
+    num_updates: int = 1  # gradient steps, after the environment steps
+    batch_size: int = 128
+    buffer_size: int = 10_000  # transitions
+    warmup_steps: int = 1_000  # environment steps of uniformly random actions before the first update
+    target_interval: int = 50  # gradient steps from one target update to the next
+    n_step: int = 1
+    double: bool = True
+    dueling: bool = False
+    huber: bool = False  # its gradient is bounded: large errors of rare terminal transitions then count little
+    hidden_sizes: tuple[int, ...] = (120, 84)
+
+
+@struct.dataclass
+class HParams:
+    """Traced numbers: changing one compiles nothing."""
+
+    learning_rate: float = 2.5e-4
+    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
+    total_steps: float = 500_000.0  # environment steps; an experiment sets its budget here
+    gamma: float = 0.99
+    epsilon_start: float = 1.0
+    epsilon_end: float = 0.05
+    exploration_fraction: float = 0.5  # of total_steps, over which epsilon falls linearly
+    target_rate: float = 1.0  # how far the target moves at its update: 1.0 copies, less is Polyak's average
+    max_grad_norm: float = 10.0  # 0.0: no clipping
+
+
+@struct.dataclass
+class Experience:
+    """What the buffer stores of a transition: of one step, or of n."""
+
+    observation: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    discount: jax.Array
+    next_observation: jax.Array
+    terminated: jax.Array
+
+
+@struct.dataclass
+class TrainState:
+    """All that a run carries from one update to the next."""
+
+    params: Params
+    target_params: Params
+    opt_state: Any
+    environment: VectorState
+    recent: Any  # the last n - 1 transitions of every environment, not yet n steps long
+    replay: replay.Replay
+    epsilon: jax.Array
+    key: jax.Array
+    update: jax.Array  # int32, calls of `step` so far
+
+
+def td_loss(double: bool, huber: bool) -> Loss:
+    """Returns the loss of Q-learning: on the target network's best action, or double: on the online network's."""
+    penalty = losses.huber if huber else losses.squared
+
+    def loss(params, apply, batch, hparams):
+        q = losses.action_value(apply(params, batch.observation), batch.action)
+        target_q = apply(batch.target_params, batch.next_observation)
+        chooser = apply(params, batch.next_observation) if double else target_q
+        next_value = losses.action_value(target_q, jnp.argmax(chooser, axis=-1))
+        error = td_target(batch.reward, batch.terminated, next_value, batch.discount) - q
+        return mean(penalty(error), batch.mask), {
+            "td_error": mean(jnp.abs(error), batch.mask),
+            "q": mean(q, batch.mask),
+        }
+
+    return loss
+
+
+loss = td_loss(Config().double, Config().huber)
+
+
+def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, network=None) -> Algorithm:
+    """Returns DQN on `env`. `loss` None: the one that the config describes. `network`: gives Q [..., actions].
+
+    Raises ValueError for an environment with continuous actions and for settings that cannot be.
+    """
+    _check(env, config)
+    loss = loss or td_loss(config.double, config.huber)
+    network = network or QNetwork(env.observation_shape, env.action.n, config.hidden_sizes, config.dueling)
+    vector = vectorize(env, config.num_envs)
+    steps_per_update = config.num_envs * config.num_steps
+    warmup = -(-config.warmup_steps // config.num_envs) + config.n_step - 1  # steps of every environment
+
+    def init(key, hparams):
+        key_environment, key_params, key_train = jax.random.split(key, 3)
+        key_warmup, key_train = jax.random.split(key_train)
+        environment = vector.reset(key_environment)
+        params = network.init(key_params, environment.observation)
+
+        def random_policy(_, observation):
+            return Categorical(jnp.zeros((config.num_envs, env.action.n))), None
+
+        environment, transitions, _ = rollout(vector, random_policy, params, environment, key_warmup, warmup)
+        experience, recent = _experience(transitions, hparams.gamma, config.n_step)
+        newest = jax.tree.map(lambda x: x[-config.buffer_size :], experience)
+        memory = replay.empty(jax.tree.map(lambda x: x[0], experience), config.buffer_size)
+        return TrainState(
+            params=params,
+            target_params=params,
+            opt_state=adam(0.0, hparams.max_grad_norm).init(params),
+            environment=environment,
+            recent=recent,
+            replay=replay.add(memory, newest),
+            epsilon=jnp.asarray(hparams.epsilon_start, jnp.float32),
+            key=key_train,
+            update=jnp.int32(0),
+        )
+
+    def step(state, hparams):
+        key, key_rollout, key_sample = jax.random.split(state.key, 3)
+        env_steps = state.update * steps_per_update
+        exploration_steps = hparams.exploration_fraction * hparams.total_steps
+        fall = 1.0 - hparams.epsilon_end / hparams.epsilon_start
+        epsilon = annealed(hparams.epsilon_start, fall, env_steps, exploration_steps)
+
+        def policy(params, observation):
+            return epsilon_greedy(network.apply(params, observation), epsilon), None
+
+        environment, transitions, episodes = rollout(
+            vector, policy, state.params, state.environment, key_rollout, config.num_steps
+        )
+        transitions = jax.tree.map(lambda *x: jnp.concatenate(x), state.recent, transitions)
+        experience, recent = _experience(transitions, hparams.gamma, config.n_step)
+        memory = replay.add(state.replay, experience)
+        samples = replay.sample(memory, key_sample, (config.num_updates, config.batch_size))
+
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        optimizer = adam(learning_rate, hparams.max_grad_norm)
+        made = state.update * config.num_updates
+
+        def update(carry, sample_and_index):
+            params, target_params, opt_state = carry
+            sample, index = sample_and_index
+            batch = ReplayBatch(**vars(sample), mask=jnp.ones(config.batch_size), target_params=target_params)
+            params, opt_state, metrics = gradient_step(
+                optimizer, loss, params, opt_state, network.apply, batch, hparams
+            )
+            due = (made + index + 1) % config.target_interval == 0
+            target_params = _moved(target_params, params, hparams.target_rate, due)
+            return (params, target_params, opt_state), metrics
+
+        carry = (state.params, state.target_params, state.opt_state)
+        (params, target_params, opt_state), metrics = lax.scan(update, carry, (samples, jnp.arange(config.num_updates)))
+        state = TrainState(
+            params, target_params, opt_state, environment, recent, memory, epsilon, key, state.update + 1
+        )
+        return state, {**jax.tree.map(jnp.mean, metrics), **episodes, "epsilon": epsilon}
+
+    def act(state, key, observation, explore: bool):
+        policy = epsilon_greedy(network.apply(state.params, observation), state.epsilon)
+        return policy.sample(key) if explore else policy.mode()
+
+    return Algorithm(init, step, act, steps_per_update, steps_in_init=warmup * config.num_envs)
+
+
+def _experience(transitions, gamma, n: int):
+    """Returns (experience [(T - n + 1) * B, ...] of n steps each, the last n - 1 transitions [n - 1, B, ...])."""
+    rewards, discount, last = n_step(transitions.reward, transitions.terminated, transitions.truncated, gamma, n)
+    whole = transitions.reward.shape[0] - (n - 1)
+    column = jnp.arange(last.shape[1])
+    experience = Experience(
+        observation=transitions.observation,
+        action=transitions.action,
+        reward=rewards,
+        discount=discount,
+        next_observation=transitions.next_observation[last, column],
+        terminated=transitions.terminated[last, column],
+    )
+    experience = jax.tree.map(lambda x: x[:whole].reshape(-1, *x.shape[2:]), experience)
+    return experience, jax.tree.map(lambda x: x[whole:], transitions)
+
+
+def _moved(target_params, params, rate, due):
+    """Returns the target moved by `rate` towards the parameters where an update is due, else as it was."""
+    return jax.tree.map(lambda t, p: jnp.where(due, rate * p + (1.0 - rate) * t, t), target_params, params)
+
+
+def _check(env: Env, config: Config) -> None:
+    if not isinstance(env.action, Discrete):
+        raise ValueError(
+            f"dqn needs discrete actions, {env.name} has continuous ones; reinforce, a2c and ppo take them"
+        )
+    sizes = ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size", "warmup_steps", "target_interval")
+    require(config, *sizes, "n_step", "hidden_sizes")
+    if config.buffer_size < config.num_envs * config.num_steps:
+        raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more")
