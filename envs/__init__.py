@@ -19,7 +19,7 @@ def ids() -> tuple[str, ...]:
 
 def register(name: str, factory: Callable[..., Env]) -> None:
     """Makes `make(name, **fields)` return `factory(**fields)`. Raises ValueError when the id is taken or empty."""
-    if not name or name in ids():
+    if not name or name in (*ids(), NEEDS_NETWORK):
         raise ValueError(f"the environment id {name!r} is {'taken' if name else 'empty'}; choose another")
     _registered[name] = factory
 
@@ -33,7 +33,7 @@ def make(name: str, **fields) -> Env:
     factory = _registered[name]
     try:
         inspect.signature(factory).bind(**fields)
-    except TypeError:
+    except TypeError as error:
         allowed = ", ".join(inspect.signature(factory).parameters) or "none"
-        raise ValueError(f"{name} does not take {', '.join(fields)}; its fields are: {allowed}") from None
+        raise ValueError(f"{name}: {error}; its fields are: {allowed}") from None
     return factory(**fields)

@@ -53,12 +53,15 @@ def _construct(name: str, fields: dict[str, Any]):
     if unknown:
         allowed = ", ".join(sorted(constructor | set(vars(params)))) or "none"
         raise ValueError(f"{name} has no field {', '.join(unknown)}; its fields are: {allowed}")
-    if fields.get("max_steps_in_episode", 1) < 1:
-        raise ValueError(f"max_steps_in_episode must be 1 or more, not {fields['max_steps_in_episode']}")
+    limit = fields.get("max_steps_in_episode", 1)
+    if not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"max_steps_in_episode must be a whole number, 1 or more, not {limit!r}")
     chosen = {field: value for field, value in fields.items() if field in constructor}
     if chosen:
         env, params = gymnax.make(name, **chosen)
-    rest = {field: value for field, value in fields.items() if field not in constructor}
+    # BernoulliBandit's limit is a float, and its time is compared with it as one
+    rest = {field: type(getattr(params, field))(limit) if field == "max_steps_in_episode" else value
+            for field, value in fields.items() if field not in constructor}  # fmt: skip
     return env, params.replace(**rest)
 
 

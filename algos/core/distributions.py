@@ -29,15 +29,17 @@ class Categorical:
 
     def entropy(self) -> jax.Array:
         """Returns -sum_a p(a) log p(a) in nats, [...]."""
-        log_probs = self.log_probs()
-        probs = jnp.exp(log_probs)
-        return -jnp.sum(jnp.where(probs > 0, probs * log_probs, 0.0), axis=-1)
+        return -_expectation(self.log_probs(), self.log_probs())
 
     def kl(self, other: "Categorical") -> jax.Array:
         """Returns KL(self || other) = sum_a p(a) (log p(a) - log q(a)) in nats, [...]."""
-        log_probs = self.log_probs()
-        probs = jnp.exp(log_probs)
-        return jnp.sum(jnp.where(probs > 0, probs * (log_probs - other.log_probs()), 0.0), axis=-1)
+        return _expectation(self.log_probs(), self.log_probs() - other.log_probs())
+
+    def fisher(self, tangent: "Categorical") -> "Categorical":
+        """Returns the Fisher metric times a tangent of the logits: (diag(p) - p p^T) u."""
+        probs = jnp.exp(self.log_probs())
+        weighted = probs * tangent.logits
+        return Categorical(weighted - probs * jnp.sum(weighted, axis=-1, keepdims=True))
 
     def noise(self, key: jax.Array, leading: tuple[int, ...] = ()) -> jax.Array:
         """Returns Gumbel noise [*leading, ..., A]."""
@@ -54,6 +56,12 @@ class Categorical:
     def mode(self) -> jax.Array:
         """Returns the most probable action, int32 [...]; the lowest index among equals."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+
+def _expectation(log_probs: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns sum_a p(a) x_a over the actions with p(a) > 0; x may be anything at the others, gradients stay finite."""
+    possible = log_probs > -jnp.inf
+    return jnp.sum(jnp.exp(log_probs) * jnp.where(possible, x, 0.0), axis=-1)
 
 
 def epsilon_greedy(q: jax.Array, epsilon) -> Categorical:
@@ -84,6 +92,10 @@ class DiagonalGaussian:
         log_ratio = other.log_std - self.log_std
         squares = jnp.exp(-2.0 * log_ratio) + ((self.mean - other.mean) * jnp.exp(-other.log_std)) ** 2
         return jnp.sum(log_ratio + 0.5 * (squares - 1.0), axis=-1)
+
+    def fisher(self, tangent: "DiagonalGaussian") -> "DiagonalGaussian":
+        """Returns the Fisher metric times a tangent: 1 / sigma^2 on the mean, 2 on log sigma."""
+        return DiagonalGaussian(jnp.exp(-2.0 * self.log_std) * tangent.mean, 2.0 * tangent.log_std)
 
     def noise(self, key: jax.Array, leading: tuple[int, ...] = ()) -> jax.Array:
         """Returns standard normal noise [*leading, ..., d]."""

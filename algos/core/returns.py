@@ -39,7 +39,7 @@ def n_step(reward, terminated, truncated, gamma, n: int):
     """
     step = jnp.broadcast_to(jnp.arange(reward.shape[0])[:, None], reward.shape)
     one = (reward, jnp.full_like(reward, gamma), step)
-    goes_on = ~(terminated | truncated).at[-1].set(True)
+    goes_on = _goes_on(terminated, truncated)
     rewards, discount, last = one
     for _ in range(n - 1):
         rewards, discount, last = (jnp.roll(x, -1, axis=0) for x in (rewards, discount, last))
@@ -55,17 +55,17 @@ def lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_):
     At an episode's end and at the last row G_t = r_t + gamma (1 - terminated_t) V(s_{t+1}).
     """
     _check(reward, terminated, truncated, next_value)
-    ended = (terminated | truncated).at[-1].set(True)
+    goes_on = _goes_on(terminated, truncated)
     one_step = td_target(reward, terminated, next_value, gamma)
-    carried = jnp.where(ended, 0.0, gamma * lambda_)
-    constant = one_step - carried * next_value
 
     def backwards(following, row):
-        constant, carried = row
-        returns = constant + carried * following
+        reward, next_value, one_step, goes_on = row
+        blended = reward + gamma * ((1.0 - lambda_) * next_value + lambda_ * following)
+        returns = jnp.where(goes_on, blended, one_step)
         return returns, returns
 
-    _, returns = lax.scan(backwards, jnp.zeros_like(reward[0]), (constant, carried), reverse=True)
+    rows = (reward, next_value, one_step, goes_on)
+    _, returns = lax.scan(backwards, jnp.zeros_like(one_step[0]), rows, reverse=True)
     return lax.stop_gradient(returns)
 
 
@@ -76,6 +76,11 @@ def gae(reward, terminated, truncated, value, next_value, gamma, lambda_):
     """
     chex.assert_equal_shape([reward, value])
     return lax.stop_gradient(lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_) - value)
+
+
+def _goes_on(terminated, truncated):
+    """Returns where the next row belongs to the same episode, [T, B]."""
+    return ~jnp.asarray(terminated | truncated).at[-1].set(True)
 
 
 def _check(reward, terminated, truncated, next_value):

@@ -1,0 +1,209 @@
+"""The initialiser is orthogonal without LAPACK, and the actor-critic is two networks that share nothing."""
+
+import functools
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algos.core.distributions import Categorical, DiagonalGaussian
+from algos.core.networks import ActorCritic, actor_critic, orthogonal, orthonormal_columns
+from envs import Box, Discrete, make
+
+THREE_ACTIONS, PLANE = Discrete(3), Box((-1.0, -1.0), (1.0, 1.0))
+SHAPES = [(1, 1), (5, 1), (64, 64), (128, 128), (200, 64)]
+ACTOR, CRITIC = {"actor", "policy", "log_std"}, {"critic", "value"}
+
+
+def normal(shape, seed=0):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+@functools.cache
+def network(action=THREE_ACTIONS, observation_shape=(5,), hidden_sizes=(16, 12)):
+    """Returns (apply, params) of a small actor-critic."""
+    module = ActorCritic(observation_shape, action, hidden_sizes)
+    return jax.jit(module.apply), jax.jit(module.init)(jax.random.key(0), jnp.zeros(observation_shape))
+
+
+def assert_orthonormal(matrix, scale=1.0):
+    """Asserts that the rows or the columns, whichever are fewer, are orthogonal and of length `scale`."""
+    matrix = np.asarray(matrix, np.float64).reshape(-1, matrix.shape[-1])
+    gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+    np.testing.assert_allclose(gram, scale**2 * np.eye(len(gram)), atol=1e-5 * max(scale, scale**2))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_columns_are_orthonormal(shape):
+    assert_orthonormal(jax.jit(orthonormal_columns)(normal(shape)))
+
+
+def test_nearly_parallel_columns_become_orthonormal():
+    columns = normal((64, 1)) + 1e-3 * normal((64, 8), seed=1)
+    assert_orthonormal(jax.jit(orthonormal_columns)(columns))
+
+
+def test_the_columns_are_orthonormal_under_vmap():
+    for basis in jax.jit(jax.vmap(orthonormal_columns))(normal((5, 40, 24))):
+        assert_orthonormal(basis)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (64, 3), (40, 24)])
+def test_the_columns_equal_numpys_qr_up_to_signs(float64, shape):
+    matrix = np.random.default_rng(0).normal(size=shape)
+    expected, upper = np.linalg.qr(matrix)
+    # NumPy leaves the signs of the diagonal of R free; Gram-Schmidt makes them positive
+    expected = expected * np.sign(np.diag(upper))
+    np.testing.assert_allclose(jax.jit(orthonormal_columns)(matrix), expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (40, 24), (8, 64), (64, 1), (1, 64), (3, 3, 4, 16), (1, 1, 4, 16)])
+def test_initial_weights_are_orthogonal_with_the_scale(shape):
+    scales = np.array([1.0, np.sqrt(2.0), 0.01], np.float32)
+    initialise = jax.jit(jax.vmap(lambda scale: orthogonal(scale)(jax.random.key(0), shape)))
+    weights = initialise(scales)
+    assert weights.shape == (3, *shape) and weights.dtype == jnp.float32
+    for matrix, scale in zip(weights, scales, strict=True):
+        assert_orthonormal(matrix, scale)
+
+
+def test_initial_weights_are_orthogonal_under_vmap_and_differ_between_keys():
+    keys = jax.random.split(jax.random.key(0), 4)
+    weights = jax.jit(jax.vmap(lambda key: orthogonal(2.0)(key, (6, 20))))(keys)
+    for matrix in weights:
+        assert_orthonormal(matrix, 2.0)
+    assert len(np.unique(np.asarray(weights[:, 0, 0]))) == 4
+
+
+def test_initial_weights_have_no_preferred_direction():
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    weights = np.asarray(jax.jit(jax.vmap(lambda key: orthogonal(1.0)(key, (3, 3))))(keys), np.float64)
+    # every entry of a uniform 3 x 3 frame has mean 0 and variance 1/3; five standard errors
+    np.testing.assert_allclose(weights.mean(axis=0), 0.0, atol=5 * np.sqrt(1 / 3 / 2_000))
+    np.testing.assert_allclose((weights**2).mean(axis=0), 1 / 3, atol=5 * 0.3 / np.sqrt(2_000))
+
+
+def custom_calls(module):
+    """Returns the custom calls in the compiled init of the module, vmapped over 4 keys, as one text.
+
+    Not the whole program: its metadata name the functions that it was compiled in.
+    """
+    keys = jax.random.split(jax.random.key(0), 4)
+    init = jax.vmap(lambda key: module.init(key, jnp.zeros(5)))
+    return " ".join(re.findall(r'custom_call_target="(.*?)"', jax.jit(init).lower(keys).compile().as_text()))
+
+
+def test_initialising_an_actor_critic_under_vmap_calls_no_lapack():
+    assert "lapack" not in custom_calls(ActorCritic((5,), THREE_ACTIONS))
+
+
+def test_flaxs_orthogonal_initialiser_would_be_seen_to_call_lapack():
+    assert "lapack" in custom_calls(nn.Dense(4, kernel_init=nn.initializers.orthogonal()))
+
+
+def test_every_layer_of_the_actor_critic_begins_with_its_gain():
+    _, params = network()
+    params = params["params"]
+    for tower in (params["actor"], params["critic"]):
+        assert len(tower) == 2
+        for layer in tower.values():
+            assert_orthonormal(layer["kernel"], np.sqrt(2.0))
+    assert_orthonormal(params["policy"]["kernel"], 0.01)
+    assert_orthonormal(params["value"]["kernel"], 1.0)
+
+
+def test_the_first_policy_is_close_to_uniform():
+    apply, params = network()
+    policy, _ = apply(params, 3.0 * normal((100, 5)))
+    assert isinstance(policy, Categorical)
+    np.testing.assert_allclose(jax.nn.softmax(policy.logits), 1 / 3, atol=0.03)
+    assert np.ptp(policy.logits) > 0.0
+
+
+def test_the_first_gaussian_policy_is_close_to_standard_normal():
+    apply, params = network(PLANE)
+    policy, _ = apply(params, 3.0 * normal((100, 5)))
+    assert isinstance(policy, DiagonalGaussian)
+    np.testing.assert_allclose(policy.mean, 0.0, atol=0.1)
+    np.testing.assert_array_equal(policy.log_std, np.zeros((100, 2)))
+
+
+@pytest.mark.parametrize("action", [THREE_ACTIONS, PLANE])
+def test_actor_and_critic_share_no_parameters(action):
+    apply, params = network(action)
+    observation = normal((7, 5))
+
+    def of_policy(params):
+        policy, _ = apply(params, observation)
+        return sum(jnp.sum(jnp.sin(leaf + 1.0)) for leaf in jax.tree.leaves(policy))
+
+    def of_value(params):
+        return jnp.sum(jnp.sin(apply(params, observation)[1] + 1.0))
+
+    for function, moved in ((of_policy, ACTOR), (of_value, CRITIC)):
+        for name, gradient in jax.jit(jax.grad(function))(params)["params"].items():
+            largest = [np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)]
+            assert all(x > 0.0 for x in largest) if name in moved else all(x == 0.0 for x in largest), name
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((5,), jnp.float32), ((10, 5), jnp.float32), ((10, 10, 4), jnp.bool_)])
+def test_leading_axes_give_what_flattened_observations_give(shape, dtype):
+    apply, params = network(observation_shape=shape)
+    observation = normal((3, 4, *shape)) > 0.5 if dtype == jnp.bool_ else normal((3, 4, *shape))
+
+    @jax.jit
+    def three_ways(params):
+        views = observation, observation.reshape(12, *shape), observation[1, 2]
+        return [apply(params, view) for view in views]
+
+    (policy, value), (flat_policy, flat_value), (alone_policy, alone_value) = three_ways(params)
+    assert (policy.logits.shape, value.shape, alone_value.shape) == ((3, 4, 3), (3, 4), ())
+    np.testing.assert_allclose(policy.logits.reshape(12, 3), flat_policy.logits, atol=1e-6)
+    np.testing.assert_allclose(value.reshape(12), flat_value, atol=1e-5)
+    np.testing.assert_allclose(policy.logits[1, 2], alone_policy.logits, atol=1e-6)
+    np.testing.assert_allclose(value[1, 2], alone_value, atol=1e-5)
+    assert len(np.unique(flat_value)) == 12
+
+
+def test_the_vector_network_equals_numpys_matrix_products():
+    apply, params = network()
+    observation = np.asarray(normal((7, 5)))
+    policy, value = apply(params, observation)
+
+    def tower(name):
+        x = observation
+        for layer in ("Dense_0", "Dense_1"):
+            weights = params["params"][name][layer]
+            x = np.tanh(x @ np.asarray(weights["kernel"]) + np.asarray(weights["bias"]))
+        return x
+
+    heads = params["params"]
+    np.testing.assert_allclose(policy.logits, tower("actor") @ np.asarray(heads["policy"]["kernel"]), atol=1e-5)
+    np.testing.assert_allclose(value, (tower("critic") @ np.asarray(heads["value"]["kernel"]))[:, 0], atol=1e-5)
+
+
+def test_images_pass_one_convolution():
+    _, params = network(observation_shape=(10, 10, 4))
+    for tower in ("actor", "critic"):
+        assert params["params"][tower]["Conv_0"]["kernel"].shape == (3, 3, 4, 16)
+        assert_orthonormal(params["params"][tower]["Conv_0"]["kernel"], np.sqrt(2.0))
+    _, params = network(observation_shape=(10, 5))
+    assert set(params["params"]["actor"]) == {"Dense_0", "Dense_1"}
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Catch-bsuite"])
+def test_the_default_network_fits_its_environment(name):
+    env = make(name)
+    module = actor_critic(env, [8, 8])
+    _, observation = env.reset(jax.random.key(0))
+
+    def act(key):
+        policy, value = module.apply(module.init(key, observation), observation)
+        return policy.mode(), value
+
+    action, value = jax.eval_shape(act, jax.random.key(0))
+    assert (action.shape, value.shape) == (env.action.shape, ())
+    assert hash(module) == hash(actor_critic(env, (8, 8)))
