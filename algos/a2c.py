@@ -28,6 +28,8 @@ class Config:
     num_steps: int = 16
     hidden_sizes: tuple[int, ...] = (64, 64)
     normalize_advantage: bool = False
+    normalize_observation: bool = False  # by running moments
+    normalize_reward: bool = False  # by the running deviation of the discounted return
 
 
 @struct.dataclass
@@ -61,12 +63,12 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     steps_per_update = config.num_envs * config.num_steps
 
     def init(key, hparams):
-        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key)
+        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
 
     def step(state, hparams):
         key, key_rollout = jax.random.split(state.key)
-        environment, batch, episodes = on_policy.collect(
-            vector, network.apply, state.params, state.environment, key_rollout, config.num_steps,
+        state, batch, episodes = on_policy.collect(
+            vector, network.apply, state.params, state, key_rollout, config.num_steps,
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
@@ -78,9 +80,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         params, opt_state, metrics = gradient_step(
             optimizer, loss, state.params, state.opt_state, network.apply, batch, hparams
         )
-        state = state.replace(
-            params=params, opt_state=opt_state, environment=environment, key=key, update=state.update + 1
-        )
+        state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1)
         return state, {**metrics, **episodes, "explained_variance": explained}
 
     return on_policy.algorithm(init, step, network, steps_per_update)

@@ -30,6 +30,8 @@ class Config:
     num_minibatches: int = 4
     hidden_sizes: tuple[int, ...] = (64, 64)
     normalize_advantage: bool = True  # in each minibatch
+    normalize_observation: bool = False  # by running moments
+    normalize_reward: bool = False  # by the running deviation of the discounted return
 
 
 @struct.dataclass
@@ -73,12 +75,12 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     steps_per_update = config.num_envs * config.num_steps
 
     def init(key, hparams):
-        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key)
+        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
 
     def step(state, hparams):
         key, key_rollout, key_shuffle = jax.random.split(state.key, 3)
-        environment, batch, episodes = on_policy.collect(
-            vector, network.apply, state.params, state.environment, key_rollout, config.num_steps,
+        state, batch, episodes = on_policy.collect(
+            vector, network.apply, state.params, state, key_rollout, config.num_steps,
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
@@ -96,9 +98,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         (params, opt_state), metrics = minibatch_epochs(
             update, (state.params, state.opt_state), samples, key_shuffle, config.num_epochs, config.num_minibatches
         )
-        state = state.replace(
-            params=params, opt_state=opt_state, environment=environment, key=key, update=state.update + 1
-        )
+        state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1)
         return state, {**metrics, **episodes, "explained_variance": explained}
 
     return on_policy.algorithm(init, step, network, steps_per_update)

@@ -34,6 +34,8 @@ class Config:
     hidden_sizes: tuple[int, ...] = (64, 64)
     baseline: bool = True  # subtract a learned V(s); without it the weight is the return itself
     normalize_advantage: bool = True
+    normalize_observation: bool = False  # by running moments
+    normalize_reward: bool = False  # by the running deviation of the discounted return
 
 
 @struct.dataclass
@@ -75,12 +77,12 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     steps_per_update = config.num_envs * num_steps
 
     def init(key, hparams):
-        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key)
+        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
 
     def step(state, hparams):
         key, key_rollout, key_reset = jax.random.split(state.key, 3)
-        _, batch, episodes = on_policy.collect(
-            vector, network.apply, state.params, state.environment, key_rollout, num_steps, hparams.gamma, 1.0
+        state, batch, episodes = on_policy.collect(
+            vector, network.apply, state.params, state, key_rollout, num_steps, hparams.gamma, 1.0
         )
         batch = _monte_carlo(batch, env.max_steps, config, hparams.gamma)
         env_steps = state.update * steps_per_update

@@ -21,6 +21,7 @@ from algos.core.config import require
 from algos.core.curvature import PRODUCTS, Search, fisher_vector_product, line_search, mean_kl, trust_region_step
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
+from algos.core.normalize import Normalizer
 from algos.core.optimize import adam, gradient_step, minibatch_epochs
 from algos.core.types import Algorithm, Loss, Params
 from envs import Env, VectorState, vectorize
@@ -42,6 +43,8 @@ class Config:
     value_minibatches: int = 8
     hidden_sizes: tuple[int, ...] = (64, 64)
     normalize_advantage: bool = True
+    normalize_observation: bool = False  # by running moments
+    normalize_reward: bool = False  # by the running deviation of the discounted return
 
 
 @struct.dataclass
@@ -62,11 +65,12 @@ class TrainState:
     """All that a run carries from one update to the next."""
 
     params: Params  # of the policy
-    value_params: Params  # the same network's, used for its value alone: fitting it can never move the policy
     opt_state: Any  # of the value function
     environment: VectorState
+    normalizer: Normalizer
     key: jax.Array
-    update: jax.Array
+    update: jax.Array  # int32, updates made so far
+    value_params: Params  # the same network's, used for its value alone: fitting it can never move the policy
 
 
 def loss(params, apply, batch, hparams):
@@ -96,15 +100,13 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         return network.apply(policy_params, observation)[0], network.apply(value_params, observation)[1]
 
     def init(key, hparams):
-        start = on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key)
-        return TrainState(
-            start.params, start.params, start.opt_state, start.environment, start.key, start.update
-        )  # fmt: skip
+        state = on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
+        return TrainState(**vars(state), value_params=state.params)
 
     def step(state, hparams):
         key, key_rollout, key_value = jax.random.split(state.key, 3)
-        environment, batch, episodes = on_policy.collect(
-            vector, apply_both, (state.params, state.value_params), state.environment, key_rollout, config.num_steps,
+        state, batch, episodes = on_policy.collect(
+            vector, apply_both, (state.params, state.value_params), state, key_rollout, config.num_steps,
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
@@ -129,7 +131,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             config.value_epochs,
             config.value_minibatches,
         )
-        state = TrainState(params, value_params, opt_state, environment, key, state.update + 1)
+        state = state.replace(
+            params=params, value_params=value_params, opt_state=opt_state, key=key, update=state.update + 1
+        )
         return state, {**metrics, **fitted, **episodes, "explained_variance": explained}
 
     return on_policy.algorithm(init, step, network, steps_per_update)

@@ -3,27 +3,40 @@
 import jax
 import jax.numpy as jnp
 
+from algos.core import normalize
 from algos.core.returns import gae
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Batch, TrainState
 from envs import VectorEnv
 
 
-def initialise(vector: VectorEnv, network, optimizer, key) -> TrainState:
+def initialise(vector: VectorEnv, network, optimizer, key, config) -> TrainState:
     """Returns the state before the first update. All algorithms split the key alike: under one seed all meet the same
     initial states."""
     key_environment, key_params, key_train = jax.random.split(key, 3)
     environment = vector.reset(key_environment)
     params = network.init(key_params, environment.observation)
-    return TrainState(params, optimizer.init(params), environment, key_train, jnp.int32(0))
+    return TrainState(
+        params=params,
+        opt_state=optimizer.init(params),
+        environment=environment,
+        normalizer=normalize.start(vector, config.normalize_observation, config.normalize_reward),
+        key=key_train,
+        update=jnp.int32(0),
+    )
 
 
-def collect(vector: VectorEnv, apply, params, environment, key, num_steps: int, gamma, gae_lambda):
-    """Returns (environment, batch [T, B, ...], episode metrics) of one rollout, with generalised advantages.
+def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma, gae_lambda):
+    """Returns (state, batch [T, B, ...], episode metrics) after one rollout, with generalised advantages.
 
     The critic is not needed while acting: all values come from one pass over the finished rollout.
     """
-    environment, transitions, metrics = rollout(vector, apply, params, environment, key, num_steps)
+
+    def seeing(params, observation):
+        return apply(params, normalize.observe(state.normalizer, observation))
+
+    environment, transitions, metrics = rollout(vector, seeing, params, state.environment, key, num_steps)
+    normalizer, transitions = normalize.digest(state.normalizer, transitions, state.environment, gamma)
     observations = jnp.stack([transitions.observation, transitions.next_observation])
     value, next_value = apply(params, observations)[1]
     advantage = gae(
@@ -38,14 +51,14 @@ def collect(vector: VectorEnv, apply, params, environment, key, num_steps: int, 
         value_target=advantage + value,
         mask=jnp.ones_like(value),
     )
-    return environment, batch, metrics
+    return state.replace(environment=environment, normalizer=normalizer), batch, metrics
 
 
 def actor(apply):
     """Returns `act` for a network that gives (policy, value): a sample when exploring, else the mode."""
 
     def act(state, key, observation, explore: bool):
-        policy, _ = apply(state.params, observation)
+        policy, _ = apply(state.params, normalize.observe(state.normalizer, observation))
         return policy.sample(key) if explore else policy.mode()
 
     return act

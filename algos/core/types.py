@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import struct
 
+from algos.core.normalize import Normalizer
 from envs import VectorState
 
 Params = Any
@@ -68,6 +69,7 @@ class TrainState:
     params: Params
     opt_state: Any
     environment: VectorState
+    normalizer: Normalizer
     key: jax.Array
     update: jax.Array  # int32, updates made so far
 
