@@ -38,3 +38,12 @@ def prepare() -> None:
 def cache_folder() -> Path:
     """Returns where compiled programs are kept between runs."""
     return Path(platformdirs.user_cache_dir("evenhand")) / "programs"
+
+
+def free_memory() -> int:
+    """Returns the bytes of main memory that are free for use, as well as the system tells it."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
