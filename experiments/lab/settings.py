@@ -3,30 +3,65 @@
 from types import ModuleType
 from typing import Any
 
-from algos import a2c, dqn, ppo, reinforce
+from algos import a2c, dqn, ppo, reinforce, trpo
 from experiments.lab.experiment import Contender
 
-ALGORITHMS: dict[str, ModuleType] = {"reinforce": reinforce, "a2c": a2c, "ppo": ppo, "dqn": dqn}
+# name: (module, the Config fields that make it what the name says)
+ALGORITHMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "reinforce": (reinforce, {}),
+    "a2c": (a2c, {}),
+    "npg": (trpo, {"line_search": False}),  # the natural policy gradient: TRPO's step, taken without a look
+    "trpo": (trpo, {}),
+    "ppo": (ppo, {}),
+    "dqn": (dqn, {}),
+}
 
-# (algorithm, environment): (Config fields, HParams fields)
+NORMALIZED = {"normalize_observation": True}
+BOTH_NORMALIZED = {"normalize_observation": True, "normalize_reward": True}
+TRUST_REGION = {"num_envs": 16, "num_steps": 128, "value_epochs": 20, "value_minibatches": 16}
+LONG_EPOCHS = {"num_envs": 8, "num_steps": 64, "num_epochs": 10}
+FAST_Q = {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.2, "epsilon_end": 0.02}
+
+# (environment, algorithm): (Config fields, HParams fields)
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
-    ("reinforce", "CartPole-v1"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
-    ("a2c", "CartPole-v1"): ({"num_steps": 8}, {"learning_rate": 1.5e-3, "gae_lambda": 0.95}),
-    ("ppo", "CartPole-v1"): (
-        {"num_envs": 8, "num_steps": 64, "num_epochs": 10},
+    ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
+    ("CartPole-v1", "a2c"): ({"num_steps": 8}, {"learning_rate": 1.5e-3, "gae_lambda": 0.95}),
+    ("CartPole-v1", "ppo"): (
+        LONG_EPOCHS,
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
     ),
-    ("dqn", "CartPole-v1"): (
-        {"buffer_size": 100_000},
-        {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.2, "epsilon_end": 0.02},
+    ("CartPole-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
+    ("Acrobot-v1", "ppo"): (LONG_EPOCHS, {"learning_rate": 1e-3}),
+    ("Acrobot-v1", "trpo"): (TRUST_REGION | NORMALIZED, {}),
+    ("Acrobot-v1", "npg"): (TRUST_REGION | NORMALIZED, {}),
+    ("Acrobot-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
+    ("Catch-bsuite", "dqn"): ({}, FAST_Q),
+    ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
+    ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
+    ("Pendulum-v1", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | NORMALIZED, {"gamma": 0.9}),
+    ("Pendulum-v1", "ppo"): (
+        {"num_steps": 1024, "num_epochs": 10, "num_minibatches": 64},
+        {"learning_rate": 1e-3, "gamma": 0.9, "entropy_coef": 0.0},
+    ),
+    ("MountainCarContinuous-v0", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | BOTH_NORMALIZED, {}),
+    ("MountainCarContinuous-v0", "ppo"): (
+        {"num_steps": 256, "num_epochs": 10, "num_minibatches": 16} | BOTH_NORMALIZED,
+        {"learning_rate": 1e-3, "gamma": 0.9999, "gae_lambda": 0.9, "entropy_coef": 0.0},
+    ),
+    ("MountainCarContinuous-v0", "a2c"): (
+        {"num_envs": 4, "num_steps": 64} | BOTH_NORMALIZED,
+        {"gae_lambda": 0.9},
     ),
 }
 
 
 def contender(name: str, environment: str, steps: int) -> Contender:
     """Returns the algorithm with the settings for the environment and schedules that end with the budget."""
-    algorithm = ALGORITHMS[name]
-    config, hparams = TUNED.get((name, environment), ({}, {}))
+    algorithm, makes_it = ALGORITHMS[name]
+    config, hparams = TUNED.get((environment, name), ({}, {}))
     return Contender(
-        name, algorithm, algorithm.Config(**config), algorithm.HParams(total_steps=float(steps), **hparams)
+        name=name,
+        algorithm=algorithm,
+        config=algorithm.Config(**{**config, **makes_it}),
+        hparams=algorithm.HParams(**{"total_steps": float(steps), **hparams}),
     )

@@ -14,6 +14,8 @@ SMALL = {
     "reinforce": {"num_envs": 2, "hidden_sizes": (16,)},
     "a2c": {"num_envs": 3, "hidden_sizes": (16,)},
     "ppo": {"num_envs": 2, "num_steps": 16, "hidden_sizes": (16,)},
+    "trpo": {"num_envs": 2, "num_steps": 32, "hidden_sizes": (16,)},
+    "dqn": {"num_envs": 3, "warmup_steps": 60, "buffer_size": 200, "hidden_sizes": (16,)},
 }
 LIMIT = 20  # of CartPole's episodes, so that REINFORCE's rollouts are short
 STEPS = 800
@@ -21,7 +23,7 @@ STEPS = 800
 
 def outcome(name, seeds, width=1):
     """Returns ({(seed, env_steps, metric): value}, final parameters [seeds, ...]) of a short run."""
-    algorithm = ALGORITHMS[name]
+    algorithm, _ = ALGORITHMS[name]
     contender = Contender(name, algorithm, algorithm.Config(**SMALL[name]), algorithm.HParams(total_steps=STEPS))
     task = Task("CartPole-v1", (contender,), {"max_steps_in_episode": LIMIT})
     events = list(runner.run(Experiment((task,), tuple(seeds), STEPS, evaluations=3, eval_episodes=4, width=width)))
