@@ -218,9 +218,9 @@ def _moved(target_params, params, rate, due):
 def _check(env: Env, config: Config) -> None:
     if not isinstance(env.action, Discrete):
         raise ValueError(
-            f"dqn needs discrete actions, {env.name} has continuous ones; reinforce, a2c and ppo take them"
+            f"dqn needs discrete actions, {env.name} has continuous ones; reinforce, a2c, trpo and ppo take them"
         )
     sizes = ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size", "warmup_steps", "target_interval")
     require(config, *sizes, "n_step", "hidden_sizes")
-    if config.buffer_size < config.num_envs * config.num_steps:
-        raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more")
+    if not config.num_envs * config.num_steps <= config.buffer_size < 2**30:
+        raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more, and less than 2^30")

@@ -1,6 +1,6 @@
 """The platform a run computes on: one CPU device a core, XLA's flags and the compilation cache, set before jax starts.
 
-Imports no jax: `prepare` must come first, or the flags are read too late.
+Imports no jax until `prepare` has been called, or the flags would be read too late.
 """
 
 import os
@@ -41,7 +41,12 @@ def cache_folder() -> Path:
 
 
 def free_memory() -> int:
-    """Returns the bytes of main memory that are free for use, as well as the system tells it."""
+    """Returns the bytes that are free for use: of the accelerator where there is one, else of main memory."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats() if jax.devices()[0].platform != "cpu" else None
+    if stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

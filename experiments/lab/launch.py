@@ -1,13 +1,16 @@
 """Launches an experiment: checks it, shows it, records it, and keeps what is finished whatever happens."""
 
+import math
 from datetime import datetime
 from pathlib import Path
 
+import jax
 from rich.console import Console
 
 import envs
-from experiments.lab import plots, records, runner, screen
-from experiments.lab.experiment import Experiment
+from algos.core.types import Algorithm
+from experiments.lab import devices, plots, records, runner, screen
+from experiments.lab.experiment import Contender, Experiment
 
 INTERRUPTED = 130  # the exit status of a process that Ctrl-C ended
 
@@ -21,6 +24,21 @@ def check(experiment: Experiment) -> None:
             needed = algorithm.steps_in_init + algorithm.steps_per_update
             if experiment.steps < needed:
                 raise ValueError(f"steps must be {needed} or more: {contender.name} takes as many for its first update")
+            check_memory(algorithm, contender, task.environment, len(experiment.seeds))
+
+
+def check_memory(algorithm: Algorithm, contender: Contender, where: str, num_seeds: int) -> None:
+    """Raises ValueError when the states of all seeds, which live side by side, do not fit in free memory."""
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), contender.hparams)
+    needed = num_seeds * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    free = devices.free_memory()
+    if needed > free:
+        buffer = getattr(contender.config, "buffer_size", None)
+        most = f", most of it the replay buffers of {buffer:,} transitions" if buffer else ""
+        raise ValueError(
+            f"{contender.name} on {where} needs {needed / 2**30:,.1f} GiB for {num_seeds} seeds{most}; "
+            f"{free / 2**30:,.1f} GiB are free"
+        )
 
 
 def default_folder(experiment: Experiment) -> Path:
