@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import probes
 import pytest
+from flax import linen as nn
 
 import algos
 import envs
-from algos import a2c, ppo, reinforce
+from algos import a2c, dqn, ppo, reinforce
 from algos.core.loop import advance, no_metrics
 
 # name -> (module, a small configuration, a network that compiles quickly)
@@ -24,6 +25,11 @@ ALGORITHMS = {
         ppo,
         ppo.Config(num_envs=2, num_steps=6, num_epochs=2, num_minibatches=2, hidden_sizes=(4,)),
         probes.Linear(),
+    ),
+    "dqn": (
+        dqn,
+        dqn.Config(num_envs=2, num_updates=2, batch_size=16, warmup_steps=8, target_interval=3, hidden_sizes=(4,)),
+        nn.Dense(2),
     ),
 }
 WALK = probes.random_walk(3)
@@ -206,8 +212,10 @@ def test_under_one_seed_all_algorithms_meet_the_same_initial_states():
         algorithm, hparams = algorithm_of(name), hyperparameters(name)
         return jax.vmap(lambda seed: algorithm.init(jax.random.key(seed), hparams).environment)(jnp.arange(3))
 
-    states = {name: raw(probes.quick_jit(first_states, static_argnums=0)(name)) for name in ALGORITHMS}
-    for name in ALGORITHMS:
+    # those with a warm-up have left their initial states when `init` returns: their own tests look for them
+    names = [name for name in ALGORITHMS if not algorithm_of(name).steps_in_init]
+    states = {name: raw(probes.quick_jit(first_states, static_argnums=0)(name)) for name in names}
+    for name in names:
         for one, other in zip(states["a2c"], states[name], strict=True):
             np.testing.assert_array_equal(one, other)
     places = np.asarray(jax.vmap(WALK.reset)(jax.random.split(jax.random.key(0), 6))[1])

@@ -10,9 +10,9 @@ import numpy as np
 import probes
 import pytest
 
-from algos import a2c, ppo, reinforce
+from algos import a2c, dqn, ppo, reinforce
 from algos.core.loop import advance, no_metrics
-from algos.core.networks import ActorCritic
+from algos.core.networks import ActorCritic, QNetwork
 from envs import Discrete
 
 GAMMA = 0.8
@@ -32,19 +32,35 @@ def state_value(outputs):
     return outputs[1]
 
 
-def learner(module, config, num_updates, learning_rate, **fields) -> Learner:
+def best_action_value(outputs):
+    return jnp.max(outputs, axis=-1)
+
+
+ACTOR_CRITIC = ActorCritic((probes.STATES,), Discrete(2), (8,))
+Q_NETWORK = QNetwork((probes.STATES,), 2, (8,))
+
+
+def learner(module, config, num_updates, learning_rate, network=ACTOR_CRITIC, value=state_value, **fields) -> Learner:
     steps = module.make(probes.probe_env(probes.constant_reward()), config).steps_per_update
     hparams = module.HParams(learning_rate, total_steps=float(num_updates * steps), gamma=GAMMA, **fields)
-    network = ActorCritic((probes.STATES,), Discrete(2), (8,))
-    return Learner(module, config, hparams, num_updates, network, state_value)
+    return Learner(module, config, hparams, num_updates, network, value)
 
 
 LEARNERS = {
     "reinforce": learner(reinforce, reinforce.Config(num_envs=16), 300, 0.02),
     "a2c": learner(a2c, a2c.Config(num_envs=16, num_steps=8), 300, 0.02),
     "ppo": learner(ppo, ppo.Config(num_envs=8, num_steps=16, num_epochs=4, num_minibatches=2), 150, 0.01),
+    "dqn": learner(
+        dqn,
+        dqn.Config(num_envs=8, num_updates=4, warmup_steps=400, target_interval=10),
+        300,
+        0.02,
+        network=Q_NETWORK,
+        value=best_action_value,
+        anneal=0.9,
+    ),
 }
-BOOTSTRAPPING = ["a2c", "ppo"]
+BOOTSTRAPPING = ["a2c", "ppo", "dqn"]
 
 # name -> (values of the states met, best actions there or None)
 KNOWN = {
