@@ -21,7 +21,7 @@ from algos.core.config import require
 from algos.core.distributions import Categorical, epsilon_greedy
 from algos.core.losses import mean
 from algos.core.networks import QNetwork
-from algos.core.optimize import adam, annealed, gradient_step
+from algos.core.optimize import adam, annealed, gradient_step, linear
 from algos.core.returns import n_step, td_target
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Loss, Params, ReplayBatch
@@ -150,8 +150,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         key, key_rollout, key_sample = jax.random.split(state.key, 3)
         env_steps = state.update * steps_per_update
         exploration_steps = hparams.exploration_fraction * hparams.total_steps
-        fall = 1.0 - hparams.epsilon_end / hparams.epsilon_start
-        epsilon = annealed(hparams.epsilon_start, fall, env_steps, exploration_steps)
+        epsilon = linear(hparams.epsilon_start, hparams.epsilon_end, env_steps, exploration_steps).astype(jnp.float32)
 
         def policy(params, observation):
             return epsilon_greedy(network.apply(params, observation), epsilon), None
@@ -187,8 +186,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         return state, {**jax.tree.map(jnp.mean, metrics), **episodes, "epsilon": epsilon}
 
     def act(state, key, observation, explore: bool):
-        policy = epsilon_greedy(network.apply(state.params, observation), state.epsilon)
-        return policy.sample(key) if explore else policy.mode()
+        q = network.apply(state.params, observation)
+        return epsilon_greedy(q, state.epsilon).sample(key) if explore else Categorical(q).mode()
 
     return Algorithm(init, step, act, steps_per_update, steps_in_init=warmup * config.num_envs)
 

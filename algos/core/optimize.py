@@ -17,10 +17,15 @@ def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5) -> optax.GradientT
     return optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
 
 
+def linear(start, end, env_steps, over_steps):
+    """Returns what falls (or rises) in a straight line from `start` to `end` over `over_steps`, then stays; 0: `end`."""
+    progress = jnp.where(over_steps > 0, env_steps / jnp.where(over_steps > 0, over_steps, 1.0), 1.0)
+    return start + (end - start) * jnp.clip(progress, 0.0, 1.0)
+
+
 def annealed(value, anneal, env_steps, total_steps):
     """Returns the value after `env_steps`: it falls linearly to (1 - anneal) of itself at `total_steps`."""
-    progress = jnp.clip(env_steps / total_steps, 0.0, 1.0)
-    return value * (1.0 - anneal * progress)
+    return linear(value, value * (1.0 - anneal), env_steps, total_steps)
 
 
 def gradient_step(optimizer, loss, params, opt_state, apply, batch, hparams):

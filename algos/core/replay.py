@@ -1,7 +1,7 @@
 """Replay memory: a preallocated ring buffer that lives in the train state.
 
 Every leaf is [capacity, ...] in its own dtype: a bool or uint8 observation is stored as it is. B transitions take the
-memory of B transitions and 8 bytes more.
+memory of B transitions and 4 bytes more.
 """
 
 from typing import Any

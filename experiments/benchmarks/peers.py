@@ -1,7 +1,8 @@
-"""Training speed of PPO beside a peer, rejax 0.1.3: `python -m experiments.benchmarks.peers`.
+"""Training speed of PPO and DQN beside a peer, rejax 0.1.3: `python -m experiments.benchmarks.peers`.
 
-Unit: environment steps per second of wall clock, all seeds together, compiling left out. CleanRL's CartPole settings:
-4 environments x 128 steps, 4 epochs of 4 minibatches, two towers of 64-64 tanh units, Adam at 2.5e-4.
+Unit: environment steps per second of wall clock, all seeds together, compiling left out. CleanRL's CartPole settings.
+PPO: 4 environments x 128 steps, 4 epochs of 4 minibatches, two towers of 64-64 tanh units, Adam at 2.5e-4.
+DQN: 10 environments, one update with 128 samples every 10 environment steps, a tower of 120-84, buffer of 10,000.
 
 The sides take turns on the same machine, each in a process that stays alive and has made one round to warm up. Both are
 evaluated as rarely as they allow: the peer never; ours for one episode a seed before and after, which its time
@@ -10,7 +11,6 @@ includes. The peer has a row with XLA's own flags and one with ours, where its s
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,11 +25,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import rejax_ppo
+from experiments.benchmarks import rejax_side
 from experiments.lab import devices
 
 REQUIREMENTS = ("rejax==0.1.3", "gymnax<1")  # with gymnax 1.0, rejax stops at its first step
-STEPS_PER_UPDATE = rejax_ppo.NUM_ENVS * rejax_ppo.NUM_STEPS
+STEPS_MULTIPLE = 2_560  # whole updates of PPO and of DQN
 OURS, PEER, PEER_OUR_FLAGS = "ours", "rejax", "rejax, our flags, sharded"
 
 
@@ -41,43 +41,50 @@ class Side:
     facts: Mapping[str, str | int]  # its packages' versions and its number of devices
 
 
-def main(seeds: tuple[int, ...] = (1, 10), steps: int = 100_000, rounds: int = 5, peer_env: Path | None = None) -> None:
-    """Prints environment steps per second of PPO, ours and rejax's, all seeds together and compiling left out.
+def main(
+    algos: tuple[str, ...] = ("ppo", "dqn"),
+    seeds: tuple[int, ...] = (1, 10),
+    steps: int = 100_000,
+    rounds: int = 5,
+    peer_env: Path | None = None,
+) -> None:
+    """Prints environment steps per second, ours and rejax's, all seeds together and compiling left out.
 
     Args:
+        algos: ppo, dqn or both.
         seeds: how many seeds train together, one table section each.
-        steps: environment steps of each seed; whole updates of 512 steps within them are made.
+        steps: environment steps of each seed; cut to a multiple of 2,560.
         rounds: how often each side is timed, in turn, after one round to warm up.
         peer_env: the peer's virtual environment; made and filled by pip where missing. Default: in the user's cache.
     """
-    steps -= steps % STEPS_PER_UPDATE
-    if steps <= 0 or rounds <= 0 or not seeds or min(seeds) <= 0:
-        raise SystemExit(f"give at least one seed, one round and {STEPS_PER_UPDATE} steps")
+    steps -= steps % STEPS_MULTIPLE
+    if steps <= 0 or rounds <= 0 or not seeds or min(seeds) <= 0 or not set(algos) <= {"ppo", "dqn"}:
+        raise SystemExit(f"give ppo or dqn, at least one seed, one round and {STEPS_MULTIPLE} steps")
     console = Console()
     peer_python = install_peer(peer_env or Path(platformdirs.user_cache_dir("evenhand")) / "peers" / "rejax-0.1.3")
     with started_sides(peer_python) as sides:
         console.print(machine_line(sides))
-        for num_seeds in seeds:
-            with console.status(f"{num_seeds} seeds, {len(sides)} sides, {rounds} rounds of {steps:,} steps a seed"):
-                seconds = take_turns(sides, num_seeds, steps, rounds)
-            speeds = {name: [num_seeds * steps / taken for taken in times] for name, times in seconds.items()}
-            console.print(speed_table(num_seeds, speeds))
+        for algorithm in algos:
+            for num_seeds in seeds:
+                seconds = take_turns(sides, (algorithm, num_seeds, steps), rounds)
+                speeds = {name: [num_seeds * steps / taken for taken in times] for name, times in seconds.items()}
+                console.print(speed_table(f"{algorithm} on CartPole-v1, seeds: {num_seeds}", speeds))
 
 
-def take_turns(sides: Mapping[str, Side], num_seeds: int, steps: int, rounds: int) -> dict[str, list[float]]:
+def take_turns(sides: Mapping[str, Side], job: tuple[str, int, int], rounds: int) -> dict[str, list[float]]:
     """Returns each side's seconds a round. Sides alternate, so that a slow minute of the machine meets all of them."""
     seconds = {name: [] for name in sides}
     for number in range(rounds + 1):
         for name, side in sides.items():
-            taken = one_round(side, num_seeds, steps)
+            taken = one_round(side, job)
             if number > 0:
                 seconds[name].append(taken)
     return seconds
 
 
-def one_round(side: Side, num_seeds: int, steps: int) -> float:
+def one_round(side: Side, job: tuple[str, int, int]) -> float:
     """Returns the seconds in which the side trained all seeds once. Raises RuntimeError when its process has ended."""
-    side.process.stdin.write(json.dumps([num_seeds, steps]) + "\n")
+    side.process.stdin.write(json.dumps(job) + "\n")
     side.process.stdin.flush()
     return float(answer(side.process))
 
@@ -90,9 +97,9 @@ def answer(process: subprocess.Popen) -> str:
     return line
 
 
-def speed_table(num_seeds: int, speeds: Mapping[str, list[float]]) -> Table:
+def speed_table(title: str, speeds: Mapping[str, list[float]]) -> Table:
     """Returns medians and spread of environment steps per second, and how many times a side's median ours is."""
-    table = Table(title=f"PPO on CartPole-v1, {num_seeds} seed{'s' * (num_seeds > 1)}", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("side")
     for column in ("steps/s, median", "min to max", "ours / this"):
         table.add_column(column, justify="right")
@@ -111,7 +118,7 @@ def started_sides(peer_python: Path) -> Iterator[dict[str, Side]]:
     """
     plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     serve_ours = (sys.executable, "-c", "from experiments.benchmarks import peers; peers.serve_ours()")
-    serve_peer = (str(peer_python), "-I", rejax_ppo.__file__)  # -I: nothing of this project's environment reaches it
+    serve_peer = (str(peer_python), "-I", rejax_side.__file__)  # -I: nothing of this project's environment reaches it
     with ExitStack() as stack:
         yield {
             OURS: start(stack, serve_ours, plain),
@@ -138,18 +145,19 @@ def our_flags() -> str:
 def serve_ours() -> None:
     """Answers the benchmark's requests with our PPO, run as every experiment runs it."""
     devices.prepare()
-    rejax_ppo.serve(make_round, ("jax",))
+    rejax_side.serve(make_round, ("jax",))
 
 
-def make_round(num_seeds: int, steps: int) -> rejax_ppo.Round:
+def make_round(algorithm: str, num_seeds: int, steps: int) -> rejax_side.Round:
     """Returns a training of all seeds by the experiments' runner. Its seconds hold no compiling but two evaluations."""
-    from algos import ppo
+    from algos import dqn, ppo
     from envs import make
     from experiments.lab import runner
     from experiments.lab.experiment import Contender, Experiment, Task
 
-    config = ppo.Config(rejax_ppo.NUM_ENVS, rejax_ppo.NUM_STEPS, num_epochs=4, num_minibatches=4, hidden_sizes=(64, 64))
-    contender = Contender("PPO", ppo, config, ppo.HParams(learning_rate=2.5e-4, total_steps=float(steps)))
+    module = {"ppo": ppo, "dqn": dqn}[algorithm]
+    # the defaults are CleanRL's, but for the annealing that the peer does not do either
+    contender = Contender(algorithm, module, module.Config(), module.HParams(total_steps=float(steps), anneal=0.0))
     task = Task("CartPole-v1", (contender,))
     experiment = Experiment((task,), tuple(range(num_seeds)), steps, evaluations=1, eval_episodes=1)
     env = make(task.environment)
@@ -178,15 +186,7 @@ def machine_line(sides: Mapping[str, Side]) -> str:
     versions = [
         f"{name}: " + ", ".join(f"{fact} {value}" for fact, value in side.facts.items()) for name, side in sides.items()
     ]
-    return "\n".join([f"{processor()}, {devices.cores()} cores, {date.today()}", *versions])
-
-
-def processor() -> str:
-    """Returns the processor's model, as Linux names it, else what Python knows."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    return "\n".join([f"{devices.processor()}, {devices.cores()} cores, {date.today()}", *versions])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.lab import runner
+from experiments.lab import devices, runner
 from experiments.lab.experiment import Contender, Experiment
 from experiments.lab.statistics import iqm, iqm_interval
 
@@ -99,16 +99,12 @@ def git_state() -> dict[str, Any]:
 def device() -> dict[str, Any]:
     """Returns what the run computes on."""
     first = jax.devices()[0]
-    return {"platform": first.platform, "kind": first.device_kind, "count": jax.device_count(), "machine": processor()}
-
-
-def processor() -> str:
-    """Returns the processor's name, as well as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return {
+        "platform": first.platform,
+        "kind": first.device_kind,
+        "count": jax.device_count(),
+        "machine": devices.processor(),
+    }
 
 
 def append_curves(folder: Path, event: runner.Evaluated) -> None:

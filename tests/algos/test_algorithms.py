@@ -14,8 +14,10 @@ from flax import linen as nn
 
 import algos
 import envs
-from algos import a2c, dqn, ppo, reinforce
+from algos import a2c, dqn, ppo, reinforce, trpo
 from algos.core.loop import advance, no_metrics
+
+SMALL_TRPO = {"num_envs": 2, "num_steps": 6, "value_epochs": 2, "value_minibatches": 2, "hidden_sizes": (4,)}
 
 # name -> (module, a small configuration, a network that compiles quickly)
 ALGORITHMS = {
@@ -31,9 +33,17 @@ ALGORITHMS = {
         dqn.Config(num_envs=2, num_updates=2, batch_size=16, warmup_steps=8, target_interval=3, hidden_sizes=(4,)),
         nn.Dense(2),
     ),
+    "npg": (trpo, trpo.Config(line_search=False, **SMALL_TRPO), probes.Linear()),
+    "trpo": (trpo, trpo.Config(**SMALL_TRPO), probes.Linear()),
 }
 WALK = probes.random_walk(3)
 KEY = 3
+
+
+def step_size(name, size):
+    """Returns the hyperparameter that says how far the parameters move."""
+    return {"max_kl" if ALGORITHMS[name][0] is trpo else "learning_rate": size}
+
 
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 
@@ -178,7 +188,7 @@ def test_states_built_with_different_hyperparameters_have_one_structure(name):
     algorithm = algorithm_of(name)
     one, other = (
         init_and_two_steps(algorithm, module.HParams(**fields))
-        for fields in ({}, {"learning_rate": 0.5, "gamma": 0.5, "max_grad_norm": 0.0, "total_steps": 7.0})
+        for fields in ({}, {**step_size(name, 0.5), "gamma": 0.5, "max_grad_norm": 0.0, "total_steps": 7.0})
     )
     shapes = [jax.eval_shape(run, jax.random.key(0)) for run in (one, other)]
     assert jax.tree.structure(shapes[0]) == jax.tree.structure(shapes[1])
@@ -189,16 +199,16 @@ def test_states_built_with_different_hyperparameters_have_one_structure(name):
 
 
 @every_algorithm
-def test_a_vmapped_learning_rate_gives_what_each_gives_alone(name):
-    rates = (0.0, 1e-3, 1e-2)
+def test_a_vmapped_step_size_gives_what_each_gives_alone(name):
+    sizes = (0.0, 1e-3, 1e-2)
     algorithm = quick_algorithm(name)
 
-    def two_updates(learning_rate):
-        hparams = hyperparameters(name, learning_rate=learning_rate)
+    def two_updates(size):
+        hparams = hyperparameters(name, **step_size(name, size))
         return init_and_two_steps(algorithm, hparams)(jax.random.key(KEY))[0].params
 
-    together = probes.quick_jit(jax.vmap(two_updates))(jnp.array(rates))
-    alone = [run(name, [2], learning_rate=rate)[0].params for rate in rates]
+    together = probes.quick_jit(jax.vmap(two_updates))(jnp.array(sizes))
+    alone = [run(name, [2], **step_size(name, size))[0].params for size in sizes]
     for place, params in enumerate(alone):
         for one, other in zip(raw(params), raw(together), strict=True):
             np.testing.assert_allclose(one, other[place], rtol=1e-4, atol=1e-5)

@@ -10,7 +10,7 @@ import numpy as np
 import probes
 import pytest
 
-from algos import a2c, dqn, ppo, reinforce
+from algos import a2c, dqn, ppo, reinforce, trpo
 from algos.core.loop import advance, no_metrics
 from algos.core.networks import ActorCritic, QNetwork
 from envs import Discrete
@@ -40,27 +40,34 @@ ACTOR_CRITIC = ActorCritic((probes.STATES,), Discrete(2), (8,))
 Q_NETWORK = QNetwork((probes.STATES,), 2, (8,))
 
 
-def learner(module, config, num_updates, learning_rate, network=ACTOR_CRITIC, value=state_value, **fields) -> Learner:
+def learner(module, config, num_updates, network=ACTOR_CRITIC, value=state_value, **fields) -> Learner:
     steps = module.make(probes.probe_env(probes.constant_reward()), config).steps_per_update
-    hparams = module.HParams(learning_rate, total_steps=float(num_updates * steps), gamma=GAMMA, **fields)
+    hparams = module.HParams(total_steps=float(num_updates * steps), gamma=GAMMA, **fields)
     return Learner(module, config, hparams, num_updates, network, value)
 
 
+def trust_region_learner(**fields) -> Learner:
+    config = trpo.Config(num_envs=8, num_steps=16, value_minibatches=2, **fields)
+    return learner(trpo, config, 150, max_kl=0.02, value_learning_rate=0.01)
+
+
 LEARNERS = {
-    "reinforce": learner(reinforce, reinforce.Config(num_envs=16), 300, 0.02),
-    "a2c": learner(a2c, a2c.Config(num_envs=16, num_steps=8), 300, 0.02),
-    "ppo": learner(ppo, ppo.Config(num_envs=8, num_steps=16, num_epochs=4, num_minibatches=2), 150, 0.01),
+    "reinforce": learner(reinforce, reinforce.Config(num_envs=16), 300, learning_rate=0.02),
+    "a2c": learner(a2c, a2c.Config(num_envs=16, num_steps=8), 300, learning_rate=0.02),
+    "ppo": learner(ppo, ppo.Config(num_envs=8, num_steps=16, num_epochs=4, num_minibatches=2), 150, learning_rate=0.01),
+    "npg": trust_region_learner(line_search=False),
+    "trpo": trust_region_learner(),
     "dqn": learner(
         dqn,
         dqn.Config(num_envs=8, num_updates=4, warmup_steps=400, target_interval=10),
         300,
-        0.02,
         network=Q_NETWORK,
         value=best_action_value,
+        learning_rate=0.02,
         anneal=0.9,
     ),
 }
-BOOTSTRAPPING = ["a2c", "ppo", "dqn"]
+BOOTSTRAPPING = ["a2c", "ppo", "npg", "trpo", "dqn"]
 
 # name -> (values of the states met, best actions there or None)
 KNOWN = {
@@ -84,7 +91,8 @@ def learned(name: str):
         state = algorithm.init(key, hparams)
         state, _ = advance(algorithm, state, hparams, no_metrics(algorithm, state, hparams), num_updates)
         greedy = algorithm.act(state, key, probe.observation, False)
-        return value(network.apply(state.params, probe.observation)), greedy
+        value_params = getattr(state, "value_params", state.params)
+        return value(network.apply(value_params, probe.observation)), greedy
 
     tables = jax.tree.map(lambda *rows: jnp.stack(rows), *(getattr(probes, probe)() for probe in NAMES))
     values, actions = probes.quick_jit(jax.vmap(train, (0, None)))(tables, jax.random.key(0))

@@ -201,7 +201,7 @@ def bits_equal(one, other):
 
 NUM_UPDATES = 50
 DELTAS, SEEDS = np.repeat([0.003, 0.05, 1.0], 3), np.tile(np.arange(3), 3)
-HASTY = small(backtracks=2, backtrack_factor=0.5)  # so that a search also fails
+HASTY = small(cg_iterations=4, backtracks=2, backtrack_factor=0.5)  # so that a search also fails
 HASTY_DAMPING = 0.001
 
 
@@ -323,8 +323,9 @@ def test_both_forms_of_the_product_give_the_same_update(float64):
 @both_kinds
 def test_the_loss_given_is_the_one_whose_natural_step_is_taken(float64, kind):
     config = GAUSS_NEWTON if kind == "discrete" else EVERY_STATE
+    entropies = []
     for coef in (0.0, 20.0):
-        hparams = WithEntropy(max_kl=0.05, damping=0.1, entropy_coef=coef)
+        hparams = WithEntropy(max_kl=0.005, damping=0.1, entropy_coef=coef)
         before, after, metrics = natural_update(kind, config, hparams)
         batch = metrics["batch"]
 
@@ -332,14 +333,14 @@ def test_the_loss_given_is_the_one_whose_natural_step_is_taken(float64, kind):
             return surrogate(params, batch) + coef * entropy(params, batch.observation)
 
         states = batch.observation[:: config.fisher_stride]
-        assert_same_step(moved(before, after), natural_step(before["params"], batch, 0.05, 0.1, states, objective))
+        assert_same_step(moved(before, after), natural_step(before["params"], batch, 0.005, 0.1, states, objective))
         gain = objective(after["params"], batch) - objective(before["params"], batch)
         np.testing.assert_allclose(metrics["surrogate_improvement"], gain, rtol=1e-8)
         np.testing.assert_allclose(metrics["bonus"], entropy(before["params"], batch.observation), rtol=1e-9)
         np.testing.assert_allclose(metrics["loss"], -objective(before["params"], batch), rtol=1e-9, atol=1e-14)
         assert metrics["coef"] == coef
-    without, bonus = (natural_update(kind, config, NATURAL.replace(entropy_coef=c))[1]["params"] for c in (0.0, 20.0))
-    assert entropy(bonus, batch.observation) > entropy(without, batch.observation) + 1e-3
+        entropies.append(entropy(after["params"], batch.observation))
+    assert entropies[1] > entropies[0] + 1e-3
 
 
 def test_one_compiled_update_serves_every_delta_and_damping(float64):
@@ -358,7 +359,7 @@ def test_few_iterations_of_conjugate_gradients_report_their_residual_and_still_g
     float64, kind
 ):
     residuals = []
-    for delta, before, after, metrics in history(kind)[::15]:
+    for delta, before, after, metrics in history(kind)[::NUM_UPDATES] + history(kind)[3::NUM_UPDATES]:
         if metrics["accepted_fraction"] == 0.0:
             continue
         batch, full_step = metrics["batch"], moved(before, after) / metrics["accepted_fraction"]
@@ -369,7 +370,7 @@ def test_few_iterations_of_conjugate_gradients_report_their_residual_and_still_g
         solution = full_step * (full_step @ gradient) / (full_step @ damped @ full_step)
         residuals.append(np.sum((gradient - damped @ solution) ** 2) / np.sum(gradient**2))
         np.testing.assert_allclose(metrics["cg_residual"], residuals[-1], rtol=1e-3, atol=1e-9)
-    assert len(residuals) > 15 and max(residuals) > 1e-4
+    assert len(residuals) > 9 and max(residuals) > 1e-4
 
 
 SEARCHING = small(cg_iterations=200, value_epochs=1, value_minibatches=1)

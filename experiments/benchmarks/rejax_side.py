@@ -1,4 +1,4 @@
-"""The peer's side of `peers`: rejax's PPO at CleanRL's CartPole settings, and the way both sides talk to the benchmark.
+"""The peer's side of `peers`: rejax at CleanRL's CartPole settings, and the way both sides talk to the benchmark.
 
 Runs in the peer's own virtual environment, where nothing of this project is installed. Imports jax late: the other side
 takes `serve` from here before it has set up its platform.
@@ -11,11 +11,10 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 
-NUM_ENVS, NUM_STEPS = 4, 128
-SETTINGS = {
+PPO = {
     "agent_kwargs": {"activation": "tanh", "hidden_layer_sizes": (64, 64)},  # one such tower each for actor and critic
-    "num_envs": NUM_ENVS,
-    "num_steps": NUM_STEPS,
+    "num_envs": 4,
+    "num_steps": 128,
     "num_epochs": 4,
     "num_minibatches": 4,
     "learning_rate": 2.5e-4,
@@ -26,21 +25,32 @@ SETTINGS = {
     "ent_coef": 0.01,
     "max_grad_norm": 0.5,
 }
+DQN = {  # one update every ten environment steps
+    "num_envs": 10,
+    "buffer_size": 10_000,
+    "fill_buffer": 1_000,
+    "batch_size": 128,
+    "num_epochs": 1,
+    "target_update_freq": 500,
+    "exploration_fraction": 0.5,
+    "learning_rate": 2.5e-4,
+    "gamma": 0.99,
+    "ddqn": True,
+}
+DQN_HIDDEN_SIZES = (120, 84)
 
 Round = Callable[[], float]  # trains once and returns the seconds it took
 
 
-def make_round(num_seeds: int, steps: int) -> Round:
+def make_round(algorithm: str, num_seeds: int, steps: int) -> Round:
     """Returns a compiled training of all seeds, a share on each device. Its seconds hold no compiling, no evaluation.
 
-    steps: environment steps of each seed, a whole number of updates.
+    algorithm: "ppo" or "dqn". steps: environment steps of each seed, a whole number of updates.
     """
     import jax
-    from rejax import PPO
 
-    algorithm = PPO.create(
-        env="CartPole-v1", total_timesteps=steps, eval_freq=steps, skip_initial_evaluation=True, **SETTINGS
-    ).replace(eval_callback=lambda algorithm, state, key: ())  # documented, and cheaper than any evaluation
+    # An empty evaluation is documented, and cheaper than any other.
+    algorithm = peer(algorithm, steps).replace(eval_callback=lambda algorithm, state, key: ())
     num_devices = min(num_seeds, jax.device_count())
     share = -(-num_seeds // num_devices)  # the last device may train a few seeds too many, as ours does
     keys = jax.random.split(jax.random.key(0), num_devices * share)
@@ -52,6 +62,19 @@ def make_round(num_seeds: int, steps: int) -> Round:
         return time.perf_counter() - started
 
     return one_round
+
+
+def peer(algorithm: str, steps: int):
+    """Returns rejax's algorithm at the settings above, evaluated as rarely as can be."""
+    import flax.linen as nn
+    import rejax
+    from rejax.networks import DiscreteQNetwork, EpsilonGreedyPolicy
+
+    rarely = {"env": "CartPole-v1", "total_timesteps": steps, "eval_freq": steps, "skip_initial_evaluation": True}
+    if algorithm == "ppo":
+        return rejax.PPO.create(**rarely, **PPO)
+    agent = EpsilonGreedyPolicy(DiscreteQNetwork)(hidden_layer_sizes=DQN_HIDDEN_SIZES, action_dim=2, activation=nn.relu)
+    return rejax.DQN.create(**rarely, **DQN).replace(agent=agent)  # `create` itself allows no other layer sizes
 
 
 def spread(train, keys, num_devices: int, share: int):
@@ -72,8 +95,8 @@ def spread(train, keys, num_devices: int, share: int):
     return jax.jit(jax.shard_map(train_share, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
 
 
-def serve(make_round: Callable[[int, int], Round], packages: tuple[str, ...]) -> None:
-    """Prints the packages' versions and the number of devices, then answers each line [num_seeds, steps] with seconds.
+def serve(make_round: Callable[[str, int, int], Round], packages: tuple[str, ...]) -> None:
+    """Prints the packages' versions and the number of devices, then answers each line [algorithm, num_seeds, steps] with seconds.
 
     The first answer for a number of seeds comes after compiling; the seconds never include it.
     """
