@@ -81,7 +81,7 @@ class TrainState:
     target_params: Params
     opt_state: Any
     environment: VectorState
-    recent: Any  # the last n - 1 transitions of every environment, not yet n steps long
+    recent: Any  # the last n - 1 transitions of every environment, not yet n steps long; None when n is 1
     replay: replay.Replay
     epsilon: jax.Array
     key: jax.Array
@@ -158,7 +158,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         environment, transitions, episodes = rollout(
             vector, policy, state.params, state.environment, key_rollout, config.num_steps
         )
-        transitions = jax.tree.map(lambda *x: jnp.concatenate(x), state.recent, transitions)
+        if state.recent is not None:
+            transitions = jax.tree.map(lambda *x: jnp.concatenate(x), state.recent, transitions)
         experience, recent = _experience(transitions, hparams.gamma, config.n_step)
         memory = replay.add(state.replay, experience)
         samples = replay.sample(memory, key_sample, (config.num_updates, config.batch_size))
@@ -193,7 +194,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
 
 
 def _experience(transitions, gamma, n: int):
-    """Returns (experience [(T - n + 1) * B, ...] of n steps each, the last n - 1 transitions [n - 1, B, ...])."""
+    """Returns (experience [(T - n + 1) * B, ...] of n steps each, the last n - 1 transitions [n - 1, B, ...] or None)."""
     rewards, discount, last = n_step(transitions.reward, transitions.terminated, transitions.truncated, gamma, n)
     whole = transitions.reward.shape[0] - (n - 1)
     column = jnp.arange(last.shape[1])
@@ -206,7 +207,7 @@ def _experience(transitions, gamma, n: int):
         terminated=transitions.terminated[last, column],
     )
     experience = jax.tree.map(lambda x: x[:whole].reshape(-1, *x.shape[2:]), experience)
-    return experience, jax.tree.map(lambda x: x[whole:], transitions)
+    return experience, None if n == 1 else jax.tree.map(lambda x: x[whole:], transitions)
 
 
 def _moved(target_params, params, rate, due):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.lab import devices
-from experiments.lab.cli import count, run_command
+from experiments.lab.cli import BadInput, count, run_command
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Args:
 
 
 def compare(args: Args) -> int:
-    """Runs the comparison and returns the exit status. Raises ValueError for bad input."""
+    """Runs the comparison and returns the exit status. Raises BadInput."""
     devices.prepare()
     from experiments.lab.experiment import Experiment, Task
     from experiments.lab.launch import default_folder, launch
@@ -42,10 +42,10 @@ def compare(args: Args) -> int:
 
     for name in args.algos:
         if name not in ALGORITHMS:
-            raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(ALGORITHMS)}")
+            raise BadInput(f"unknown algorithm {name!r}; choose from: {', '.join(ALGORITHMS)}")
     for names in (args.env, args.algos):
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"name each environment and each algorithm once, not: {' '.join(names) or 'none'}")
+            raise BadInput(f"name each environment and each algorithm once, not: {' '.join(names) or 'none'}")
     experiment = Experiment(
         tasks=tuple(Task(env, tuple(contender(name, env, args.steps) for name in args.algos)) for env in args.env),
         seeds=tuple(range(args.seeds)),

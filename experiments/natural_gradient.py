@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from experiments.lab import devices
-from experiments.lab.cli import run_command
+from experiments.lab.cli import BadInput, run_command
 
 SEED = 0
 WARM_UPDATES = 3  # of TRPO, so that the policy is neither uniform nor finished
@@ -37,7 +37,10 @@ def main(args: Args) -> int:
     from experiments.lab import records
 
     folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-natural-gradient"
-    records.create(folder)
+    try:
+        records.create(folder)
+    except ValueError as error:
+        raise BadInput(error) from None
     print("a CartPole policy after", WARM_UPDATES, "updates: steps along the gradient and the natural gradient")
     figures = compare_steps()
     print("conjugate gradients against the dense inverse")

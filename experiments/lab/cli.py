@@ -6,11 +6,11 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-BAD_INPUT = 2
+BAD_INPUT = 2  # exit status
 
 
-class BadNumber(Exception):
-    """A number that cannot be; no ValueError, which tyro would take for its own and print as a page."""
+class BadInput(Exception):
+    """What a user gave cannot be. No ValueError: tyro would print its own as a page, and a fault of ours is one too."""
 
 
 def count(option: str) -> Any:
@@ -22,7 +22,7 @@ def count(option: str) -> Any:
         except ValueError:
             number = 0.0
         if not 1 <= number < 2**53 or number != int(number):
-            raise BadNumber(f"{option} must be a positive whole number, not {words[0]}")
+            raise BadInput(f"{option} must be a positive whole number, not {words[0]}")
         return int(number)
 
     return Annotated[
@@ -41,6 +41,6 @@ def run_command(arguments: type, command: Callable[[Any], int], name: str) -> No
     """Exits with what the command returns for the arguments given; bad input becomes one line and status 2."""
     try:
         raise SystemExit(command(tyro.cli(arguments, prog=name)))
-    except (ValueError, BadNumber) as error:
+    except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None

@@ -10,6 +10,7 @@ from rich.console import Console
 import envs
 from algos.core.types import Algorithm
 from experiments.lab import devices, plots, records, runner, screen
+from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Contender, Experiment
 
 INTERRUPTED = 130  # the exit status of a process that Ctrl-C ended
@@ -50,13 +51,16 @@ def default_folder(experiment: Experiment) -> Path:
 def launch(experiment: Experiment, folder: Path) -> int:
     """Runs the experiment into the folder and returns the exit status: 0, or 130 when Ctrl-C ended it early.
 
-    Raises ValueError before anything compiles when the experiment cannot run or the folder cannot be written.
+    Raises BadInput before anything compiles when the experiment cannot run or the folder cannot be written.
     """
-    check(experiment)
-    records.create(folder)
+    try:
+        check(experiment)
+        records.create(folder)
+    except ValueError as error:
+        raise BadInput(error) from None
     records.write_manifest(folder, experiment, records.command_line())
     console = Console()
-    console.print(announcement(experiment), highlight=False)
+    console.print(announcement(experiment), highlight=False, soft_wrap=True)
     finished: list[runner.Finished] = []
     interrupted = False
     try:
