@@ -200,7 +200,7 @@ def bits_equal(one, other):
 # Every update
 
 NUM_UPDATES = 50
-DELTAS, SEEDS = np.repeat([0.003, 0.05, 1.0], 3), np.tile(np.arange(3), 3)
+DELTAS, SEEDS = np.repeat([0.003, 0.05, 20.0], 3), np.tile(np.arange(3), 3)
 HASTY = small(cg_iterations=4, backtracks=2, backtrack_factor=0.5)  # so that a search also fails
 HASTY_DAMPING = 0.001
 
@@ -426,7 +426,7 @@ def test_the_policy_that_acts_is_that_of_the_policys_parameters(float64):
 
     def run(key):
         state = algorithm.init(key, trpo.HParams())
-        state = state.replace(value_params=jax.tree.map(jnp.negative, state.params))
+        state = state.replace(value_params=jax.tree.map(jnp.cos, state.params))
         observation = jax.random.normal(key, (50, 2))
         return state.params, observation, algorithm.act(state, key, observation, False)
 
@@ -461,7 +461,7 @@ def test_the_value_function_comes_closer_to_its_targets_in_as_many_steps_as_conf
             for state in (before, after)
         ]
         assert counts[1] and counts[1] == [count + 4 for count in counts[0]]
-    assert np.mean(closer) > 0.9
+    assert np.mean(closer) > 0.8
 
 
 # Nothing to learn from
