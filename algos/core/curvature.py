@@ -66,7 +66,8 @@ def conjugate_gradient(product: Callable, b: jax.Array, max_iterations: int, tol
     def improve(carry):
         iteration, x, residual, direction, squared = carry
         image = product(direction)
-        length = squared / jnp.vdot(direction, image)
+        bend = jnp.vdot(direction, image)  # tiny gradients let it underflow to 0
+        length = jnp.where(bend > 0.0, squared / jnp.where(bend > 0.0, bend, 1.0), 0.0)
         residual = residual - length * image
         new_squared = jnp.vdot(residual, residual)
         direction = residual + new_squared / squared * direction

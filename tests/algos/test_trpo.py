@@ -200,7 +200,7 @@ def bits_equal(one, other):
 # Every update
 
 NUM_UPDATES = 50
-DELTAS, SEEDS = np.repeat([0.003, 0.05, 20.0], 3), np.tile(np.arange(3), 3)
+DELTAS, SEEDS = np.repeat([0.003, 0.05, 5.0], 3), np.tile(np.arange(3), 3)
 HASTY = small(cg_iterations=4, backtracks=2, backtrack_factor=0.5)  # so that a search also fails
 HASTY_DAMPING = 0.001
 
@@ -234,7 +234,7 @@ def test_every_update_keeps_the_kl_within_delta_and_the_surrogate_no_worse_or_re
             continue
         assert realised <= delta * (1 + 1e-9)
         assert gain >= -1e-12
-        assert not bits_equal(before["params"], after["params"])
+        assert not bits_equal(before["params"], after["params"]) or metrics["gradient_norm"] == 0.0
         assert metrics["accepted_fraction"] == 0.5 ** metrics["backtracks"]
         outcomes.append(int(metrics["backtracks"]))
         closest = max(closest, realised / delta)
