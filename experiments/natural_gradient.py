@@ -249,20 +249,13 @@ def draw(figures: dict, path: Path) -> None:
 def draw_cost(panel, rows: list[dict], colours, ink) -> None:
     """Draws the seconds of F v and of F against the number of parameters."""
     dense = [row for row in rows if row["dense_seconds"] is not None]
-    panel.loglog(
-        [row["num_params"] for row in rows],
-        [row["product_seconds"] for row in rows],
-        "o-",
-        color=colours[1],
-        label="one product F v",
+    lines = (
+        (rows, "product_seconds", colours[1], "one product F v"),
+        (dense, "dense_seconds", colours[0], "building F"),
     )
-    panel.loglog(
-        [row["num_params"] for row in dense],
-        [row["dense_seconds"] for row in dense],
-        "o-",
-        color=colours[0],
-        label="building F",
-    )
+    for measured, name, colour, label in lines:
+        x, y = [row["num_params"] for row in measured], [row[name] for row in measured]
+        panel.loglog(x, y, "o-", color=colour, label=label)
     stopped = [row for row in rows if row["dense_seconds"] is None]
     if stopped:
         first = stopped[0]
