@@ -35,7 +35,7 @@ class Args:
 
 def compare(args: Args) -> int:
     """Runs the comparison and returns the exit status. Raises BadInput."""
-    devices.prepare()
+    devices.prepare(blocks=-(-args.seeds // args.width))
     from experiments.lab.experiment import Experiment, Task
     from experiments.lab.launch import default_folder, launch
     from experiments.lab.settings import ALGORITHMS, contender

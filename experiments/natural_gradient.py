@@ -33,7 +33,7 @@ class Args:
 
 def main(args: Args) -> int:
     """Draws the figure and returns the exit status."""
-    devices.prepare()
+    devices.prepare(blocks=1)
     from experiments.lab import records
 
     folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-natural-gradient"

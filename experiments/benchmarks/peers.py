@@ -30,6 +30,7 @@ from experiments.lab import devices
 
 REQUIREMENTS = ("rejax==0.1.3", "gymnax<1")  # with gymnax 1.0, rejax stops at its first step
 STEPS_MULTIPLE = 2_560  # whole updates of PPO and of DQN
+SETTINGS = ("XLA_FLAGS", "NPROC")  # what `devices.prepare` decides by the number of seeds
 OURS, PEER, PEER_OUR_FLAGS = "ours", "rejax", "rejax, our flags, sharded"
 
 
@@ -62,10 +63,10 @@ def main(
         raise SystemExit(f"give ppo or dqn, at least one seed, one round and {STEPS_MULTIPLE} steps")
     console = Console()
     peer_python = install_peer(peer_env or Path(platformdirs.user_cache_dir("evenhand")) / "peers" / "rejax-0.1.3")
-    with started_sides(peer_python) as sides:
-        console.print(machine_line(sides))
-        for algorithm in algos:
-            for num_seeds in seeds:
+    for num_seeds in seeds:
+        with started_sides(peer_python, num_seeds) as sides:
+            console.print(machine_line(sides))
+            for algorithm in algos:
                 seconds = take_turns(sides, (algorithm, num_seeds, steps), rounds)
                 speeds = {name: [num_seeds * steps / taken for taken in times] for name, times in seconds.items()}
                 console.print(speed_table(f"{algorithm} on CartPole-v1, seeds: {num_seeds}", speeds))
@@ -111,19 +112,19 @@ def speed_table(title: str, speeds: Mapping[str, list[float]]) -> Table:
 
 
 @contextmanager
-def started_sides(peer_python: Path) -> Iterator[dict[str, Side]]:
+def started_sides(peer_python: Path, num_seeds: int) -> Iterator[dict[str, Side]]:
     """Gives the sides by name, each in its process; the processes end with the context.
 
     The user's XLA_FLAGS reach none of them: each row of the table says by which flags it was made.
     """
-    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    serve_ours = (sys.executable, "-c", "from experiments.benchmarks import peers; peers.serve_ours()")
+    plain = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    serve_ours = (sys.executable, "-c", f"from experiments.benchmarks import peers; peers.serve_ours({num_seeds})")
     serve_peer = (str(peer_python), "-I", rejax_side.__file__)  # -I: nothing of this project's environment reaches it
     with ExitStack() as stack:
         yield {
             OURS: start(stack, serve_ours, plain),
             PEER: start(stack, serve_peer, plain),
-            PEER_OUR_FLAGS: start(stack, serve_peer, {**plain, "XLA_FLAGS": our_flags()}),
+            PEER_OUR_FLAGS: start(stack, serve_peer, plain | our_settings(num_seeds, plain)),
         }
 
 
@@ -134,17 +135,19 @@ def start(stack: ExitStack, command: tuple[str, ...], environment: Mapping[str, 
     return Side(process, json.loads(answer(process)))
 
 
-def our_flags() -> str:
-    """Returns the XLA flags that our side computes with."""
-    command = "import os; from experiments.lab import devices; devices.prepare(); print(os.environ['XLA_FLAGS'])"
-    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+def our_settings(num_seeds: int, plain: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment variables that our side computes with."""
+    command = (
+        "import json, os; from experiments.lab import devices; "
+        f"devices.prepare({num_seeds}); print(json.dumps({{name: os.environ[name] for name in {SETTINGS}}}))"
+    )
     asked = subprocess.run([sys.executable, "-c", command], env=plain, check=True, capture_output=True, text=True)
-    return asked.stdout.strip()
+    return json.loads(asked.stdout)
 
 
-def serve_ours() -> None:
-    """Answers the benchmark's requests with our PPO, run as every experiment runs it."""
-    devices.prepare()
+def serve_ours(num_seeds: int) -> None:
+    """Answers the benchmark's requests with our algorithms, run as every experiment runs them."""
+    devices.prepare(num_seeds)
     rejax_side.serve(make_round, ("jax",))
 
 

@@ -58,7 +58,7 @@ def write_manifest(folder: Path, experiment: Experiment, command: str) -> None:
         "versions": {"python": platform.python_version(), **versions()},
         "git": git_state(),
         "device": device(),
-        "flags": {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_"))},
+        "flags": {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC"))},
     }
     write_json(folder / "manifest.json", manifest)
 
