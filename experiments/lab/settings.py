@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from algos import a2c, dqn, ppo, reinforce, trpo
+from algos import a2c, dqn, pgql, ppo, reinforce, trpo
 from experiments.lab.experiment import Contender
 
 # name: (module, the Config fields that make it what the name says)
@@ -14,6 +14,7 @@ ALGORITHMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "trpo": (trpo, {}),
     "ppo": (ppo, {}),
     "dqn": (dqn, {}),
+    "pgql": (pgql, {}),
 }
 
 NORMALIZED = {"normalize_observation": True}
@@ -31,11 +32,13 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
     ),
     ("CartPole-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
+    ("CartPole-v1", "pgql"): ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}),
     ("Acrobot-v1", "ppo"): (LONG_EPOCHS, {"learning_rate": 1e-3}),
     ("Acrobot-v1", "trpo"): (TRUST_REGION | NORMALIZED, {}),
     ("Acrobot-v1", "npg"): (TRUST_REGION | NORMALIZED, {}),
     ("Acrobot-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
     ("Catch-bsuite", "dqn"): ({}, FAST_Q),
+    ("Catch-bsuite", "pgql"): ({"num_steps": 8}, {"gae_lambda": 0.9, "entropy_coef": 0.05}),
     ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
     ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
     ("Pendulum-v1", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | NORMALIZED, {"gamma": 0.9}),
@@ -43,7 +46,10 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"num_steps": 1024, "num_epochs": 10, "num_minibatches": 64},
         {"learning_rate": 1e-3, "gamma": 0.9, "entropy_coef": 0.0},
     ),
-    ("MountainCarContinuous-v0", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | BOTH_NORMALIZED, {}),
+    ("MountainCarContinuous-v0", "trpo"): (
+        TRUST_REGION | {"num_envs": 4, "num_steps": 256} | BOTH_NORMALIZED,
+        {"gamma": 0.9999, "gae_lambda": 0.9},
+    ),
     ("MountainCarContinuous-v0", "ppo"): (
         {"num_steps": 256, "num_epochs": 10, "num_minibatches": 16} | BOTH_NORMALIZED,
         {"learning_rate": 1e-3, "gamma": 0.9999, "gae_lambda": 0.9, "entropy_coef": 0.0},

@@ -14,7 +14,7 @@ from flax import linen as nn
 
 import algos
 import envs
-from algos import a2c, dqn, ppo, reinforce, trpo
+from algos import a2c, dqn, pgql, ppo, reinforce, trpo
 from algos.core.loop import advance, no_metrics
 
 SMALL_TRPO = {"num_envs": 2, "num_steps": 6, "value_epochs": 2, "value_minibatches": 2, "hidden_sizes": (4,)}
@@ -32,6 +32,11 @@ ALGORITHMS = {
         dqn,
         dqn.Config(num_envs=2, num_updates=2, batch_size=16, warmup_steps=8, target_interval=3, hidden_sizes=(4,)),
         nn.Dense(2),
+    ),
+    "pgql": (
+        pgql,
+        pgql.Config(num_envs=2, num_steps=6, batch_size=16, buffer_size=40, warmup_steps=8, hidden_sizes=(4,)),
+        probes.Linear(),
     ),
     "npg": (trpo, trpo.Config(line_search=False, **SMALL_TRPO), probes.Linear()),
     "trpo": (trpo, trpo.Config(**SMALL_TRPO), probes.Linear()),

@@ -10,7 +10,7 @@ import numpy as np
 import probes
 import pytest
 
-from algos import a2c, dqn, ppo, reinforce, trpo
+from algos import a2c, dqn, pgql, ppo, reinforce, trpo
 from algos.core.loop import advance, no_metrics
 from algos.core.networks import ActorCritic, QNetwork
 from envs import Discrete
@@ -66,8 +66,11 @@ LEARNERS = {
         learning_rate=0.02,
         anneal=0.9,
     ),
+    "pgql": learner(
+        pgql, pgql.Config(num_envs=16, num_steps=8, warmup_steps=400), 300, learning_rate=0.02, entropy_coef=0.2
+    ),
 }
-BOOTSTRAPPING = ["a2c", "ppo", "npg", "trpo", "dqn"]
+BOOTSTRAPPING = ["a2c", "ppo", "npg", "trpo", "dqn", "pgql"]
 
 # name -> (values of the states met, best actions there or None)
 KNOWN = {

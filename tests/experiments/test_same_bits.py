@@ -16,6 +16,7 @@ SMALL = {
     "ppo": {"num_envs": 2, "num_steps": 16, "hidden_sizes": (16,)},
     "trpo": {"num_envs": 2, "num_steps": 32, "hidden_sizes": (16,)},
     "dqn": {"num_envs": 3, "warmup_steps": 60, "buffer_size": 200, "hidden_sizes": (16,)},
+    "pgql": {"num_envs": 3, "warmup_steps": 60, "buffer_size": 200, "hidden_sizes": (16,)},
 }
 LIMIT = 20  # of CartPole's episodes, so that REINFORCE's rollouts are short
 STEPS = 800
