@@ -1,23 +1,18 @@
-"""Training speed of PPO and DQN beside a peer, rejax 0.1.3: `python -m experiments.benchmarks.peers`.
+"""Training speed beside peers: `python -m experiments.benchmarks.peers`.
 
-Unit: environment steps per second of wall clock, all seeds together, compiling left out. CleanRL's CartPole settings.
-PPO: 4 environments x 128 steps, 4 epochs of 4 minibatches, two towers of 64-64 tanh units, Adam at 2.5e-4.
-DQN: 10 environments, one update with 128 samples every 10 environment steps, a tower of 120-84, buffer of 10,000.
+Unit: environment steps per second of wall clock, all seeds together, compiling left out, and evaluation too (ours is for
+one step a seed before and after). Every row has the same settings, printed under its table.
 
-The sides take turns on the same machine, each in a process that stays alive and has made one round to warm up. Both are
-evaluated as rarely as they allow: the peer never; ours for one episode a seed before and after, which its time
-includes. The peer has a row with XLA's own flags and one with ours, where its seeds too are spread over all devices.
+The sides take turns on the same machine, each in a process that stays alive and has made one round to warm up. rejax has
+a row with XLA's own flags and one with ours, where its seeds too are spread over all devices. stable-baselines3 trains
+one seed in a process: N seeds one after another make the same steps a second, so it is measured once and stands in
+every table.
 """
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import platformdirs
@@ -25,77 +20,122 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import rejax_side
+from experiments.benchmarks.sides import Side, one_round, started
 from experiments.lab import devices
 
-REQUIREMENTS = ("rejax==0.1.3", "gymnax<1")  # with gymnax 1.0, rejax stops at its first step
-STEPS_MULTIPLE = 2_560  # whole updates of PPO and of DQN
-SETTINGS = ("XLA_FLAGS", "NPROC")  # what `devices.prepare` decides by the number of seeds
-OURS, PEER, PEER_OUR_FLAGS = "ours", "rejax", "rejax, our flags, sharded"
-
-
-@dataclass(frozen=True)
-class Side:
-    """One process that trains on request."""
-
-    process: subprocess.Popen
-    facts: Mapping[str, str | int]  # its packages' versions and its number of devices
+STEPS_MULTIPLE = 10_240  # whole updates of every workload
+GAMES = ("Breakout-MinAtar", "Freeway-MinAtar")
+WORKLOADS = {"ppo": ("ppo",), "dqn": ("dqn",), "trpo": ("trpo",), "minatar": GAMES}
+CARTPOLE_PPO = (
+    "PPO on CartPole-v1, CleanRL's settings: 4 environments x 128 steps, 4 epochs of 4 minibatches, two towers of 64-64 "
+    "tanh units, Adam at 2.5e-4, no annealing"
+)
+SETTINGS = {
+    "ppo": CARTPOLE_PPO,
+    "dqn": "DQN on CartPole-v1, CleanRL's settings: one update with 128 samples every 10 environment steps, from 10 "
+    "environments, a tower of 120-84, a buffer of 10,000, the first 1,000 steps random, Adam at 2.5e-4",
+    "trpo": "TRPO on CartPole-v1, rl-baselines3-zoo's settings: 2 environments x 512 steps, 15 iterations of conjugate "
+    "gradients damped by 1e-3, KL 0.01, 20 epochs of 2 minibatches for the critic, two towers of 64-64 tanh units",
+    **{
+        name: f"PPO on {name}: 64 environments x 32 steps, 4 epochs of 4 minibatches, two towers of a 3x3 convolution "
+        "with 16 features and 64-64 tanh units, Adam at 2.5e-4, no annealing"
+        for name in GAMES
+    },
+}
+# each in a virtual environment of its own; with gymnax 1.0, rejax and PureJaxRL stop at their first step
+REJAX = {"file": "rejax_side.py", "folder": "rejax", "requirements": ("rejax==0.1.3", "gymnax<1")}
+SB3 = {
+    "file": "sb3_side.py",
+    "folder": "stable-baselines3",
+    "requirements": ("stable-baselines3==2.9.2", "sb3-contrib==2.9.2"),
+    "one_seed": True,
+}
+PUREJAXRL = {
+    "file": "purejaxrl_side.py",
+    "folder": "purejaxrl",
+    "requirements": ("gymnax<1", "jax<0.12", "flax", "optax", "distrax", "flashbax"),
+    "flags": "--xla_cpu_enable_concurrency_optimized_scheduler=false",  # else its initialiser hangs on few cores
+}
+OURS = "ours"
+SIDES = (
+    Side(OURS, "our_side.py", ("ppo", "dqn", "trpo", *GAMES)),
+    Side("rejax", workloads=("ppo", "dqn"), **REJAX),
+    Side("rejax, our flags, sharded", workloads=("ppo", "dqn"), **REJAX, our_flags=True),
+    Side("sb3, one seed", workloads=("ppo", "dqn"), **SB3),
+    Side("sb3-contrib, one seed", workloads=("trpo",), **SB3),
+    Side("ours on gymnax's env.step", "gymnax_side.py", GAMES),
+)
 
 
 def main(
-    algos: tuple[str, ...] = ("ppo", "dqn"),
+    algos: tuple[str, ...] = ("ppo", "dqn", "trpo", "minatar"),
     seeds: tuple[int, ...] = (1, 10),
     steps: int = 100_000,
     rounds: int = 5,
-    peer_env: Path | None = None,
+    peers_folder: Path | None = None,
+    purejaxrl: Path | None = None,
 ) -> None:
-    """Prints environment steps per second, ours and rejax's, all seeds together and compiling left out.
+    """Prints environment steps per second, ours and each peer's, all seeds together and compiling left out.
 
     Args:
-        algos: ppo, dqn or both.
-        seeds: how many seeds train together, one table section each.
-        steps: environment steps of each seed; cut to a multiple of 2,560.
+        algos: ppo, dqn, trpo (all on CartPole), minatar (PPO on Breakout and Freeway), or several.
+        seeds: how many seeds train together, a table each.
+        steps: environment steps of each seed; cut to a multiple of 10,240.
         rounds: how often each side is timed, in turn, after one round to warm up.
-        peer_env: the peer's virtual environment; made and filled by pip where missing. Default: in the user's cache.
+        peers_folder: has the peers' virtual environments; pip makes and fills what is missing. Default: in the cache.
+        purejaxrl: a checkout of PureJaxRL, which is not on the package index. Without it, its rows are absent.
     """
     steps -= steps % STEPS_MULTIPLE
-    if steps <= 0 or rounds <= 0 or not seeds or min(seeds) <= 0 or not set(algos) <= {"ppo", "dqn"}:
-        raise SystemExit(f"give ppo or dqn, at least one seed, one round and {STEPS_MULTIPLE} steps")
-    console = Console()
-    peer_python = install_peer(peer_env or Path(platformdirs.user_cache_dir("evenhand")) / "peers" / "rejax-0.1.3")
+    if steps <= 0 or rounds <= 0 or not seeds or min(seeds) <= 0 or not algos or not set(algos) <= set(WORKLOADS):
+        raise SystemExit(
+            f"give {', '.join(WORKLOADS)} or several, at least one seed, one round, {STEPS_MULTIPLE} steps"
+        )
+    sides = (*SIDES, *purejaxrl_side(purejaxrl))
+    peers_folder = peers_folder or Path(platformdirs.user_cache_dir("evenhand")) / "peers"
+    workloads = [workload for algorithm in algos for workload in WORKLOADS[algorithm]]
+    once = {workload: {} for workload in workloads}  # speeds of sides that train one seed
+    facts = {workload: {} for workload in workloads}
     for num_seeds in seeds:
-        with started_sides(peer_python, num_seeds) as sides:
-            console.print(machine_line(sides))
-            for algorithm in algos:
-                seconds = take_turns(sides, (algorithm, num_seeds, steps), rounds)
-                speeds = {name: [num_seeds * steps / taken for taken in times] for name, times in seconds.items()}
-                console.print(speed_table(f"{algorithm} on CartPole-v1, seeds: {num_seeds}", speeds))
+        for workload in workloads:
+            due = tuple(side for side in sides if workload in side.workloads and side.name not in once[workload])
+            speeds, facts_now = measure(due, workload, num_seeds, steps, rounds, peers_folder)
+            facts[workload] |= facts_now
+            Console().print(speed_table(f"{workload}, seeds: {num_seeds}", speeds | once[workload]))
+            print(caption(workload, steps, rounds, facts[workload]), end="\n\n", flush=True)
+            once[workload] |= {side.name: speeds[side.name] for side in due if side.one_seed}
 
 
-def take_turns(sides: Mapping[str, Side], job: tuple[str, int, int], rounds: int) -> dict[str, list[float]]:
-    """Returns each side's seconds a round. Sides alternate, so that a slow minute of the machine meets all of them."""
-    seconds = {name: [] for name in sides}
+def purejaxrl_side(checkout: Path | None) -> tuple[Side, ...]:
+    """Returns PureJaxRL's row, none without a checkout. Raises SystemExit where the path holds no PureJaxRL."""
+    if checkout is None:
+        print("no rows of PureJaxRL: give the path of a checkout, --purejaxrl DIR")
+        return ()
+    if not (checkout / "purejaxrl" / "ppo.py").exists():
+        raise SystemExit(f"--purejaxrl {checkout} is no checkout of PureJaxRL: it has no purejaxrl/ppo.py")
+    return (Side("PureJaxRL", workloads=("ppo", "dqn"), arguments=(str(checkout.resolve()),), **PUREJAXRL),)
+
+
+def measure(sides: tuple[Side, ...], workload: str, num_seeds: int, steps: int, rounds: int, peers_folder: Path):
+    """Returns (environment steps per second, all seeds together, a round; what each side's process says of itself)."""
+    counts = {side.name: 1 if side.one_seed else num_seeds for side in sides}
+    with started(sides, num_seeds, peers_folder) as processes:
+        trainers = {
+            name: partial(one_round, process, (workload, counts[name], steps)) for name, process in processes.items()
+        }
+        seconds = take_turns(trainers, rounds)
+    speeds = {name: [counts[name] * steps / taken for taken in times] for name, times in seconds.items()}
+    return speeds, {name: process.facts for name, process in processes.items()}
+
+
+def take_turns(trainers: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Returns each trainer's seconds a round. They alternate, so that a slow minute of the machine meets all of them."""
+    seconds = {name: [] for name in trainers}
     for number in range(rounds + 1):
-        for name, side in sides.items():
-            taken = one_round(side, job)
+        for name, train in trainers.items():
+            taken = train()
             if number > 0:
                 seconds[name].append(taken)
     return seconds
-
-
-def one_round(side: Side, job: tuple[str, int, int]) -> float:
-    """Returns the seconds in which the side trained all seeds once. Raises RuntimeError when its process has ended."""
-    side.process.stdin.write(json.dumps(job) + "\n")
-    side.process.stdin.flush()
-    return float(answer(side.process))
-
-
-def answer(process: subprocess.Popen) -> str:
-    """Returns the next line that the process prints."""
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"{' '.join(process.args)} ended with status {process.wait()}; its error is above")
-    return line
 
 
 def speed_table(title: str, speeds: Mapping[str, list[float]]) -> Table:
@@ -111,85 +151,19 @@ def speed_table(title: str, speeds: Mapping[str, list[float]]) -> Table:
     return table
 
 
-@contextmanager
-def started_sides(peer_python: Path, num_seeds: int) -> Iterator[dict[str, Side]]:
-    """Gives the sides by name, each in its process; the processes end with the context.
-
-    The user's XLA_FLAGS reach none of them: each row of the table says by which flags it was made.
-    """
-    plain = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    serve_ours = (sys.executable, "-c", f"from experiments.benchmarks import peers; peers.serve_ours({num_seeds})")
-    serve_peer = (str(peer_python), "-I", rejax_side.__file__)  # -I: nothing of this project's environment reaches it
-    with ExitStack() as stack:
-        yield {
-            OURS: start(stack, serve_ours, plain),
-            PEER: start(stack, serve_peer, plain),
-            PEER_OUR_FLAGS: start(stack, serve_peer, plain | our_settings(num_seeds, plain)),
-        }
-
-
-def start(stack: ExitStack, command: tuple[str, ...], environment: Mapping[str, str]) -> Side:
-    """Returns a started side; leaving the stack closes its input, at which it ends."""
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    stack.enter_context(process)
-    return Side(process, json.loads(answer(process)))
-
-
-def our_settings(num_seeds: int, plain: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment variables that our side computes with."""
-    command = (
-        "import json, os; from experiments.lab import devices; "
-        f"devices.prepare({num_seeds}); print(json.dumps({{name: os.environ[name] for name in {SETTINGS}}}))"
-    )
-    asked = subprocess.run([sys.executable, "-c", command], env=plain, check=True, capture_output=True, text=True)
-    return json.loads(asked.stdout)
-
-
-def serve_ours(num_seeds: int) -> None:
-    """Answers the benchmark's requests with our algorithms, run as every experiment runs them."""
-    devices.prepare(num_seeds)
-    rejax_side.serve(make_round, ("jax",))
-
-
-def make_round(algorithm: str, num_seeds: int, steps: int) -> rejax_side.Round:
-    """Returns a training of all seeds by the experiments' runner. Its seconds hold no compiling but two evaluations."""
-    from algos import dqn, ppo
-    from envs import make
-    from experiments.lab import runner
-    from experiments.lab.experiment import Contender, Experiment, Task
-
-    module = {"ppo": ppo, "dqn": dqn}[algorithm]
-    # the defaults are CleanRL's, but for the annealing that the peer does not do either
-    contender = Contender(algorithm, module, module.Config(), module.HParams(total_steps=float(steps), anneal=0.0))
-    task = Task("CartPole-v1", (contender,))
-    experiment = Experiment((task,), tuple(range(num_seeds)), steps, evaluations=1, eval_episodes=1)
-    env = make(task.environment)
-
-    def one_round() -> float:
-        *_, finished = runner.train(experiment, task, contender, env)
-        return finished.run_seconds
-
-    return one_round
-
-
-def install_peer(folder: Path) -> Path:
-    """Returns the interpreter of the peer's virtual environment, which is made and filled where it is missing."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        print(f"making a virtual environment for {' '.join(REQUIREMENTS)} in {folder}")
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    has_peer = subprocess.run([python, "-I", "-c", "import rejax"], check=False, capture_output=True).returncode == 0
-    if not has_peer:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-    return python
-
-
-def machine_line(sides: Mapping[str, Side]) -> str:
-    """Returns what the numbers belong to: processor, cores, versions and date."""
+def caption(workload: str, steps: int, rounds: int, facts: Mapping[str, Mapping[str, str | int]]) -> str:
+    """Returns what the numbers belong to: unit, settings, processor, cores, versions and date."""
     versions = [
-        f"{name}: " + ", ".join(f"{fact} {value}" for fact, value in side.facts.items()) for name, side in sides.items()
+        f"{name}: " + ", ".join(f"{fact} {value}" for fact, value in side.items()) for name, side in facts.items()
     ]
-    return "\n".join([f"{devices.processor()}, {devices.cores()} cores, {date.today()}", *versions])
+    return "\n".join(
+        [
+            f"environment steps per second, all seeds together; {rounds} rounds in turn, {steps:,} steps a seed",
+            SETTINGS[workload],
+            f"{devices.processor()}, {devices.cores()} cores, {date.today()}",
+            *versions,
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""The peer's side of `peers`: rejax at CleanRL's CartPole settings, and the way both sides talk to the benchmark.
+"""rejax's side of `peers`: CleanRL's CartPole settings.
 
-Runs in the peer's own virtual environment, where nothing of this project is installed. Imports jax late: the other side
-takes `serve` from here before it has set up its platform.
+Runs in rejax's own virtual environment, where nothing of this project is installed.
 """
 
-import json
-import sys
 import time
-from collections.abc import Callable
-from functools import cache
 from importlib.metadata import version
+
+import flax.linen as nn
+import jax
+import rejax
+from rejax.networks import DiscreteQNetwork, EpsilonGreedyPolicy
 
 PPO = {
     "agent_kwargs": {"activation": "tanh", "hidden_layer_sizes": (64, 64)},  # one such tower each for actor and critic
@@ -39,16 +39,12 @@ DQN = {  # one update every ten environment steps
 }
 DQN_HIDDEN_SIZES = (120, 84)
 
-Round = Callable[[], float]  # trains once and returns the seconds it took
 
-
-def make_round(algorithm: str, num_seeds: int, steps: int) -> Round:
+def make_round(algorithm: str, num_seeds: int, steps: int):
     """Returns a compiled training of all seeds, a share on each device. Its seconds hold no compiling, no evaluation.
 
     algorithm: "ppo" or "dqn". steps: environment steps of each seed, a whole number of updates.
     """
-    import jax
-
     # An empty evaluation is documented, and cheaper than any other.
     algorithm = peer(algorithm, steps).replace(eval_callback=lambda algorithm, state, key: ())
     num_devices = min(num_seeds, jax.device_count())
@@ -66,10 +62,6 @@ def make_round(algorithm: str, num_seeds: int, steps: int) -> Round:
 
 def peer(algorithm: str, steps: int):
     """Returns rejax's algorithm at the settings above, evaluated as rarely as can be."""
-    import flax.linen as nn
-    import rejax
-    from rejax.networks import DiscreteQNetwork, EpsilonGreedyPolicy
-
     rarely = {"env": "CartPole-v1", "total_timesteps": steps, "eval_freq": steps, "skip_initial_evaluation": True}
     if algorithm == "ppo":
         return rejax.PPO.create(**rarely, **PPO)
@@ -79,8 +71,6 @@ def peer(algorithm: str, steps: int):
 
 def spread(train, keys, num_devices: int, share: int):
     """Returns the jitted `train` over keys [num_devices * share], in the fastest way that rejax's README shows."""
-    import jax
-
     if share > 1:
         train_share = jax.vmap(train)
     else:  # plain matrix products are faster than batches of one
@@ -95,20 +85,6 @@ def spread(train, keys, num_devices: int, share: int):
     return jax.jit(jax.shard_map(train_share, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
 
 
-def serve(make_round: Callable[[str, int, int], Round], packages: tuple[str, ...]) -> None:
-    """Prints the packages' versions and the number of devices, then answers each line [algorithm, num_seeds, steps] with seconds.
-
-    The first answer for a number of seeds comes after compiling; the seconds never include it.
-    """
-    import jax
-
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is not an answer
-    make_round = cache(make_round)
-    hello = {"devices": jax.device_count(), **{name: version(name) for name in packages}}
-    print(json.dumps(hello), file=answers, flush=True)
-    for line in sys.stdin:
-        print(make_round(*json.loads(line))(), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    serve(make_round, ("jax", "rejax", "gymnax"))
+def facts() -> dict[str, str | int]:
+    """Returns the versions and the number of devices."""
+    return {"devices": jax.device_count(), **{name: version(name) for name in ("jax", "rejax", "gymnax")}}

@@ -1,0 +1,59 @@
+"""A side of `peers`: our PPO with the same network and settings, its environments stepped by gymnax's own `env.step`.
+
+That is the usual loop: `env.step` computes a reset at every step and selects, keys are split inside the scan. All else
+is ours, so that the difference is what the vectorised environment makes.
+"""
+
+import sys
+from unittest import mock
+
+from experiments.benchmarks import our_side
+from experiments.benchmarks.serve import Round, serve
+from experiments.lab import devices
+
+
+def make_round(workload: str, num_seeds: int, steps: int) -> Round:
+    """Returns a training of all seeds by the experiments' runner. Its seconds hold no compiling."""
+    from algos import ppo
+
+    def make(env, config):
+        with mock.patch.object(ppo, "vectorize", gymnax_vector):
+            return ppo.make(env, config)
+
+    return our_side.make_round(workload, num_seeds, steps, make)
+
+
+def gymnax_vector(env, num_envs: int):
+    """Returns `num_envs` copies of gymnax's environment of the same name. Their state carries the key; nothing is drawn
+    before the scan."""
+    import gymnax
+    import jax
+    import jax.numpy as jnp
+
+    from envs.core import TimeStep
+    from envs.vector import Episode, VectorEnv, VectorState
+
+    game, params = gymnax.make(env.name)
+
+    def reset(key):
+        keys = jax.random.split(key, num_envs + 1)
+        observation, state = jax.vmap(game.reset, (0, None))(keys[1:], params)
+        zeros = jnp.zeros(num_envs, jnp.float32)
+        return VectorState((keys[0], state), observation, zeros, zeros.astype(jnp.int32))
+
+    def step(state, _, action):
+        key, games = state.environment
+        key, *keys = jax.random.split(key, num_envs + 1)
+        observation, games, reward, terminated, truncated, info = jax.vmap(game.step, (0, 0, 0, None))(
+            jnp.stack(keys), games, action, params
+        )
+        ended, total, length = terminated | truncated, state.episode_return + reward, state.episode_length + 1
+        state = VectorState((key, games), observation, jnp.where(ended, 0.0, total), jnp.where(ended, 0, length))
+        return state, TimeStep(info["final_observation"], reward, terminated, truncated), Episode(ended, total, length)
+
+    return VectorEnv(env, num_envs, reset, lambda key, num_steps: None, step)
+
+
+if __name__ == "__main__":
+    devices.prepare(int(sys.argv[1]))
+    serve(make_round, our_side.facts)

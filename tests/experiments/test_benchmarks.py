@@ -1,0 +1,160 @@
+"""The benchmark beside peers: its pure parts, and how it talks to processes. Nothing here needs a network or a peer."""
+
+import io
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+import envs
+from experiments.benchmarks import gymnax_side, our_side, peers, sides
+
+SIDE = """
+import sys
+def make_round(workload, num_seeds, steps):
+    print("compiling")
+    if workload == "broken":
+        sys.exit(3)
+    rounds = iter(range(1, 10))
+    return lambda: num_seeds * steps * next(rounds)
+def facts():
+    return {"argument": sys.argv[2]}
+"""
+
+
+def test_sides_alternate_and_the_first_round_of_each_is_not_counted():
+    met = []
+
+    def trainer(name):
+        return lambda: met.append(name) or float(len(met))
+
+    seconds = peers.take_turns({"ours": trainer("ours"), "peer": trainer("peer")}, rounds=2)
+    assert met == ["ours", "peer"] * 3
+    assert seconds == {"ours": [3.0, 5.0], "peer": [4.0, 6.0]}
+
+
+def test_the_table_has_medians_their_spread_and_how_many_times_as_fast_ours_is():
+    table = peers.speed_table("ppo", {peers.OURS: [300.0, 9_000.0, 200.0], "peer": [150.0, 100.0, 4_000.0]})
+    text = io.StringIO()
+    Console(file=text, width=120).print(table)
+    assert "300 │ 200 to 9,000" in text.getvalue() and "1.00" in text.getvalue()
+    assert "150 │ 100 to 4,000" in text.getvalue() and "2.00" in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"algos": ("sac",)}, {"algos": ()}, {"rounds": 0}, {"steps": 10_239}, {"seeds": (0,)}, {"seeds": ()}]
+)
+def test_what_cannot_be_benchmarked_is_refused_in_one_line_that_says_what_can(bad, monkeypatch):
+    monkeypatch.setattr(peers, "measure", None)  # what is not refused makes no environments
+    with pytest.raises(SystemExit, match="give ppo, dqn, trpo, minatar") as refusal:
+        peers.main(**bad)
+    assert "\n" not in str(refusal.value)
+
+
+def test_without_a_checkout_purejaxrl_has_no_row_and_one_line_says_so(capsys):
+    assert peers.purejaxrl_side(None) == ()
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_folder_that_is_no_checkout_is_refused_and_a_checkout_gives_a_row(tmp_path):
+    with pytest.raises(SystemExit, match="has no purejaxrl/ppo.py"):
+        peers.purejaxrl_side(tmp_path)
+    (tmp_path / "purejaxrl").mkdir()
+    (tmp_path / "purejaxrl" / "ppo.py").touch()
+    assert peers.purejaxrl_side(tmp_path)[0].arguments == (str(tmp_path),)
+
+
+def test_a_side_that_trains_one_seed_is_measured_once_and_stands_in_every_table(monkeypatch, capsys):
+    asked = []
+
+    def measure(due, workload, num_seeds, *_):
+        asked.append((num_seeds, [side.name for side in due]))
+        return {side.name: [1.0] for side in due}, {side.name: {"torch": side.name} for side in due}
+
+    monkeypatch.setattr(peers, "measure", measure)
+    peers.main(algos=("trpo",), seeds=(1, 10))
+    assert asked == [(1, ["ours", "sb3-contrib, one seed"]), (10, ["ours"])]
+    assert capsys.readouterr().out.count("sb3-contrib, one seed: torch") == 2
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Gives a peer's process that answers with made-up seconds."""
+    (tmp_path / "side.py").write_text(SIDE)
+    command = (sys.executable, "-I", str(sides.HERE / "serve.py"), str(tmp_path / "side.py"), "told")
+    with ExitStack() as stack:
+        yield sides.start(stack, command, os.environ)
+
+
+def test_a_process_says_its_facts_and_answers_a_repeated_job_without_preparing_it_anew(started):
+    assert started.facts == {"argument": "told"}
+    assert [sides.one_round(started, ("ppo", 2, 10)) for _ in range(2)] == [20.0, 40.0]
+
+
+def test_a_process_that_ends_is_an_error_with_its_status(started):
+    with pytest.raises(RuntimeError, match="ended with status 3"):
+        sides.one_round(started, ("broken", 1, 1))
+
+
+def test_the_users_flags_reach_no_side_and_a_sides_own_hold_for_more_than_one_seed(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--user")
+    plain = sides.Side("peer", "peer_side.py", ("ppo",), flags="--its-own")
+    assert "XLA_FLAGS" not in sides.environment(plain, 1)
+    assert sides.environment(plain, 2)["XLA_FLAGS"] == "--its-own"
+    ours = sides.Side("peer", "peer_side.py", ("ppo",), our_flags=True)
+    assert "xla_force_host_platform_device_count=1 " in sides.environment(ours, 1)["XLA_FLAGS"]
+
+
+def test_a_peer_is_put_by_pip_into_its_own_environment(tmp_path):
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
+    python.chmod(0o755)
+    assert sides.install(tmp_path, ("rejax==0.1.3", "gymnax<1")) == python
+    assert (tmp_path / "said").read_text() == "-m pip install --quiet rejax==0.1.3 gymnax<1\n"
+
+
+def test_every_workload_has_settings_sides_and_a_multiple_of_whole_updates():
+    for workload in [name for names in peers.WORKLOADS.values() for name in names]:
+        assert workload in peers.SETTINGS
+        files = [side.file for side in peers.SIDES if workload in side.workloads]
+        assert files[0] == "our_side.py" and len(files) > 1
+        assert all((Path(sides.HERE) / file).exists() for file in files)
+        _, config, _ = our_side.settings(workload, peers.STEPS_MULTIPLE)
+        assert peers.STEPS_MULTIPLE % (config.num_envs * config.num_steps) == 0
+
+
+def test_the_environment_that_ours_is_evaluated_on_ends_at_its_first_step():
+    env = our_side.over_at_once(envs.make("Catch-bsuite"))
+    state, _ = env.reset(jax.random.key(0))
+    assert env.step(jax.random.key(1), state, 1)[1].terminated
+
+
+def test_gymnaxs_own_step_shows_the_observation_reached_before_the_reset_and_counts_whole_episodes():
+    vector = gymnax_side.gymnax_vector(envs.make("Catch-bsuite"), 3)
+
+    @jax.jit
+    def run(key):
+        start = vector.reset(key)
+
+        def one_step(state, _):
+            state, reached, episode = vector.step(state, None, jnp.ones(3, jnp.int32))
+            return state, (state.observation, reached, episode)
+
+        return jax.lax.scan(one_step, start, None, 20)[1]
+
+    observation, reached, episode = jax.device_get(run(jax.random.key(0)))
+    ends = np.zeros((20, 3), bool)
+    ends[8::9] = True  # the ball falls nine rows
+    np.testing.assert_array_equal(episode.ended, ends)
+    assert (episode.length[ends] == 9).all() and (np.abs(episode.episode_return[ends]) == 1.0).all()
+    assert (observation[ends][:, 0].sum(1) == 1).all()  # a new ball, in the top row
+    assert (reached.observation[ends][:, 0].sum(1) == 0).all()
+    np.testing.assert_array_equal(observation[~ends], reached.observation[~ends])
+    assert (observation[8] != observation[17]).any()  # each reset has randomness of its own
