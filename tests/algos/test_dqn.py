@@ -679,8 +679,8 @@ def test_image_observations_stay_bool_in_the_buffer_and_train_a_convolution():
     for leaf in (data.observation, data.next_observation):
         assert leaf.shape == (1, 20, 10, 10, 4) and leaf.dtype == bool
         assert leaf.any() and not leaf.all()
-    kernels = [params["params"]["torso"]["Conv_0"]["kernel"] for params in (begun.params, at(states, 0).params)]
-    assert kernels[0].shape == (3, 3, 4, 16)
+    kernels = [params["params"]["torso"]["Conv"]["kernel"] for params in (begun.params, at(states, 0).params)]
+    assert kernels[0].shape == (3 * 3 * 4, 16)
     assert np.all(np.isfinite(kernels[1])) and np.any(kernels[0] != kernels[1])
     assert np.isfinite(metrics["loss"]).all()
 

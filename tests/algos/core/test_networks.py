@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import signal
 
 from algos.core.distributions import Categorical, DiagonalGaussian
-from algos.core.networks import ActorCritic, actor_critic, orthogonal, orthonormal_columns
+from algos.core.networks import ActorCritic, actor_critic, orthogonal, orthonormal_columns, patches
 from envs import Box, Discrete, make
 
 THREE_ACTIONS, PLANE = Discrete(3), Box((-1.0, -1.0), (1.0, 1.0))
@@ -188,10 +189,21 @@ def test_the_vector_network_equals_numpys_matrix_products():
 def test_images_pass_one_convolution():
     _, params = network(observation_shape=(10, 10, 4))
     for tower in ("actor", "critic"):
-        assert params["params"][tower]["Conv_0"]["kernel"].shape == (3, 3, 4, 16)
-        assert_orthonormal(params["params"][tower]["Conv_0"]["kernel"], np.sqrt(2.0))
+        assert params["params"][tower]["Conv"]["kernel"].shape == (3 * 3 * 4, 16)
+        assert_orthonormal(params["params"][tower]["Conv"]["kernel"], np.sqrt(2.0))
     _, params = network(observation_shape=(10, 5))
     assert set(params["params"]["actor"]) == {"Dense_0", "Dense_1"}
+
+
+@pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
+def test_a_linear_map_of_patches_is_scipys_correlation_without_padding(leading):
+    image, kernel = np.array(normal((*leading, 6, 5, 2))), np.array(normal((3, 3, 2, 4), seed=1))
+    result = patches(jnp.asarray(image), 3) @ kernel.reshape(-1, 4)
+    assert result.shape == (*leading, 4, 3, 4)
+    for place in np.ndindex(*leading):
+        for feature in range(4):
+            expected = signal.correlate(image[place], kernel[..., feature], mode="valid")[..., 0]
+            np.testing.assert_allclose(result[place][..., feature], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Catch-bsuite"])
