@@ -235,6 +235,7 @@ def draw(figures: dict, path: Path) -> None:
         middle.semilogy(range(1, len(errors) + 1), errors, "o-", color=colour, markersize=3, label=f"damping {damping}")
     middle.axvline(10, color=INK, linewidth=0.8, linestyle=":")
     middle.annotate(" TRPO stops here", (10, 1.0), fontsize=9)
+    middle.set_xticks(range(0, 21, 5))
     middle.set(xlabel="CG iterations", ylabel="relative error of the step")
     middle.set_title(f"CG against the dense inverse, n = {figures['num_params']}", loc="left", fontsize=11)
     draw_cost(right, figures["cost"], COLOURS, INK)
@@ -261,8 +262,8 @@ def draw_cost(panel, rows: list[dict], colours, ink) -> None:
         first = stopped[0]
         text = f"no memory for F:\n{first['num_params']:,} parameters\nneed {first['dense_bytes'] / 2**30:,.0f} GiB"
         panel.axvspan(first["num_params"], rows[-1]["num_params"], color=ink, alpha=0.06)
-        place = (first["num_params"], rows[0]["product_seconds"])
-        panel.annotate(text, place, xytext=(4, 4), textcoords="offset points", fontsize=9)
+        place = (rows[-1]["num_params"], rows[0]["product_seconds"])
+        panel.annotate(text, place, xytext=(-4, 0), textcoords="offset points", fontsize=9, ha="right")
     panel.set(xlabel="policy parameters", ylabel="seconds")
     panel.set_title("F v needs no F", loc="left", fontsize=11)
 

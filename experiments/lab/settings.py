@@ -39,6 +39,10 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Acrobot-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
     ("Catch-bsuite", "dqn"): ({}, FAST_Q),
     ("Catch-bsuite", "pgql"): ({"num_steps": 8}, {"gae_lambda": 0.9, "entropy_coef": 0.05}),
+    ("MountainCar-v0", "dqn"): (
+        {"num_envs": 8, "num_updates": 8, "buffer_size": 50_000, "target_interval": 300, "hidden_sizes": (128, 128)},
+        {"learning_rate": 1e-3, "exploration_fraction": 0.05},
+    ),
     ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
     ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
     ("Pendulum-v1", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | NORMALIZED, {"gamma": 0.9}),
