@@ -17,7 +17,7 @@ class Args:
 
     env: tuple[str, ...] = ("CartPole-v1",)
     """Environment ids, as gymnax names them."""
-    algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn")
+    algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms."""
     seeds: count("--seeds") = 10
     """How many seeds: 0 to N - 1."""

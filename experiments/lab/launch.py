@@ -73,8 +73,9 @@ def launch(experiment: Experiment, folder: Path) -> int:
     records.write_json(folder / "summary.json", summary)
     if (folder / "curves.csv").exists():
         plots.draw_curves(folder)
-    for table in screen.results_tables(summary):
+    for table, results in zip(screen.results_tables(summary), summary["environments"].values()):
         console.print(table)
+        console.print(*results["verdicts"], "", sep="\n", highlight=False, soft_wrap=True)
     for event in finished:
         if event.diverged:
             console.print(

@@ -19,6 +19,7 @@ import numpy as np
 from experiments.lab import devices, runner
 from experiments.lab.experiment import Contender, Experiment
 from experiments.lab.statistics import iqm, iqm_interval
+from experiments.lab.verdicts import verdicts
 
 COLUMNS = ("environment", "algorithm", "seed", "env_steps", "metric", "value")
 PACKAGES = ("evenhand", "jax", "jaxlib", "flax", "optax", "chex", "gymnax", "numpy", "scipy")
@@ -127,6 +128,8 @@ def summarise(finished: list[runner.Finished], experiment: Experiment, interrupt
     for event in finished:
         algorithms = environments.setdefault(event.task.environment, {"algorithms": {}})["algorithms"]
         algorithms[event.contender.name] = _figures(event)
+    for results in environments.values():
+        results["verdicts"] = _verdicts(results["algorithms"], experiment.seeds)
     return {"interrupted": interrupted, "seeds": list(experiment.seeds), "environments": environments}
 
 
@@ -143,6 +146,15 @@ def _figures(event: runner.Finished) -> dict[str, Any]:
         "run_seconds": round(event.run_seconds, 3),
         "steps_per_second": round(event.env_steps * len(returns) / event.run_seconds, 1),
     }
+
+
+def _verdicts(algorithms: dict[str, Any], seeds: tuple[int, ...]) -> list[str]:
+    """Returns in words whether the best is ahead of each other one; a diverged seed counts as the worst result."""
+    returns = [
+        np.where(np.isin(seeds, figures["diverged_seeds"]), np.nan, figures["final_returns"])
+        for figures in algorithms.values()
+    ]
+    return verdicts(list(algorithms), returns)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,24 +1,18 @@
-"""Statistics over seeds: aggregates, comparisons and verdicts with intervals (Agarwal et al. 2021, arXiv 2108.13264).
+"""Statistics over seeds: aggregates and comparisons with intervals (Agarwal et al. 2021, arXiv 2108.13264).
 
 Scores are a matrix [seeds, environments]; a vector [seeds] is one environment. Returns of several environments are
 made comparable by `normalise` first wherever they are averaged. A score that is not finite is a diverged trial: what
 ranks scores counts it as worst, what averages them refuses it and says how many there are.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy import stats
 
 RESAMPLES = 5000
 BOOTSTRAP_SEED = 0  # the same scores always give the same interval
-LEVEL = 0.05  # of a verdict: how often one is allowed to be wrong where nothing differs
-POWER = 0.8
-ENUMERATED = 13  # exchanges of up to so many pairs are all tried, of more a sample of 10,000
-MOST_SEEDS = 10_000  # beyond this a number of seeds is no advice
 
 
 @dataclass(frozen=True)
@@ -45,9 +39,9 @@ def iqm(scores, axis: int = 0) -> np.ndarray:
     NaN where a score is not finite: trimming would drop it silently.
     """
     scores = np.asarray(scores, np.float64)
-    finite = np.isfinite(scores)
-    trimmed = stats.trim_mean(np.where(finite, scores, 0.0), 0.25, axis=axis)
-    return np.where(finite.all(axis=axis), trimmed, np.nan)[()]
+    is_finite = np.isfinite(scores)
+    trimmed = stats.trim_mean(np.where(is_finite, scores, 0.0), 0.25, axis=axis)
+    return np.where(is_finite.all(axis=axis), trimmed, np.nan)[()]
 
 
 def iqm_interval(scores, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -69,13 +63,13 @@ def iqm_interval(scores, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarr
 
 def iqm_score(scores) -> np.ndarray:
     """Returns the IQM of all runs on all environments together, [..., seeds, environments] -> [...] (section 4.3)."""
-    scores = _finite(scores)
+    scores = finite(scores)
     return stats.trim_mean(scores.reshape(*scores.shape[:-2], -1), 0.25, axis=-1)
 
 
 def mean_score(scores) -> np.ndarray:
     """Returns the mean over environments of the mean over seeds, [..., seeds, environments] -> [...]."""
-    return _finite(scores).mean(axis=(-2, -1))
+    return finite(scores).mean(axis=(-2, -1))
 
 
 def median_score(scores) -> np.ndarray:
@@ -83,7 +77,7 @@ def median_score(scores) -> np.ndarray:
 
     The paper's definition: with one environment there is one mean to take the median of.
     """
-    return np.median(_finite(scores).mean(axis=-2), axis=-1)
+    return np.median(finite(scores).mean(axis=-2), axis=-1)
 
 
 def aggregates(scores, confidence: float = 0.95) -> dict[str, Estimate]:
@@ -98,7 +92,7 @@ def interval(statistic: Callable[..., np.ndarray], *scores, confidence: float = 
     statistic takes arrays [..., seeds, environments] to [...]. Seeds are resampled with replacement within each
     environment, the same ones in every matrix. With few seeds the interval covers less often than it says.
     """
-    matrices = _same_shape(scores)
+    matrices = same_shape(scores)
     seeds, environments = matrices[0].shape
     value = statistic(*matrices)
     if seeds < 2:
@@ -114,7 +108,7 @@ def normalise(scores, low, high) -> np.ndarray:
     low, span = np.asarray(low, np.float64), np.subtract(high, low, dtype=np.float64)
     if not (np.isfinite(span) & (span > 0.0)).all():
         raise ValueError(f"the high reference must be above the low one in every environment; low {low}, high {high}")
-    return (_matrix(scores) - low) / span
+    return (matrix_of(scores) - low) / span
 
 
 def performance_profile(scores, taus, confidence: float = 0.95) -> Estimate:
@@ -122,7 +116,7 @@ def performance_profile(scores, taus, confidence: float = 0.95) -> Estimate:
 
     The interval holds for one tau at a time, not for the whole curve. A diverged run is above no tau.
     """
-    scores = _as_worst(_matrix(scores))
+    scores = as_worst(matrix_of(scores))
     seeds, environments = scores.shape
     above = (scores[..., None] > np.asarray(taus, np.float64)).astype(np.float64)
     value = above.mean(axis=(0, 1))
@@ -141,7 +135,7 @@ def probability(x, y) -> np.ndarray:
     mean over environments of 1 / (n m) sum_ij (1[x_i > y_j] + 1/2 1[x_i = y_j]), from ranks as Mann and Whitney do.
     """
     n, m = np.shape(x)[-2], np.shape(y)[-2]
-    ranks = stats.rankdata(np.concatenate([_as_worst(x), _as_worst(y)], axis=-2), axis=-2)
+    ranks = stats.rankdata(np.concatenate([as_worst(x), as_worst(y)], axis=-2), axis=-2)
     wins = ranks[..., :n, :].sum(axis=-2) - n * (n + 1) / 2
     return (wins / (n * m)).mean(axis=-1)
 
@@ -156,8 +150,8 @@ def probability_of_improvement(x, y, confidence: float = 0.95) -> Estimate:
 
 def paired_difference(x, y, statistic=mean_score, confidence: float = 0.95) -> Estimate:
     """Returns the mean (or another statistic, such as iqm_score) of the differences x - y seed by seed, with interval."""
-    x, y = _same_shape((x, y))
-    return interval(statistic, _finite(x) - _finite(y), confidence=confidence)
+    x, y = same_shape((x, y))
+    return interval(statistic, finite(x) - finite(y), confidence=confidence)
 
 
 def steps_to_score(env_steps, curves, score: float) -> np.ndarray:
@@ -182,141 +176,6 @@ def sample_efficiency(env_steps, curves, score: float, confidence: float = 0.95)
     return Efficiency(steps, share, interval(lambda x: np.median(x, axis=(-2, -1)), steps, confidence=confidence))
 
 
-def swap_test(x, y) -> float:
-    """Returns the p-value of P(X > Y) against 1/2 when the two scores of a seed may change places; two-sided, exact.
-
-    Exchanging x_i and y_i leaves the pooled ranks r as they are: P - 1/2 is proportional to sum_i s_i (r(x_i) - r(y_i))
-    with signs s_i of +-1. All signs are tried, or 10,000 of which one is as observed and the others are random.
-    """
-    x, y = (_as_worst(matrix) for matrix in _same_shape((x, y)))
-    ranks = stats.rankdata(np.concatenate([x, y]), axis=0)
-    difference = (ranks[: len(x)] - ranks[len(x) :]).ravel()
-    difference = difference[difference != 0.0]
-    if len(difference) <= ENUMERATED:
-        swapped = np.arange(2 ** len(difference))[:, None] >> np.arange(len(difference)) & 1
-    else:
-        swapped = np.random.default_rng(BOOTSTRAP_SEED).integers(2, size=(10_000, len(difference)), dtype=np.int8)
-        swapped[0] = 0
-    signed = difference.sum() - 2.0 * swapped.astype(np.float64) @ difference
-    return float(np.mean(np.abs(signed) >= abs(difference.sum())))
-
-
-def holm(p_values) -> np.ndarray:
-    """Returns the p-values corrected for their number: max over j <= i of (m - j + 1) p_(j), at most 1 (Holm 1979)."""
-    p_values = np.asarray(p_values, np.float64)
-    order = np.argsort(p_values, kind="stable")
-    corrected = np.empty_like(p_values)
-    corrected[order] = np.maximum.accumulate(np.arange(len(order), 0, -1) * p_values[order])
-    return np.minimum(corrected, 1.0)
-
-
-def seeds_needed(differences, effect: float, level: float = LEVEL, power: float = POWER) -> int:
-    """Returns how many seeds it takes to show a mean paired difference of effect, in the units of the differences.
-
-    The smallest n at which the two-sided paired t-test has the power wanted (noncentral t), the spread taken from the
-    differences given, [seeds] or [seeds, environments] (averaged over environments, seed by seed); and never fewer than
-    `swap_test` needs to reach the level at all. It is as uncertain as that spread: from few seeds, a rough guide, and a
-    low one where scores of one seed are nearly equal, since a verdict ranks runs and sees less there than a t-test does.
-    """
-    _check_effect(effect)
-    differences = _finite(_matrix(differences))
-    if len(differences) < 2 or not (0.0 < level < 1.0 and 0.0 < power < 1.0):
-        raise ValueError("the spread takes two seeds or more, and level and power lie between 0 and 1")
-    fewest = max(2, math.ceil((1.0 - math.log2(level)) / differences.shape[1]))
-    spread = float(differences.mean(axis=1).std(ddof=1))
-    normal = (stats.norm.isf(level / 2.0) + stats.norm.isf(1.0 - power)) * spread / effect
-    seeds = max(fewest, math.ceil(min(normal**2, MOST_SEEDS)))
-    # A t-test never needs fewer seeds than the normal one that the search starts from.
-    while spread > 0.0 and seeds < MOST_SEEDS and _t_test_power(seeds, effect / spread, level) < power:
-        seeds += 1
-    return seeds
-
-
-def verdict(name: str, other: str, returns, other_returns, effect: float | None = None) -> str:
-    """Returns in words whether one contender is ahead of another, from final returns under the same seeds.
-
-    Ahead: `swap_test` is below 5% and the interval of P leaves out 1/2. Else the number of seeds that would show a
-    difference of effect (by default the mean one observed) is `seeds_needed`, at 5% and a power of 80%.
-    """
-    x, y = _same_shape((returns, other_returns))
-    return _sentence((name, other), (x, y), swap_test(x, y), 1, effect)
-
-
-def verdicts(names: Sequence[str], returns, effect: float | None = None) -> list[str]:
-    """Returns a verdict on the best contender against each other one, best first; returns: [contenders, seeds, ...].
-
-    The order is that of mean ranks, which is that of the mean P against the others. The best one is known from the same
-    returns, so Holm's correction is over all pairs of contenders, not only over those that are put into words.
-    """
-    matrices = _same_shape(returns)
-    if len(matrices) != len(names):
-        raise ValueError(f"{len(names)} names for the returns of {len(matrices)} contenders; give one name for each")
-    ranks = stats.rankdata(
-        np.stack([_as_worst(matrix) for matrix in matrices]).reshape(-1, matrices[0].shape[1]), axis=0
-    )
-    means = ranks.reshape(len(names), -1).mean(axis=1)
-    pairs = list(combinations(np.argsort(-means, kind="stable"), 2))
-    p_values = holm([swap_test(matrices[a], matrices[b]) for a, b in pairs])
-    against_best = list(zip(pairs, p_values))[: len(names) - 1]
-    return [
-        _sentence((names[a], names[b]), (matrices[a], matrices[b]), p_value, len(pairs), effect)
-        for (a, b), p_value in against_best
-    ]
-
-
-def _sentence(names, returns, p_value, pairs: int, effect) -> str:
-    if effect is not None:
-        _check_effect(effect)
-    diverged = [
-        f" ({name}: {count} of {matrix.size} runs diverged, counted as worst)"
-        for name, matrix in zip(names, returns)
-        if (count := np.sum(~np.isfinite(matrix)))
-    ]
-    return _finding(names, returns, p_value, pairs, effect) + "".join(diverged)
-
-
-def _finding(names, returns, p_value, pairs: int, effect) -> str:
-    (name, other), (x, y) = names, returns
-    if len(x) == 1:
-        return f"{name} against {other}: one seed shows nothing"
-    if np.array_equal(_as_worst(x), _as_worst(y)):
-        return f"{name} against {other}: the same result in every seed"
-    corrected = f", Holm-corrected over {pairs} pairs" if pairs > 1 else ""
-    better = probability_of_improvement(x, y)
-    if p_value > LEVEL or better.low <= 0.5 <= better.high:
-        return f"{name} against {other}: no difference shown; {_wanting(x, y, effect, LEVEL / pairs)}{corrected}"
-    if better.high < 0.5:
-        name, other, better = other, name, Estimate(1.0 - better.value, 1.0 - better.high, 1.0 - better.low)
-    chance = f"P = {better.value:.2f} [{better.low:.2f}, {better.high:.2f}]"
-    return f"{name} is ahead of {other}: {chance}; {len(x)} seeds suffice{corrected}"
-
-
-def _wanting(x, y, effect, level: float) -> str:
-    if not (np.isfinite(x) & np.isfinite(y)).all():
-        return "how many seeds would be needed cannot be told from runs that diverged"
-    seeds, differences = len(x), x - y
-    size = abs(float(differences.mean())) if effect is None else effect
-    if size == 0.0:
-        return "the mean difference is 0, which no number of seeds would show"
-    needed = seeds_needed(differences, size, level)
-    if effect is None:
-        needed = max(needed, seeds + 1)  # these seeds did not show it, whatever a t-test would have said of them
-    if needed <= seeds:
-        return f"{seeds} seeds suffice to show one of {size:.3g}"
-    count = f"about {needed}" if needed < MOST_SEEDS else f"more than {MOST_SEEDS}"
-    return f"{count} seeds would be needed to show one of {size:.3g}"
-
-
-def _check_effect(effect: float) -> None:
-    if not (np.isfinite(effect) and effect > 0.0):
-        raise ValueError(f"effect must be a positive difference in return, not {effect}")
-
-
-def _t_test_power(seeds: int, effect: float, level: float) -> float:
-    bound, shift = stats.t.isf(level / 2.0, seeds - 1), effect * math.sqrt(seeds)
-    return stats.nct.sf(bound, seeds - 1, shift) + stats.nct.cdf(-bound, seeds - 1, shift)
-
-
 def _percentiles(value, resampled, confidence: float) -> Estimate:
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
@@ -326,26 +185,30 @@ def _percentiles(value, resampled, confidence: float) -> Estimate:
     return Estimate(value, np.minimum(low, value), np.maximum(high, value))
 
 
-def _matrix(scores) -> np.ndarray:
+def matrix_of(scores) -> np.ndarray:
+    """Returns the scores as [seeds, environments]."""
     scores = np.asarray(scores, np.float64)
     if scores.ndim not in (1, 2) or not scores.size:
         raise ValueError(f"scores must be [seeds] or [seeds, environments], at least one of each, not {scores.shape}")
     return scores.reshape(len(scores), -1)
 
 
-def _same_shape(scores) -> list[np.ndarray]:
-    matrices = [_matrix(each) for each in scores]
+def same_shape(scores) -> list[np.ndarray]:
+    """Returns the contenders' scores as matrices [seeds, environments] of one shape."""
+    matrices = [matrix_of(each) for each in scores]
     shapes = {matrix.shape for matrix in matrices}
     if len(shapes) != 1:
         raise ValueError(f"contenders must have run under the same seeds and environments, not {sorted(shapes)}")
     return matrices
 
 
-def _as_worst(scores) -> np.ndarray:
+def as_worst(scores) -> np.ndarray:
+    """Returns the scores with -inf for every one that is not finite."""
     return np.where(np.isfinite(scores), scores, -np.inf)
 
 
-def _finite(scores) -> np.ndarray:
+def finite(scores) -> np.ndarray:
+    """Returns the scores. Raises ValueError when one is not finite."""
     scores = np.asarray(scores, np.float64)
     diverged = np.sum(~np.isfinite(scores))
     if diverged:

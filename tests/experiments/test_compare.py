@@ -43,6 +43,8 @@ def test_the_summary_has_every_figure_of_every_algorithm(run_folder):
     summary = json.loads((run_folder[0] / "summary.json").read_text())
     algorithms = summary["environments"]["CartPole-v1"]["algorithms"]
     assert set(algorithms) == {"a2c", "ppo"}
+    (verdict,) = summary["environments"]["CartPole-v1"]["verdicts"]
+    assert verdict in run_folder[1].stdout
     for figures in algorithms.values():
         assert len(figures["final_returns"]) == 2
         assert figures["ci95"][0] <= figures["iqm"] <= figures["ci95"][1]

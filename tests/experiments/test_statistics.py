@@ -13,7 +13,6 @@ from scipy import stats
 
 from experiments.lab.statistics import (
     aggregates,
-    holm,
     interval,
     iqm,
     iqm_interval,
@@ -26,12 +25,9 @@ from experiments.lab.statistics import (
     probability,
     probability_of_improvement,
     sample_efficiency,
-    seeds_needed,
     steps_to_score,
-    swap_test,
-    verdict,
-    verdicts,
 )
+from experiments.lab.verdicts import holm, seeds_needed, swap_test, verdict, verdicts
 
 NAN, INF = np.nan, np.inf
 RETURNS = st.integers(-500, 500).map(float)  # whole numbers: ties are common, and scaling is exact

@@ -16,10 +16,8 @@ from experiments.lab.statistics import (
     performance_profile,
     probability_of_improvement,
     sample_efficiency,
-    seeds_needed,
-    verdict,
-    verdicts,
 )
+from experiments.lab.verdicts import seeds_needed, verdict, verdicts
 
 SEEDS = (5, 10, 20)
 
