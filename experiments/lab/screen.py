@@ -64,13 +64,13 @@ def update(line: Line, event: runner.Event) -> None:
         case runner.Evaluated():
             line.last_return = event.mean_return
         case runner.Finished():
-            line.status = f"compiled {event.compile_seconds:.1f} s, ran {event.run_seconds:.1f} s"
+            line.status = f"compiled {event.compile_seconds:.0f} s, ran {event.run_seconds:.0f} s"
             line.seconds_left = None
 
 
 def draw(lines: Iterable[Line]) -> Table:
     """Returns the lines as a table without borders."""
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 1))
     for _ in range(4):
         table.add_column(no_wrap=True)
     for _ in range(2):
@@ -84,10 +84,10 @@ def draw(lines: Iterable[Line]) -> Table:
         table.add_row(
             line.environment,
             f"[bold]{line.name}[/]",
-            ProgressBar(total=1.0, completed=line.share, width=24),
+            ProgressBar(total=1.0, completed=line.share, width=10),
             status,
-            f"{line.steps_per_second:,.0f} steps/s" if line.share else "",
-            "" if line.last_return is None else f"evaluation return {line.last_return:.1f}",
+            f"{line.steps_per_second / 1000.0:,.0f}k steps/s" if line.share else "",
+            "" if line.last_return is None else f"evaluation {line.last_return:.1f}",
         )
     return table
 
