@@ -27,8 +27,6 @@ FAST_Q = {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.2, "ep
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
     ("CartPole-v1", "a2c"): ({"num_steps": 8}, {"learning_rate": 1.5e-3, "gamma": 0.98, "gae_lambda": 0.9}),
-    ("CartPole-v1", "trpo"): ({"value_epochs": 5}, {}),
-    ("CartPole-v1", "npg"): ({"value_epochs": 5}, {}),
     ("CartPole-v1", "ppo"): (
         LONG_EPOCHS | {"num_epochs": 5},
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
