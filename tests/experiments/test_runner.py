@@ -33,19 +33,19 @@ def test_training_return_is_the_mean_over_episodes_and_absent_when_none_ended():
 
 
 def test_a_trial_never_takes_more_steps_than_its_budget():
-    ppo = contender("ppo", "CartPole-v1", 1500)
-    per_update = ppo.config.num_envs * ppo.config.num_steps
-    finished = list(runner.run(Experiment((Task("CartPole-v1", (ppo,)),), (0,), 1500, 2, 4)))[-1]
+    a2c = contender("a2c", "CartPole-v1", 1500)
+    per_update = a2c.config.num_envs * a2c.config.num_steps
+    finished = list(runner.run(Experiment((Task("CartPole-v1", (a2c,)),), (0,), 1500, 2, 4)))[-1]
     assert finished.env_steps == 1500 // per_update * per_update
 
 
 def test_a_seed_with_nan_parameters_is_named():
-    ppo = contender("ppo", "CartPole-v1", 1024)
+    a2c = contender("a2c", "CartPole-v1", 1024)
 
     def poisoned(params, apply, batch, hparams):
         return np.nan * jnp.sum(apply(params, batch.observation)[1]), {}
 
-    experiment = Experiment((Task("CartPole-v1", (dataclasses.replace(ppo, loss=poisoned),)),), (4, 5), 1024, 1, 4)
+    experiment = Experiment((Task("CartPole-v1", (dataclasses.replace(a2c, loss=poisoned),)),), (4, 5), 1024, 1, 4)
     assert list(runner.run(experiment))[-1].diverged == [4, 5]
 
 
