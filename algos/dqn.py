@@ -17,7 +17,7 @@ from flax import struct
 from jax import lax
 
 from algos.core import losses, replay
-from algos.core.config import require
+from algos.core.config import require, require_buffer, require_discrete
 from algos.core.distributions import Categorical, epsilon_greedy
 from algos.core.losses import mean
 from algos.core.networks import QNetwork
@@ -25,7 +25,7 @@ from algos.core.optimize import adam, annealed, gradient_step, linear
 from algos.core.returns import n_step, td_target
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Loss, Params, ReplayBatch
-from envs import Discrete, Env, VectorState, vectorize
+from envs import Env, VectorState, vectorize
 
 
 @dataclass(frozen=True)
@@ -132,15 +132,13 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
 
         environment, transitions, _ = rollout(vector, random_policy, params, environment, key_warmup, warmup)
         experience, recent = _experience(transitions, hparams.gamma, config.n_step)
-        newest = jax.tree.map(lambda x: x[-config.buffer_size :], experience)
-        memory = replay.empty(jax.tree.map(lambda x: x[0], experience), config.buffer_size)
         return TrainState(
             params=params,
             target_params=params,
             opt_state=adam(0.0, hparams.max_grad_norm).init(params),
             environment=environment,
             recent=recent,
-            replay=replay.add(memory, newest),
+            replay=replay.start(experience, config.buffer_size),
             epsilon=jnp.asarray(hparams.epsilon_start, jnp.float32),
             key=key_train,
             update=jnp.int32(0),
@@ -216,11 +214,7 @@ def _moved(target_params, params, rate, due):
 
 
 def _check(env: Env, config: Config) -> None:
-    if not isinstance(env.action, Discrete):
-        raise ValueError(
-            f"dqn needs discrete actions, {env.name} has continuous ones; reinforce, a2c, trpo and ppo take them"
-        )
+    require_discrete(env, "dqn")
     sizes = ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size", "warmup_steps", "target_interval")
     require(config, *sizes, "n_step", "hidden_sizes")
-    if not config.num_envs * config.num_steps <= config.buffer_size < 2**30:
-        raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more, and less than 2^30")
+    require_buffer(config)

@@ -20,8 +20,9 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
+from algos import a2c
 from algos.core import losses, normalize, on_policy, replay
-from algos.core.config import require
+from algos.core.config import require, require_buffer, require_discrete
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.normalize import Normalizer
@@ -29,7 +30,7 @@ from algos.core.optimize import adam, annealed, gradient_step
 from algos.core.returns import td_target
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Batch, Loss, Params, ReplayBatch
-from envs import Discrete, Env, VectorState, vectorize
+from envs import Env, VectorState, vectorize
 
 
 @dataclass(frozen=True)
@@ -92,24 +93,14 @@ class TrainState:
 
 
 def loss(params, apply, batch, hparams):
-    """Returns the scalar whose negative gradient is the update at the top of this file, and metrics."""
-    gradient_loss, metrics = regularised_policy_gradient(params, apply, batch.fresh, hparams)
+    """Returns the scalar whose negative gradient is the update at the top of this file, and metrics.
+
+    A2C's loss has the gradient -E[(Q^pi - Q~) (grad log pi + c_v grad V)]: its bonus alpha H stands for the part
+    alpha (log pi + H) of Q~, because grad H = -E_{a ~ pi}[(log pi + H) grad log pi], and needs no sample of the action.
+    """
+    gradient_loss, metrics = a2c.loss(params, apply, batch.fresh, hparams)
     q_loss, q_metrics = q_learning(params, apply, batch.replayed, hparams)
     return (1.0 - hparams.eta) * gradient_loss + hparams.eta * q_loss, {**metrics, **q_metrics}
-
-
-def regularised_policy_gradient(params, apply, batch, hparams):
-    """Returns the loss with gradient -E[(Q^pi - Q~) (grad log pi + c_v grad V)], and metrics.
-
-    The bonus alpha H stands for the part alpha (log pi + H) of Q~, because
-    grad H = -E_{a ~ pi}[(log pi + H) grad log pi], and its gradient needs no sample of the action.
-    """
-    policy, value = apply(params, batch.observation)
-    policy_loss = losses.policy_gradient(policy.log_prob(batch.action), batch.advantage)
-    value_loss = losses.squared(value - batch.value_target)
-    entropy = policy.entropy()
-    total = policy_loss + hparams.value_coef * value_loss - hparams.entropy_coef * entropy
-    return mean(total, batch.mask), {"value_loss": mean(value_loss, batch.mask), "entropy": mean(entropy, batch.mask)}
 
 
 def q_learning(params, apply, batch, hparams):
@@ -150,14 +141,12 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         environment = vector.reset(key_environment)
         params = network.init(key_params, environment.observation)
         environment, transitions, _ = rollout(vector, network.apply, params, environment, key_warmup, warmup)
-        experience = _experience(transitions)
-        memory = replay.empty(jax.tree.map(lambda x: x[0], experience), config.buffer_size)
         return TrainState(
             params=params,
             opt_state=adam(0.0, hparams.max_grad_norm).init(params),
             environment=environment,
             normalizer=normalize.start(vector, observation=False, reward=False),
-            replay=replay.add(memory, jax.tree.map(lambda x: x[-config.buffer_size :], experience)),
+            replay=replay.start(_experience(transitions), config.buffer_size),
             key=key_train,
             update=jnp.int32(0),
         )
@@ -194,10 +183,6 @@ def _experience(steps) -> Experience:
 
 
 def _check(env: Env, config: Config) -> None:
-    if not isinstance(env.action, Discrete):
-        raise ValueError(
-            f"pgql needs discrete actions, {env.name} has continuous ones; reinforce, a2c, trpo and ppo take them"
-        )
+    require_discrete(env, "pgql")
     require(config, "num_envs", "num_steps", "batch_size", "buffer_size", "warmup_steps", "hidden_sizes")
-    if not config.num_envs * config.num_steps <= config.buffer_size < 2**30:
-        raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more, and less than 2^30")
+    require_buffer(config)

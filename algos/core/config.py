@@ -1,5 +1,21 @@
 """Checks of a configuration, made before anything compiles."""
 
+from envs import Discrete, Env
+
+
+def require_discrete(env: Env, name: str) -> None:
+    """Raises ValueError where the environment has continuous actions and the algorithm of that name takes none."""
+    if not isinstance(env.action, Discrete):
+        raise ValueError(
+            f"{name} needs discrete actions, {env.name} has continuous ones; reinforce, a2c, trpo and ppo take them"
+        )
+
+
+def require_buffer(config) -> None:
+    """Raises ValueError for a replay buffer that cannot hold what one update adds, or that no int32 can count."""
+    if not config.num_envs * config.num_steps <= config.buffer_size < 2**30:
+        raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more, and less than 2^30")
+
 
 def require(config, *names: str) -> None:
     """Raises ValueError for the first of the named fields that is not a positive integer, or a tuple of them."""

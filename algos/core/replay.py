@@ -22,6 +22,12 @@ def empty(example, capacity: int) -> Replay:
     return Replay(jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example), jnp.int32(0))
 
 
+def start(items, capacity: int) -> Replay:
+    """Returns a buffer for `capacity` items that holds the newest of `items` [n, ...]."""
+    newest = jax.tree.map(lambda x: x[-capacity:], items)
+    return add(empty(jax.tree.map(lambda x: x[0], items), capacity), newest)
+
+
 def capacity(replay: Replay) -> int:
     return jax.tree.leaves(replay.data)[0].shape[0]
 

@@ -26,7 +26,6 @@ WARM_SECONDS = 0.7  # before them
 STEPS = 10**9  # more than any setting takes in that time
 BATCH = 8_192  # samples an update may take before rollouts become shorter
 MIN_NUM_STEPS, MAX_NUM_STEPS = 8, 128
-OWN_SETTINGS = ("XLA_FLAGS", "NPROC")  # what `devices.prepare` decides for each setting; the user's would hide an axis
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,8 @@ def num_steps(num_envs: int) -> int:
 
 def measure_all(settings: list[Setting], results: dict[Setting, dict[str, Any]], keep) -> None:
     """Adds each setting's figures to the results and prints a line, one setting at a time; `keep()` after each."""
+    from experiments.lab.screen import duration
+
     started = time.perf_counter()
     for number, setting in enumerate(settings, start=1):
         figures = results[setting] = measure_apart(setting)
@@ -158,14 +159,11 @@ def described(setting: Setting) -> str:
     )
 
 
-def duration(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
 def measure_apart(setting: Setting) -> dict[str, Any]:
     """Returns the setting's figures, measured in a process of its own. Raises BadInput when that fails."""
     command = f"from experiments.benchmarks import scaling; scaling.answer({json.dumps(asdict(setting))})"
-    environment = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
+    # the user's own settings would hide an axis
+    environment = {name: value for name, value in os.environ.items() if name not in devices.BY_BLOCKS}
     # a session of its own: Ctrl-C reaches this process alone, which then ends the other
     asked = subprocess.run(
         [sys.executable, "-c", command], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True

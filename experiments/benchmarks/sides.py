@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SETTINGS = ("XLA_FLAGS", "NPROC")  # what `devices.prepare` decides by the number of seeds
+from experiments.lab import devices
+
 HERE = Path(__file__).parent
 
 
@@ -93,7 +94,7 @@ def install(folder: Path, requirements: tuple[str, ...]) -> Path:
 
 def environment(side: Side, num_seeds: int) -> dict[str, str]:
     """Returns the environment variables that the side computes with."""
-    plain = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    plain = {name: value for name, value in os.environ.items() if name not in devices.BY_BLOCKS}
     if side.our_flags:
         return plain | our_settings(num_seeds, plain)
     if side.flags and num_seeds > 1:
@@ -105,7 +106,7 @@ def our_settings(num_seeds: int, plain: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment variables that our side computes with."""
     code = (
         "import json, os; from experiments.lab import devices; "
-        f"devices.prepare({num_seeds}); print(json.dumps({{name: os.environ[name] for name in {SETTINGS}}}))"
+        f"devices.prepare({num_seeds}); print(json.dumps({{name: os.environ[name] for name in devices.BY_BLOCKS}}))"
     )
     asked = subprocess.run([sys.executable, "-c", code], env=plain, check=True, capture_output=True, text=True)
     return json.loads(asked.stdout)

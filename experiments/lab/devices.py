@@ -9,6 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
+BY_BLOCKS = ("XLA_FLAGS", "NPROC")  # what `prepare` decides by the number of blocks, unless the user set it
 CACHE_BYTES = 2**30  # least recently used programs go first
 CACHE_MIN_COMPILE_SECONDS = 0.2
 
