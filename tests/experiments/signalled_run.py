@@ -12,7 +12,7 @@ import killed_run
 
 from experiments.lab import book, cli, conclusion, runner, signals
 
-DWELL = 1.5  # seconds
+DWELL = 1.0  # seconds
 
 
 @dataclass(frozen=True)
