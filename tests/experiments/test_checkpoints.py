@@ -6,8 +6,10 @@ import shutil
 import killed_run
 import pytest
 
-from experiments.lab import book, checkpoints, launch, manifest, runner
+from experiments.lab import launch, runner
 from experiments.lab.cli import BadInput
+from experiments.lab.folder import manifest
+from experiments.lab.progress import book, checkpoints
 
 
 class Stop(BaseException):

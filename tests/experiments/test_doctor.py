@@ -9,8 +9,8 @@ import pytest
 from experiments.doctor import Args, doctor
 from experiments.lab.cli import BadInput
 from experiments.lab.examination import NOTE, OK, PROBLEM, examine
+from experiments.lab.outside.user_loss import UserLoss, load_loss
 from experiments.lab.settings import ALGORITHMS
-from experiments.lab.user_loss import UserLoss, load_loss
 
 WRONG = Path(__file__).parent / "wrong_losses"
 

@@ -7,9 +7,10 @@ import math
 import killed_run
 import pytest
 
-from experiments.lab import contenders, manifest
+from experiments.lab import contenders
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Experiment, Task
+from experiments.lab.folder import manifest
 from experiments.lab.launch import to_resume
 from experiments.lab.settings import ALGORITHMS, TUNED, contender
 

@@ -18,9 +18,10 @@ from flax import struct
 
 from algos import a2c
 from experiments.compare import Args, compare
-from experiments.lab import book, checkpoints, records, runner
+from experiments.lab import records, runner
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Experiment, Task
+from experiments.lab.progress import book, checkpoints
 
 NEVER = 1e9
 
@@ -130,7 +131,8 @@ def test_a_checkpoint_that_the_disk_has_no_room_for_is_an_os_error_and_leaves_no
     """RLIMIT_FSIZE stands for the full disk: orbax writes through C++, which no monkeypatch reaches."""
     script = (
         "import resource, sys, pathlib\n"
-        "from experiments.lab import checkpoints, runner\n"
+        "from experiments.lab import runner\n"
+        "from experiments.lab.progress import checkpoints\n"
         "import jax.numpy as jnp, numpy as np\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "noise = np.random.default_rng(0).normal(size=(100, 200))\n"

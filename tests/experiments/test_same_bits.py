@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from envs import make
-from experiments.lab import checkpoints, runner
+from experiments.lab import runner
 from experiments.lab.experiment import Contender, Experiment, Task
+from experiments.lab.progress import checkpoints
 from experiments.lab.settings import ALGORITHMS
 
 SMALL = {
