@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from experiments.lab import signals
 from experiments.lab.cli import BadInput, count, run_command
 from experiments.lab.options import Options
 
@@ -47,4 +48,4 @@ def experiment_of(args: Args):
 
 
 if __name__ == "__main__":
-    run_command(Args, compare, "python -m experiments.compare")
+    run_command(Args, compare, "python -m experiments.compare", signals.NOTHING)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import tyro
 
-from experiments.lab import devices
+from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, count, run_command
 
 MOST_PANELS = 20
@@ -67,7 +67,8 @@ def watch(args: Args) -> int:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])
     path = args.out or args.folder / f"watch-{label.replace('/', '_')}.gif"
-    with new_file(path) as partial:
+    stopped = signals.unwinding("interrupted: no GIF was written")
+    with signals.handled(stopped), new_file(path) as partial:
         episodes = play(args, choice)
         milliseconds = write(partial, choice, drawn, episodes)
     print(report(path, choice, episodes, milliseconds))

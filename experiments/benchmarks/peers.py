@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.sides import Side, one_round, started
-from experiments.lab import devices
+from experiments.lab import devices, signals
 
 STEPS_MULTIPLE = 10_240  # whole updates of every workload
 GAMES = ("Breakout-MinAtar", "Freeway-MinAtar")
@@ -170,4 +170,5 @@ def caption(workload: str, steps: int, rounds: int, facts: Mapping[str, Mapping[
 
 
 if __name__ == "__main__":
+    signals.handle(signals.at_once("interrupted"))
     tyro.cli(main)

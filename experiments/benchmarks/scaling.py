@@ -8,6 +8,7 @@ and the first moments are left out. A setting's figure is the median over the ch
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -63,7 +64,7 @@ class Args:
 
 def main(args: Args) -> int:
     """Measures, writes and draws, and returns the exit status. Raises BadInput."""
-    from experiments.lab import records
+    from experiments.lab import records, signals
     from experiments.lab.cli import INTERRUPTED
     from experiments.lab.folder.files import write_json
 
@@ -79,7 +80,8 @@ def main(args: Args) -> int:
     results: dict[Setting, dict[str, Any]] = {}
     interrupted = False
     try:
-        measure_all(settings_of(axes), results, lambda: write_json(folder / "scaling.json", report(results)))
+        with signals.handled(signal.default_int_handler):
+            measure_all(settings_of(axes), results, lambda: write_json(folder / "scaling.json", report(results)))
     except KeyboardInterrupt:
         interrupted = True
         print("interrupted: what is finished is kept")

@@ -1,10 +1,13 @@
 """What the commands share: numbers as people write them, and one clear line for bad input."""
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import tyro
+
+from experiments.lab import signals
 
 BAD_INPUT = 2  # exit status
 INTERRUPTED = 130  # of a process that Ctrl-C ended
@@ -38,12 +41,18 @@ def count(option: str) -> Any:
     ]
 
 
-def run_command(arguments: type, command: Callable[[Any], int], name: str) -> NoReturn:
-    """Exits with what the command returns for the arguments given; bad input becomes one line and status 2."""
+def run_command(
+    arguments: type, command: Callable[[Any], int], name: str, interrupted: str = "interrupted"
+) -> NoReturn:
+    """Exits with what the command returns for the arguments given; bad input becomes one line and status 2.
+
+    interrupted: what Ctrl-C and SIGTERM say wherever the command has nothing better to say.
+    """
+    signals.handle(signals.at_once(interrupted))
     try:
         raise SystemExit(command(tyro.cli(arguments, prog=name)))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+    finally:
+        signals.handle(signal.SIG_DFL)  # nothing is left that a signal could cut short

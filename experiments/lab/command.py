@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from experiments.lab import devices
+from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, run_command
 from experiments.lab.experiment import Experiment, most_blocks, with_width
 from experiments.lab.launch import default_folder, launch, resume, to_resume
@@ -17,7 +17,7 @@ def main(experiment: Experiment) -> None:
     """Makes an experiment file a command: runs the experiment with what the command line changes of it, and exits."""
     module = sys.modules["__main__"].__spec__
     name = f"python -m {module.name}" if module else f"python {sys.argv[0]}"
-    run_command(Options, partial(_command, experiment), name)
+    run_command(Options, partial(_command, experiment), name, signals.NOTHING)
 
 
 def _command(experiment: Experiment, options: Options) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from experiments.lab import devices, records, runner, screen
+from experiments.lab import devices, records, runner, screen, signals
 from experiments.lab.checks import check, check_sources
 from experiments.lab.cli import BadInput
 from experiments.lab.conclusion import conclude, write_summary
@@ -106,8 +106,10 @@ def held(folder: Path) -> Iterator[None]:
 
 def complete(experiment: Experiment, folder: Path, results: records.Results, saved: dict | None) -> int:
     """Trains what `results` lack, from the checkpoint `saved` on, and returns the exit status."""
-    status = _complete(experiment, folder, results, saved)
-    return status or report_best(experiment, folder, results)
+    line = f"interrupted at once: what was saved before is kept; go on with {RESUME} {whole_run(folder)}"
+    with signals.handled(signals.at_once(line)):
+        status = _complete(experiment, folder, results, saved)
+        return status or report_best(experiment, folder, results)
 
 
 def _complete(experiment: Experiment, folder: Path, results: records.Results, saved: dict | None) -> int:
@@ -131,7 +133,7 @@ def _complete(experiment: Experiment, folder: Path, results: records.Results, sa
             for event in screen.shown(runner.run(experiment, finished, restore), experiment, console):
                 book.record(event)
         except KeyboardInterrupt:
-            pass  # the signal's number says it
+            pass  # by the book: all is saved, and the signal's number says the rest
     # A signal that came after the last update stopped nothing, unless there is a sweep to report.
     lacking = wanted - {(env, name) for env, found in results.items() for name in found}
     stopped = signal_number() if lacking or selection.has_sweeps(experiment) else 0

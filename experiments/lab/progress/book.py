@@ -1,13 +1,12 @@
 """What a run leaves as it goes, and how it is stopped without losing anything."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.lab import records, runner
+from experiments.lab import records, runner, signals
 from experiments.lab.experiment import Experiment
 from experiments.lab.folder import policies
 from experiments.lab.folder.files import write_json
@@ -57,17 +56,13 @@ class Book:
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], int]]:
     """Yields a function that returns the signal that asked to stop, or 0: Ctrl-C or SIGTERM. The run then stops where
-    it can save itself; a second one stops it at once."""
+    it can save itself; a second one does what it did before."""
     asked: list[int] = []
 
     def ask(number, frame):
+        if asked:
+            before[number](number, frame)
         asked.append(number)
-        if len(asked) > 1:
-            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals.handled(ask) as before:
         yield lambda: asked[0] if asked else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -51,8 +51,8 @@ def rewrite(folder: Path) -> None:
     """Makes the event files, if the run folder has some, anew from curves.csv."""
     if not started(folder):
         return
-    shutil.rmtree(folder / FOLDER)
-    start(folder, True)
+    for old in (folder / FOLDER).iterdir():  # the folder stays: it says that the files are wanted
+        shutil.rmtree(old)
     if (folder / CURVES).exists():
         with (folder / CURVES).open(newline="") as file:
             rows = list(csv.reader(file))[1:]
