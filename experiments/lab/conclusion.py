@@ -33,7 +33,7 @@ def conclude(
             if figures["diverged_seeds"]:
                 seeds = ", ".join(map(str, figures["diverged_seeds"]))
                 own = loss_trace.own_loss(experiment, environment, name)
-                text = f"{name}: diverged (parameters are not finite) under seeds {seeds}{own}"
+                text = f"{name}: diverged (parameters or return not finite) under seeds {seeds}, so no IQM{own}"
                 console.print(text, highlight=False, soft_wrap=True)
     try:
         page.write(folder)

@@ -81,8 +81,8 @@ class Finished(Event):
     """Every trial of a contender is at its budget."""
 
     contender: Contender
-    final_returns: list[float]  # in seed order
-    diverged: list[int]  # seeds whose parameters are not finite
+    final_returns: list[float]  # in seed order, NaN where parameters are not finite
+    diverged: list[int]  # seeds whose parameters or final return are not finite
     env_steps: int  # of one trial
     compile_seconds: float  # of the family
     run_seconds: float  # the contender's share of its family's
@@ -139,7 +139,7 @@ def train(
             yield Progress(task, family, share, env_steps, position.run_seconds, position)
         tested = [programs.evaluate(group.state, group.key_eval, jnp.int32(position.evaluations)) for group in groups]
         returns, finite = in_seed_order(tested, num_trials)
-        returns = returns.mean(axis=1, dtype=np.float64)
+        returns = np.where(finite, returns.mean(axis=1, dtype=np.float64), np.nan)  # no policy is left to have a return
         sums = in_seed_order([group.sums for group in groups], num_trials)
         groups[:] = [group._replace(sums=no_sums) for group in groups]
         position.evaluations += 1
@@ -156,7 +156,7 @@ def train(
             family,
             contender,
             final_returns=returns[own].tolist(),
-            diverged=[seed for seed, is_finite in zip(seeds, finite[own]) if not is_finite],
+            diverged=[seed for seed, value in zip(seeds, returns[own]) if not np.isfinite(value)],
             env_steps=env_steps_after(points[-1], algorithm),
             compile_seconds=compile_seconds,
             run_seconds=run_seconds,

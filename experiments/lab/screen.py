@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any
 
 from rich import box
@@ -14,6 +15,7 @@ from rich.table import Table
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, families, label
 
+NOT_FINITE = "–"
 PLAIN_SHARE = 0.25  # where the output is no terminal: a line at each quarter
 
 
@@ -87,7 +89,7 @@ def draw(lines: Iterable[Line]) -> Table:
             ProgressBar(total=1.0, completed=line.share, width=10),
             status,
             f"{line.steps_per_second / 1000.0:,.0f}k steps/s" if line.share else "",
-            "" if line.last_return is None else f"evaluation {line.last_return:.1f}",
+            "" if line.last_return is None else evaluated("evaluation", line.last_return),
         )
     return table
 
@@ -103,7 +105,7 @@ def tell(line: Line, event: runner.Event, console: Console) -> None:
         case runner.Evaluated() if line.share >= line.told + PLAIN_SHARE:
             line.told = line.share
             rate, left = f"{line.steps_per_second:,.0f} steps/s", duration(line.seconds_left)
-            result = f"evaluation return {line.last_return:.1f}"
+            result = evaluated("evaluation return", line.last_return)
             console.print(where, f"{line.share:.0%}, {rate}, {result}, {left} left", highlight=False, soft_wrap=True)
 
 
@@ -112,6 +114,20 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def evaluated(what: str, mean_return: float) -> str:
+    """Returns what there is to say of the last evaluation."""
+    return f"{what} {mean_return:.1f}" if isfinite(mean_return) else "a seed diverged"
+
+
+def number(value: float | None) -> str:
+    """Returns a return, rounded, or a dash for one that is not finite: None where it was read back."""
+    return f"{value:.1f}" if isfinite(_or_worst(value)) else NOT_FINITE
+
+
+def _or_worst(value: float | None) -> float:
+    return value if value is not None and isfinite(value) else -inf
 
 
 def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
@@ -131,13 +147,14 @@ def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
         table.add_column("algorithm")
         for heading in ("IQM", "95% interval", "mean", "steps/s", "compile s", "run s"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for name, figures in sorted(results["algorithms"].items(), key=lambda item: -item[1]["iqm"]):
+        for name, figures in sorted(results["algorithms"].items(), key=lambda item: -_or_worst(item[1]["iqm"])):
             low, high = figures["ci95"]
+            interval = f"{low:.1f} to {high:.1f}" if isfinite(_or_worst(low)) else NOT_FINITE
             table.add_row(
                 name,
-                f"{figures['iqm']:.1f}",
-                f"{low:.1f} to {high:.1f}" if num_seeds > 1 else "",
-                f"{figures['mean']:.1f}",
+                number(figures["iqm"]),
+                interval if num_seeds > 1 else "",
+                number(figures["mean"]),
                 f"{figures['steps_per_second']:,.0f}",
                 f"{figures['compile_seconds']:.1f}",
                 f"{figures['run_seconds']:.1f}",

@@ -1,12 +1,16 @@
 """A run folder that was damaged is refused in one line, before anything compiles, and nothing in it changes."""
 
+import errno
 import json
+import os
 import shutil
+import sys
 
 import killed_run
 import pytest
 
-from experiments.lab import launch, runner
+from experiments import compare
+from experiments.lab import cli, launch, records, runner
 from experiments.lab.cli import BadInput
 from experiments.lab.folder import manifest
 from experiments.lab.progress import book, checkpoints
@@ -141,6 +145,59 @@ def test_an_altered_manifest_is_refused(folder, alter, said):
     alter(content)
     (folder / "manifest.json").write_text(json.dumps(content))
     assert_refused(folder, said)
+
+
+def altered_checkpoint(folder, monkeypatch):
+    path = next(path for path in checkpoint(folder).rglob("*") if path.is_file())
+    path.write_bytes(path.read_bytes() + b"x")
+    return folder
+
+
+def of_another_experiment(folder, monkeypatch):
+    (folder / "progress.json").write_text(json.dumps({**progress(folder), "settings": "0" * 64}))
+    return folder
+
+
+def no_room(folder, monkeypatch):
+    def write(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(records, "cut_curves", write)
+    return folder
+
+
+def read_only(folder, monkeypatch):
+    def acquire(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder / ".lock"))
+
+    monkeypatch.setattr(launch.FileLock, "acquire", acquire)
+    return folder
+
+
+def no_run(folder, monkeypatch):
+    return folder.parent
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (altered_checkpoint, "is not as it was written; run the experiment anew"),
+        (of_another_experiment, "its checkpoints belong to other settings"),
+        (no_room, "No space left on device; what was saved before is whole: go on with"),
+        (read_only, "Read-only file system; what was saved before is whole: go on with"),
+        (no_run, "is no run folder: it has no manifest.json"),
+    ],
+)
+def test_the_command_says_it_in_one_line_of_standard_error_and_exits_with_2(folder, harm, said, monkeypatch, capsys):
+    named = harm(folder, monkeypatch)
+    before = contents(folder)
+    monkeypatch.setattr(cli.signals, "handle", lambda handler: None)  # pytest's stay
+    monkeypatch.setattr(sys, "argv", ["compare", "--resume", str(named)])
+    with pytest.raises(SystemExit) as ended:
+        cli.run_command(compare.Args, compare.compare, "python -m experiments.compare")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and line.startswith("error: ") and said in line
+    assert contents(folder) == before
 
 
 def test_a_checkpoint_of_another_number_of_devices_says_how_to_go_on(folder):

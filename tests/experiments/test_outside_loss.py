@@ -175,6 +175,6 @@ def test_a_loss_that_diverges_is_reported_with_its_seeds_and_its_place(tmp_path)
     results = {"CartPole-v1": {"a2c": figures | {"diverged_seeds": []}, "spo": figures | {"diverged_seeds": [0, 2]}}}
     output = StringIO()
     conclusion.conclude(experiment, tmp_path, results, False, Console(file=output, width=60))
-    said = f"spo: diverged (parameters are not finite) under seeds 0, 2; its loss is at {path}:{line}"
+    said = f"spo: diverged (parameters or return not finite) under seeds 0, 2, so no IQM; its loss is at {path}:{line}"
     assert said in output.getvalue().splitlines()
     assert own_loss(experiment, "CartPole-v1", "a2c") == ""

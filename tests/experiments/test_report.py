@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import warnings
 from html.parser import HTMLParser
 
 import pytest
@@ -184,6 +185,15 @@ def test_returns_that_are_not_finite_leave_a_report(tmp_path):
     text = (folder / "curves.csv").read_text().replace("200.0\n", "nan\n")
     (folder / "curves.csv").write_text(text)
     assert "ppo – – – 1 of 3 seed 1" in Page(write(folder)).text
+
+
+def test_a_metric_that_is_finite_under_some_seeds_alone_is_drawn_without_a_warning(tmp_path):
+    folder = make_folder(tmp_path / "run", TWO)
+    text = (folder / "curves.csv").read_text()
+    (folder / "curves.csv").write_text(re.sub(r"(,1,\d+,value_loss),.*", r"\1,nan", text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "value loss" in Page(write(folder)).text
 
 
 def test_one_seed_and_one_contender_are_a_report_without_intervals(tmp_path):

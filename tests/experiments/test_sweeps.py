@@ -30,7 +30,7 @@ def names(task):
 
 
 def figures(iqm, mean=0.0, diverged=()):
-    return {"iqm": iqm, "ci95": [iqm, iqm], "mean": mean, "diverged_seeds": list(diverged)}
+    return {"iqm": iqm, "ci95": [iqm, iqm], "mean": mean, "final_returns": [iqm], "diverged_seeds": list(diverged)}
 
 
 def test_a_grid_holds_every_combination_under_a_name_that_says_it():
@@ -193,6 +193,17 @@ def test_a_point_under_which_a_seed_diverged_comes_after_those_under_which_none_
     found = [figures(500.0, diverged=[3]), figures(9.0), figures(None, diverged=[3, 4]), figures(float("nan"))]
     found = {point.name: each for point, each in zip(points, found)}
     assert selection.ranked(points, found) == [points[index] for index in (1, 3, 0, 2)]
+
+
+def test_among_points_under_which_as_many_seeds_diverged_the_others_decide():
+    points = list(grid(PPO, clip=(0.1, 0.2, 0.3)))
+    returns = ([1.0, None, 3.0], [float("nan"), 5.0, 6.0], [None, 9.0, None])
+    found = {
+        point.name: {**figures(None, None, diverged), "final_returns": earned}
+        for point, earned, diverged in zip(points, returns, ([1], [0], [0, 2]))
+    }
+    assert selection.ranked(points, found) == [points[index] for index in (1, 0, 2)]
+    assert selection.estimate(found[points[2].name]) == "no IQM, diverged under seeds 0, 2"
 
 
 def test_the_best_point_is_reported_beside_what_was_not_swept_under_seeds_that_did_not_select_it():

@@ -195,9 +195,9 @@ def _score(result: Result | None) -> str:
     if result is None or not result.figures:
         return ""
     iqm, (low, high) = result.figures["iqm"], result.figures["ci95"]
-    if any(value is None for value in (iqm, low, high)):
+    if iqm is None:
         return "not finite"
-    return f"{iqm:.1f} [{low:.1f}, {high:.1f}]"
+    return f"{iqm:.1f}" if low is None or high is None else f"{iqm:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _paired(names: list[str], first: Result, second: Result) -> str:

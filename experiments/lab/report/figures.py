@@ -88,13 +88,14 @@ def diagnostic(results: Sequence[Result], style: dict[str, Style], metric: str) 
             values = result.curves[result.curves.metric == metric].groupby("env_steps").value
             if len(values):
                 colour, line = style[result.name]
-                low, high = values.quantile(0.25), values.quantile(0.75)
-                panel.fill_between(low.index, low, high, color=colour, alpha=0.18, linewidth=0)
                 centre: pd.Series = values.agg(lambda x: float(iqm(x.to_numpy())))
+                low, high = (values.quantile(share).where(centre.notna()) for share in (0.25, 0.75))
+                panel.fill_between(low.index, low, high, color=colour, alpha=0.18, linewidth=0)
                 panel.plot(centre.index, centre, line, color=colour, linewidth=1.2)
         _dress_small(panel)
-        values = np.concatenate([line.get_ydata() for line in panel.lines if line.get_xdata().size > 1] or [[np.nan]])
-        if np.nanmin(values) > 0.0 and np.nanmax(values) > LOGARITHMIC * np.nanmin(values):
+        values = np.concatenate([line.get_ydata() for line in panel.lines if line.get_xdata().size > 1] or [[]])
+        values = values[np.isfinite(values)]
+        if values.size and values.min() > 0.0 and values.max() > LOGARITHMIC * values.min():
             panel.set_yscale("log")
         return _svg(figure, f"{metric} of each contender")
 

@@ -8,8 +8,8 @@ from typing import Any
 from experiments.lab.folder.run_folder import SETTINGS, SURROUNDINGS, Folder, Result, folder_labels, listed
 
 WORST = (
-    "Verdicts, profiles, P and steps to a score count them as worst; IQM and mean are of what was measured, "
-    "which says nothing about a policy that is not finite."
+    "Verdicts, profiles, P and steps to a score count them as worst; an IQM, its interval and a mean cannot be had with "
+    "them, and curves stop where they begin."
 )
 
 
@@ -31,7 +31,7 @@ def cautions(folders: Sequence[Folder], joined: dict[str, list[Result]]) -> list
         _divergence(environment, each) for environment, results in joined.items() for each in results if each.diverged
     ]
     if diverged:
-        lines.append(f"Diverged, with parameters that are not finite: {'; '.join(diverged)}. {WORST}")
+        lines.append(f"Diverged, with parameters or a return that are not finite: {'; '.join(diverged)}. {WORST}")
     return lines + (_differences(folders) if several else [])
 
 

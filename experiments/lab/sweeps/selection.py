@@ -33,12 +33,15 @@ def has_sweeps(experiment: Experiment) -> bool:
 def ranked(points: list[Contender], figures: Figures) -> list[Contender]:
     """Returns the points, best first: by the IQM of final returns, then by their mean, then in their own order.
 
-    A point under which a seed diverged comes after all under which fewer did, whatever its other seeds earned.
+    A point under which a seed diverged comes after all under which fewer did, whatever its other seeds earned; that
+    decides, by their mean, among those under which as many did.
     """
 
-    def place(point: Contender) -> tuple[float, float, float]:
+    def place(point: Contender) -> tuple[float, float, float, float]:
         found = figures[point.name]
-        return (len(found["diverged_seeds"]), *(-_finite(found[name]) for name in ("iqm", "mean")))
+        finite = [value for value in found["final_returns"] if math.isfinite(_finite(value))]
+        rest = sum(finite) / len(finite) if finite else -math.inf
+        return (len(found["diverged_seeds"]), *(-_finite(found[name]) for name in ("iqm", "mean")), -rest)
 
     return sorted(points, key=place)
 
@@ -129,8 +132,9 @@ def estimate(figures: dict[str, Any]) -> str:
     """Returns the IQM with its interval, and what diverged, in words."""
     low, high = (_finite(bound) for bound in figures["ci95"])
     between = f" [{low:.1f}, {high:.1f}]" if math.isfinite(low) and math.isfinite(high) else ""
-    diverged = f", {len(figures['diverged_seeds'])} seeds diverged" if figures["diverged_seeds"] else ""
-    return f"IQM {_finite(figures['iqm']):.1f}{between}{diverged}"
+    diverged = f", diverged under {in_words(figures['diverged_seeds'])}" if figures["diverged_seeds"] else ""
+    value = f"IQM {figures['iqm']:.1f}" if math.isfinite(_finite(figures["iqm"])) else "no IQM"
+    return f"{value}{between}{diverged}"
 
 
 def in_words(seeds) -> str:
