@@ -12,7 +12,8 @@ class Args(Options):
     """Train algorithms under the same seeds and compare their final evaluation returns.
 
     Writes a run folder with report.html, summary.json, curves.csv, manifest.json (everything that decided the run),
-    the trained policies and, while it runs, checkpoints. Ctrl-C keeps what is done.
+    the trained policies and, while it runs, checkpoints. Ctrl-C keeps what is done;
+    a second one ends the run at once, as it was saved last.
     """
 
     env: tuple[str, ...] = ("CartPole-v1",)

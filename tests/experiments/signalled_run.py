@@ -13,7 +13,7 @@ import killed_run
 from experiments.lab import cli, conclusion, runner, signals
 from experiments.lab.progress import book
 
-DWELL = 1.5  # seconds
+DWELL = 1.0  # seconds
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One seed of one contender becomes NaN after a while: what a real run, and every command on its folder, make of it.
 
-The slow one, with one seed on one device: pytest -m slow -n 0 tests/experiments/test_divergence.py
+The slow ones, with one seed on one device, and of two folders joined: pytest -m slow -n 0 tests/experiments/test_divergence.py
 """
 
 import json
@@ -12,11 +12,11 @@ from io import StringIO
 import killed_run
 import pytest
 
-from experiments import diff, rerun, watch
+from experiments import diff, report, rerun, watch
 from experiments.compare import Args, compare
 from experiments.lab import conclusion, launch, programs, runner
 from experiments.lab.cli import BadInput
-from experiments.lab.folder import run_folder
+from experiments.lab.folder import difference, run_folder
 
 BRITTLE = """
 import jax.numpy as jnp
@@ -118,14 +118,8 @@ def test_every_other_trial_has_the_same_bits_as_if_none_had_diverged(well, ill, 
     folder, seed = ill[0], limit_and_seed[1]
     assert len(rows_of_others(well, seed)) > 300
     assert rows_of_others(folder, seed) == rows_of_others(well, seed)
-    (bits,) = [each for each in run_bits(well, folder) if not each.same]
+    (bits,) = [each for each in difference.bits(well, folder) if not each.same]
     assert bits.name == "brittle" and bits.parameters == f"differ under seeds {seed}"
-
-
-def run_bits(first, second):
-    from experiments.lab.folder import difference
-
-    return difference.bits(first, second)
 
 
 def test_the_diverged_trial_has_returns_until_it_diverges_and_none_after(ill, limit_and_seed):
@@ -219,3 +213,11 @@ def test_a_run_whose_only_seed_diverges_is_compared_with_nothing(mine, well, tmp
         line.split()[1]: "not finite" in line for line in lines if line.startswith("CartPole-v1 ") and ":" not in line
     }
     assert told == {"a2c": False, "brittle": True}
+
+
+@pytest.mark.slow
+def test_a_report_of_both_folders_marks_the_one_that_diverged(well, ill, limit_and_seed, tmp_path):
+    out = tmp_path / "joined.html"
+    assert printed(lambda: report.report(report.Args((well, ill[0]), out)))[0] == 0
+    assert f"ill/brittle on CartPole-v1 in 1 of {SEEDS} seeds (seed {limit_and_seed[1]})" in out.read_text()
+    assert "well/brittle on CartPole-v1 in" not in out.read_text()

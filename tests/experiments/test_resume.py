@@ -141,19 +141,21 @@ def test_a_disk_that_is_full_at_the_very_end_is_told_in_one_line_and_only_the_en
 
 
 def test_a_checkpoint_that_the_disk_has_no_room_for_is_an_os_error_and_leaves_nothing_behind(tmp_path):
-    """RLIMIT_FSIZE stands for the full disk: orbax writes through C++, which no monkeypatch reaches."""
+    """RLIMIT_FSIZE stands for the full disk: orbax writes through C++, which no monkeypatch reaches. Its threads fail for
+    a while after the first of many arrays has."""
     script = (
-        "import resource, sys, pathlib\n"
+        "import resource, sys, pathlib, time\n"
         "from experiments.lab import runner\n"
         "from experiments.lab.progress import checkpoints\n"
         "import jax.numpy as jnp, numpy as np\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "noise = np.random.default_rng(0).normal(size=(100, 200))\n"
-        "position = runner.Position([jnp.asarray(noise)], [0])\n"
+        "position = runner.Position([jnp.asarray(noise + index) for index in range(60)], [0])\n"
         "try:\n"
         "    checkpoints.save(pathlib.Path(sys.argv[1]), None, (), position)\n"
         "except OSError as error:\n"
         "    print(error.errno, list(pathlib.Path(sys.argv[1], 'checkpoints').iterdir()))\n"
+        "time.sleep(0.5)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == f"{errno.EFBIG} []", done.stderr

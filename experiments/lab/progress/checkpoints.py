@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,18 @@ def save(folder: Path, task: Task, family: Family, position: Position) -> dict[s
 @contextmanager
 def _failing_as_files_do(path: Path) -> Iterator[None]:
     """Raises OSError, and leaves nothing behind, where orbax could not write; it raises ValueError and prints pages:
-    by its logger, and by the hook for exceptions, from threads that outlive its event loop."""
-    logger = logging.getLogger("absl")
-    level, hook = logger.level, sys.excepthook
-    logger.setLevel(logging.CRITICAL)
-    sys.excepthook = lambda *_: None
+    by loggers, and by hooks for exceptions, from threads that outlive its event loop. They outlive the failure as well,
+    and then what they say stays unsaid."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels, hooks = [logger.level for logger in loggers], (sys.excepthook, sys.unraisablehook)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    sys.excepthook, sys.unraisablehook = (lambda *_: None), _without_closed_loops(sys.unraisablehook)
     try:
         yield
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+        sys.unraisablehook = hooks[1]
     except (OSError, ValueError) as error:
         for partial in path.parent.glob(f"{path.name}*"):  # where the disk is full, its room is needed
             shutil.rmtree(partial, ignore_errors=True)
@@ -93,8 +98,17 @@ def _failing_as_files_do(path: Path) -> Iterator[None]:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
     finally:
-        logger.setLevel(level)
-        sys.excepthook = hook
+        sys.excepthook = hooks[0]
+
+
+def _without_closed_loops(hook: Callable) -> Callable:
+    """Returns the hook for exceptions that nothing can catch, without those of callbacks to a loop that is closed."""
+
+    def told(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
+    return told
 
 
 def restore(folder: Path, saved: dict[str, Any], groups: list[Trials]) -> Position:
