@@ -48,8 +48,10 @@ def commit(folder: Path, experiment: Experiment, results: Results, saved: dict[s
         "checkpoint": saved,
     }
     write_json(folder / PROGRESS, progress)
+    if saved is None:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
     for old in (folder / FOLDER).glob("*"):
-        if saved is None or old.name != saved["name"]:
+        if old.name != saved["name"]:
             shutil.rmtree(old)
 
 
