@@ -30,7 +30,7 @@ def doctor(args: Args) -> int:
     from rich.text import Text
 
     from experiments.lab.examination import PROBLEM, examine
-    from experiments.lab.user_loss import load_loss
+    from experiments.lab.outside.user_loss import load_loss
 
     jax.config.update("jax_disable_most_optimizations", True)  # many programs, each run a few times
     try:

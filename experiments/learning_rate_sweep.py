@@ -9,7 +9,7 @@ The points of a sweep share one compiled program. Seeds 0 to 9 select the best p
 from experiments.lab.command import main
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.settings import contender
-from experiments.lab.sweeps import grid
+from experiments.lab.sweeps.points import grid
 
 STEPS = 100_000
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)

@@ -35,7 +35,7 @@ def main(args: Args) -> int:
     """Draws the figure and returns the exit status."""
     devices.prepare(blocks=1)
     from experiments.lab import records
-    from experiments.lab.files import write_json
+    from experiments.lab.folder.files import write_json
 
     folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-natural-gradient"
     try:

@@ -24,8 +24,8 @@ class Args:
 
 def report(args: Args) -> int:
     """Writes the report, prints its path and returns the exit status. Raises BadInput."""
-    from experiments.lab.report import write_joined
-    from experiments.lab.run_folder import Unusable
+    from experiments.lab.folder.run_folder import Unusable
+    from experiments.lab.report.page import write_joined
 
     if not args.folders:
         raise BadInput("name one run folder or more")

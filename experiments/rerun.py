@@ -52,7 +52,7 @@ def rerun(args: Args) -> int:
 
 def with_curves(folder: Path) -> list[Path]:
     """Returns the folder, and the runs inside it that report on its sweeps, as far as they have curves. Raises BadInput."""
-    from experiments.lab import run_folder
+    from experiments.lab.folder import run_folder
 
     try:
         runs = [path.parent for path in (folder / "manifest.json", *sorted(folder.glob("*/manifest.json")))]
@@ -66,7 +66,8 @@ def with_curves(folder: Path) -> list[Path]:
 
 def cautions(folder: Path, experiment) -> list[str]:
     """Returns why the bits may differ without any fault: what is not as it was when the folder was made."""
-    from experiments.lab import checkpoints, difference, manifest
+    from experiments.lab.folder import difference, manifest
+    from experiments.lab.progress import checkpoints
 
     then, now = manifest.read_manifest(folder), manifest.surroundings()
     lines = [f"{row.what}: {row.first} then, {row.second} now" for row in difference.surroundings(then, now)]
@@ -83,7 +84,7 @@ def cautions(folder: Path, experiment) -> list[str]:
 
 def compared(first: Path, second: Path) -> bool:
     """Prints how the curves and parameters of each contender compare, and returns whether all there is is the same."""
-    from experiments.lab import difference, run_folder
+    from experiments.lab.folder import difference, run_folder
 
     try:
         one, other = run_folder.read(first), run_folder.read(second)

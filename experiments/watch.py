@@ -79,7 +79,7 @@ def chosen(args: Args) -> Choice:
     """Returns what the arguments mean in the run folder. Raises BadInput; ValueError for a manifest that is wrong."""
     if not args.folder.is_dir():
         raise BadInput(f"there is no folder {args.folder}")
-    from experiments.lab import manifest, policies
+    from experiments.lab.folder import manifest, policies
 
     experiment = manifest.read_experiment(args.folder)
     there = policies.saved(args.folder, experiment)
@@ -142,8 +142,8 @@ def play(args: Args, choice: Choice) -> list[list[Any]]:
     import jax
 
     import envs
-    from experiments.lab import policies
     from experiments.lab.drawing.side_by_side import length
+    from experiments.lab.folder import policies
 
     env = envs.make(choice.environment, **choice.fields)
     try:

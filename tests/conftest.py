@@ -15,6 +15,17 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 import jax
 import pytest
 
+# A file runs on one worker. The longest begin first, so that no worker is left alone with one at the end.
+LONGEST_FIRST = (
+    "test_same_bits", "test_algorithms", "test_runner", "test_doctor", "test_kill", "test_outside_loss",
+    "test_compare", "test_readme", "test_dqn",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture
 def float64():

@@ -15,9 +15,9 @@ from algos.core.distributions import Categorical, DiagonalGaussian
 from algos.core.types import Batch, ReplayBatch
 from algos.pgql import Batches
 from experiments.lab.contenders import own_loss
-from experiments.lab.loss_trace import made
+from experiments.lab.outside.loss_trace import made
+from experiments.lab.outside.user_loss import load_loss
 from experiments.lab.settings import ALGORITHMS
-from experiments.lab.user_loss import load_loss
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "losses.md").read_text()

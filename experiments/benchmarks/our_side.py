@@ -40,8 +40,9 @@ def settings(workload: str, steps: int):
     if workload == "trpo":
         config = trpo.Config(num_envs=2, num_steps=512, cg_iterations=15, value_epochs=20, value_minibatches=2)
         return trpo, config, trpo.HParams(total_steps=total, damping=1e-3, gae_lambda=0.98)
-    if workload == "dqn":  # the defaults are CleanRL's but for the double target
-        return dqn, dqn.Config(double=False), dqn.HParams(total_steps=total)
+    if workload.startswith("dqn"):  # the defaults are CleanRL's but for the double target
+        shape = {"num_envs": 1, "num_steps": 10} if workload == "dqn-one-env" else {}
+        return dqn, dqn.Config(double=False, **shape), dqn.HParams(total_steps=total)
     config = ppo.Config() if workload == "ppo" else ppo.Config(num_envs=64, num_steps=32)
     return ppo, config, ppo.HParams(total_steps=total, anneal=0.0)
 

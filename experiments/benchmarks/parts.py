@@ -43,7 +43,8 @@ from algos.core.optimize import adam, gradient_step, minibatch_epochs
 from algos.core.returns import reward_to_go
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, ReplayBatch
-from experiments.lab import manifest, programs
+from experiments.lab import programs
+from experiments.lab.folder import manifest
 
 SLICE_SECONDS = 0.02  # how long one call of a part's loop lasts, about
 TABLE_WIDTH = 100

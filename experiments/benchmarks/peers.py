@@ -25,7 +25,8 @@ from experiments.lab import devices, signals
 
 STEPS_MULTIPLE = 10_240  # whole updates of every workload
 GAMES = ("Breakout-MinAtar", "Freeway-MinAtar")
-WORKLOADS = {"ppo": ("ppo",), "dqn": ("dqn",), "trpo": ("trpo",), "minatar": GAMES}
+ONE_ENV = "dqn-one-env"
+WORKLOADS = {"ppo": ("ppo",), "dqn": ("dqn", ONE_ENV), "trpo": ("trpo",), "minatar": GAMES}
 CARTPOLE_PPO = (
     "PPO on CartPole-v1, CleanRL's settings: 4 environments x 128 steps, 4 epochs of 4 minibatches, two towers of 64-64 "
     "tanh units, Adam at 2.5e-4, no annealing"
@@ -34,6 +35,7 @@ SETTINGS = {
     "ppo": CARTPOLE_PPO,
     "dqn": "DQN on CartPole-v1, CleanRL's settings: one update with 128 samples every 10 environment steps, from 10 "
     "environments, a tower of 120-84, a buffer of 10,000, the first 1,000 steps random, Adam at 2.5e-4",
+    ONE_ENV: "the same with one environment, as CleanRL has it: one update every 10 of its steps",
     "trpo": "TRPO on CartPole-v1, rl-baselines3-zoo's settings: 2 environments x 512 steps, 15 iterations of conjugate "
     "gradients damped by 1e-3, KL 0.01, 20 epochs of 2 minibatches for the critic, two towers of 64-64 tanh units",
     **{
@@ -58,12 +60,13 @@ PUREJAXRL = {
 }
 OURS = "ours"
 SIDES = (
-    Side(OURS, "our_side.py", ("ppo", "dqn", "trpo", *GAMES)),
+    Side(OURS, "our_side.py", ("ppo", "dqn", ONE_ENV, "trpo", *GAMES)),
     Side("rejax", workloads=("ppo", "dqn"), **REJAX),
     Side("rejax, our flags, sharded", workloads=("ppo", "dqn"), **REJAX, our_flags=True),
-    Side("sb3, one seed", workloads=("ppo", "dqn"), **SB3),
+    Side("sb3, one seed", workloads=("ppo", "dqn", ONE_ENV), **SB3),
     Side("sb3-contrib, one seed", workloads=("trpo",), **SB3),
     Side("ours on gymnax's env.step", "gymnax_side.py", GAMES),
+    Side("the same, flax's Conv", "gymnax_side.py", GAMES, arguments=("flax",)),
 )
 
 
@@ -112,7 +115,7 @@ def purejaxrl_side(checkout: Path | None) -> tuple[Side, ...]:
         return ()
     if not (checkout / "purejaxrl" / "ppo.py").exists():
         raise SystemExit(f"--purejaxrl {checkout} is no checkout of PureJaxRL: it has no purejaxrl/ppo.py")
-    return (Side("PureJaxRL", workloads=("ppo", "dqn"), arguments=(str(checkout.resolve()),), **PUREJAXRL),)
+    return (Side("PureJaxRL", workloads=("ppo", "dqn", ONE_ENV), arguments=(str(checkout.resolve()),), **PUREJAXRL),)
 
 
 def measure(sides: tuple[Side, ...], workload: str, num_seeds: int, steps: int, rounds: int, peers_folder: Path):

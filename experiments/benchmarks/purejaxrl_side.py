@@ -42,10 +42,9 @@ DQN = {  # one update every ten environment steps
 
 def make_round(algorithm: str, num_seeds: int, steps: int):
     """Returns a compiled training of all seeds, vmapped as its own examples do. Its seconds hold no compiling."""
-    module = imported(sys.argv[2], algorithm)
-    config = {**SHARED, **{"ppo": PPO, "dqn": DQN}[algorithm], "TOTAL_TIMESTEPS": steps}
-    if algorithm == "dqn":
-        config["EPSILON_ANNEAL_TIME"] = steps / 2
+    module = imported(sys.argv[2], algorithm.partition("-")[0])
+    settings = {"ppo": PPO, "dqn": DQN, "dqn-one-env": DQN | {"NUM_ENVS": 1}}[algorithm]
+    config = {**SHARED, **settings, "TOTAL_TIMESTEPS": steps, "EPSILON_ANNEAL_TIME": steps / 2}
     train = module.make_train(config)
     keys = jax.random.split(jax.random.key(0), num_seeds)
     if num_seeds > 1:

@@ -53,6 +53,7 @@ ALGORITHMS = {
         {"net_arch": [64, 64]},
     ),
 }
+ALGORITHMS["dqn-one-env"] = (DQN, 1, ALGORITHMS["dqn"][2] | {"train_freq": 10}, ALGORITHMS["dqn"][3])
 
 
 def make_round(algorithm: str, num_seeds: int, steps: int):

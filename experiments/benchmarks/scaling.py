@@ -66,7 +66,7 @@ def main(args: Args) -> int:
     """Measures, writes and draws, and returns the exit status. Raises BadInput."""
     from experiments.lab import records, signals
     from experiments.lab.cli import INTERRUPTED
-    from experiments.lab.files import write_json
+    from experiments.lab.folder.files import write_json
 
     axes = all_axes(devices.cores())
     if not args.axes or len(set(args.axes)) < len(args.axes) or not set(args.axes) <= set(axes):
@@ -225,7 +225,7 @@ def chunk_rates(progress: Iterable[tuple[float, int]]) -> list[float]:
 
 def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     """Returns what scaling.json holds."""
-    from experiments.lab import manifest
+    from experiments.lab.folder import manifest
 
     rows = [
         asdict(setting) | {"num_steps": num_steps(setting.num_envs)} | figures for setting, figures in results.items()
@@ -307,7 +307,7 @@ def short(speed: float) -> str:
 
 def notes() -> str:
     """Returns what the figures belong to."""
-    from experiments.lab import manifest
+    from experiments.lab.folder import manifest
 
     return "\n".join([
         "PPO on CartPole-v1, CleanRL's settings:",

@@ -73,7 +73,8 @@ def answer(process: subprocess.Popen) -> str:
 def command(side: Side, num_seeds: int, peers_folder: Path) -> tuple[str, ...]:
     """Returns what starts the side. Makes and fills a peer's virtual environment where that is missing."""
     if side.folder is None:
-        return (sys.executable, "-m", f"experiments.benchmarks.{Path(side.file).stem}", str(num_seeds))
+        module = f"experiments.benchmarks.{Path(side.file).stem}"
+        return (sys.executable, "-m", module, str(num_seeds), *side.arguments)
     python = install(peers_folder / side.folder, side.requirements)
     # -I: nothing of this project's environment reaches the peer
     return (str(python), "-I", str(HERE / "serve.py"), str(HERE / side.file), *side.arguments)

@@ -1,0 +1,1 @@
+"""What experiments are made with: experiments as plain data, what runs them, what judges and shows their results."""

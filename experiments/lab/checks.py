@@ -4,9 +4,10 @@ from pathlib import Path
 
 import envs
 from algos.core.types import Algorithm
-from experiments.lab import devices, loss_trace
+from experiments.lab import devices
 from experiments.lab.experiment import Contender, Experiment, families
-from experiments.lab.manifest import CODE, kept_name, read_manifest, sha256
+from experiments.lab.folder.manifest import CODE, kept_name, read_manifest, sha256
+from experiments.lab.outside import loss_trace
 from experiments.lab.plan import state_bytes
 
 

@@ -5,10 +5,15 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.lab import checkpoints, loss_trace, plots, records, report, run_folder, screen, selection
+from experiments.lab import plots, records, screen
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Experiment
-from experiments.lab.files import write_json
+from experiments.lab.folder import run_folder
+from experiments.lab.folder.files import write_json
+from experiments.lab.outside import loss_trace
+from experiments.lab.progress import checkpoints
+from experiments.lab.report import page
+from experiments.lab.sweeps import selection
 
 
 def conclude(
@@ -31,7 +36,7 @@ def conclude(
                 text = f"{name}: diverged (parameters or return not finite) under seeds {seeds}, so no IQM{own}"
                 console.print(text, highlight=False, soft_wrap=True)
     try:
-        report.write(folder)
+        page.write(folder)
     except run_folder.Unusable as error:
         console.print(f"no report.html: {error}", highlight=False, soft_wrap=True)
     files = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))

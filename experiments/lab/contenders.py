@@ -7,8 +7,8 @@ from typing import Any
 
 from algos.core.types import Loss
 from experiments.lab.experiment import Contender
+from experiments.lab.outside.user_loss import annotated, declared, is_reference, load_loss
 from experiments.lab.settings import ALGORITHMS, contender
-from experiments.lab.user_loss import annotated, declared, is_reference, load_loss
 
 
 def contenders(names: Sequence[str], environment: str, steps: int) -> tuple[Contender, ...]:

@@ -9,15 +9,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from experiments.lab import checkpoints, devices, difference, records, report, runner, screen, selection, signals
-from experiments.lab import tensorboard as event_files
-from experiments.lab.book import Book, asked_to_stop
+from experiments.lab import devices, records, runner, screen, signals
 from experiments.lab.checks import check, check_sources
 from experiments.lab.cli import BadInput
 from experiments.lab.conclusion import conclude, write_summary
 from experiments.lab.experiment import Experiment, most_blocks, with_width
-from experiments.lab.manifest import command_line, read_experiment, read_manifest, surroundings, write_manifest
+from experiments.lab.folder import difference
+from experiments.lab.folder.manifest import command_line, read_experiment, read_manifest, surroundings, write_manifest
 from experiments.lab.plan import announcement
+from experiments.lab.progress import checkpoints
+from experiments.lab.progress import tensorboard as event_files
+from experiments.lab.progress.book import Book, asked_to_stop
+from experiments.lab.report import page
+from experiments.lab.sweeps import selection
 
 RESUME = "python -m experiments.compare --resume"
 
@@ -154,7 +158,7 @@ def report_best(experiment: Experiment, folder: Path, results: records.Results) 
     console.print(f"the best points again, under seeds that did not select them, in {best}", highlight=False)
     status = resume(chosen, best)
     summary = write_summary(experiment, folder, results, bool(status))
-    report.write(folder)
+    page.write(folder)
     if not status:
         console.print(*selection.concluded(summary["sweeps"]), sep="\n", highlight=False, soft_wrap=True)
     return status

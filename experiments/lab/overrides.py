@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from experiments.lab import sweeps
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.fields import owners, parsed, read, with_value
 from experiments.lab.options import Options
+from experiments.lab.sweeps import points
+from experiments.lab.sweeps.fields import owners, parsed, read, with_value
 
 
 def overridden(experiment: Experiment, options: Options) -> Experiment:
@@ -24,7 +24,7 @@ def overridden(experiment: Experiment, options: Options) -> Experiment:
         tasks = only(experiment.tasks, options.only)
         for setting in options.set:
             tasks = with_setting(tasks, setting)
-        tasks = sweeps.expanded(tasks, options.sweep)
+        tasks = points.expanded(tasks, options.sweep)
     except ValueError as error:
         raise BadInput(error) from None
     return dataclasses.replace(experiment, tasks=tasks)
@@ -65,7 +65,7 @@ def with_setting(tasks: tuple[Task, ...], setting: str) -> tuple[Task, ...]:
     chosen = owners(tasks, name, field)
     for task in tasks:
         for sweep in {one.sweep for one in task.contenders if one in chosen}:
-            if field in sweeps.swept_fields(task.contenders, sweep):
+            if field in points.swept_fields(task.contenders, sweep):
                 raise ValueError(f"{setting}: the experiment sweeps {field} of {sweep}")
 
     def apply(contender: Contender) -> Contender:

@@ -6,9 +6,9 @@ import jax
 
 import envs
 from algos.core.types import Algorithm
-from experiments.lab import selection
 from experiments.lab.experiment import Experiment, families, label
-from experiments.lab.manifest import device
+from experiments.lab.folder.manifest import device
+from experiments.lab.sweeps import selection
 
 
 def announcement(experiment: Experiment) -> str:

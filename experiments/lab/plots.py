@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from experiments.lab.fields import written
-from experiments.lab.selection import in_words
 from experiments.lab.statistics import iqm, iqm_interval
+from experiments.lab.sweeps.fields import written
+from experiments.lab.sweeps.selection import in_words
 
 COLOURS = (
     "#0072B2",

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.run_folder import COLUMNS, CURVES, with_divergence
+from experiments.lab.folder.run_folder import COLUMNS, CURVES, with_divergence
 from experiments.lab.statistics import iqm, iqm_interval
 from experiments.lab.verdicts import verdict, verdicts
 

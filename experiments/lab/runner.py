@@ -12,8 +12,8 @@ import numpy as np
 
 from algos.core.types import Algorithm
 from envs import Env, make
-from experiments.lab import policies
 from experiments.lab.experiment import Contender, Experiment, Task, families, with_width
+from experiments.lab.folder import policies
 from experiments.lab.programs import (
     Programs,
     Trials,

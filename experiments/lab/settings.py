@@ -23,6 +23,17 @@ TRUST_REGION = {"num_envs": 16, "num_steps": 128, "value_epochs": 20, "value_min
 LONG_EPOCHS = {"num_envs": 8, "num_steps": 64, "num_epochs": 10}
 FAST_Q = {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.2, "epsilon_end": 0.02}
 
+# gymnax's games have no sticky actions and their minimal action sets: settings of the kind its own baselines use
+GAMES = tuple(f"{game}-MinAtar" for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders"))
+MANY_GAMES = {"num_envs": 64, "hidden_sizes": (128, 128)}
+REPLAYED = {"buffer_size": 100_000, "warmup_steps": 5_000}
+ON_GAMES = {
+    "ppo": (MANY_GAMES | {"num_steps": 32, "num_minibatches": 8}, {"learning_rate": 5e-4}),
+    "a2c": (MANY_GAMES | {"num_steps": 16}, {"gae_lambda": 0.95, "entropy_coef": 0.01}),
+    "dqn": (REPLAYED | {"target_interval": 100, "hidden_sizes": (128, 128)}, {"exploration_fraction": 0.1}),
+    "pgql": (MANY_GAMES | REPLAYED, {"gae_lambda": 0.95, "entropy_coef": 0.03}),
+}
+
 # (environment, algorithm): (Config fields, HParams fields)
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
@@ -63,6 +74,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"num_envs": 4, "num_steps": 64} | BOTH_NORMALIZED,
         {"gae_lambda": 0.9},
     ),
+    **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
 }
 
 

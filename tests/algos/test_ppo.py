@@ -15,7 +15,7 @@ from flax import struct
 from algos import a2c, ppo
 from algos.core import losses
 from algos.core.distributions import Categorical
-from algos.core.optimize import adam, annealed, gradient_step, minibatch_epochs
+from algos.core.optimize import adam, annealed, gradient_step, minibatch_epochs, permutations
 from algos.core.types import Batch
 
 WALK = probes.random_walk(6)
@@ -195,13 +195,20 @@ def test_every_epoch_meets_every_sample_once_in_a_fresh_order():
 
 
 def test_permutations_are_uniform():
-    keys = jax.random.split(jax.random.key(1), 4000)
-    sample = partial(recorded_minibatches, size=3, num_epochs=1, num_minibatches=1)
-    orders = np.asarray(jax.jit(jax.vmap(sample))(keys)["one"])[:, 0]
+    orders = np.asarray(permutations(jax.random.key(1), 4000, 3))
     _, counts = np.unique(orders, axis=0, return_counts=True)
     expected = 4000 / 6
     assert counts.size == 6
     assert np.sum((counts - expected) ** 2 / expected) < 20.5  # chi-square, 5 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 512, 513, 10_000])
+def test_permutations_hold_every_index_once_and_each_is_anywhere_alike_often(size):
+    orders = np.asarray(permutations(jax.random.key(2), 400, size))
+    np.testing.assert_array_equal(np.sort(orders, axis=1), np.broadcast_to(np.arange(size), (400, size)))
+    if size > 2:  # means of 400 uniform places, in standard deviations
+        places = np.argsort(orders, axis=1)[:, :: max(1, size // 50)].mean(axis=0)
+        assert np.all(np.abs(places - (size - 1) / 2) < 4.5 * np.sqrt((size**2 - 1) / 12 / 400))
 
 
 def test_every_update_shuffles_anew_with_a_new_key_and_counts_itself():

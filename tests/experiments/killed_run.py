@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from algos import a2c, dqn
-from experiments.lab import book, checkpoints, conclusion, launch, policies, records, runner
+from experiments.lab import conclusion, launch, records, runner
 from experiments.lab.experiment import Contender, Experiment, Task
+from experiments.lab.folder import policies
+from experiments.lab.progress import book, checkpoints
 
 STEPS = 120
 A2C = a2c.Config(num_envs=2, num_steps=8, hidden_sizes=(4,))
@@ -57,7 +59,7 @@ def lighten(patch) -> None:
     """Has programs compiled once, and no pictures and no report drawn, by a pytest.MonkeyPatch."""
     patch.setattr(runner, "compile_programs", remembering(runner.compile_programs))
     patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
-    patch.setattr(conclusion.report, "write", lambda folder: None)
+    patch.setattr(conclusion.page, "write", lambda folder: None)
 
 
 def go(folder: Path) -> int:
@@ -96,5 +98,5 @@ def outcome(folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     book.CHECKPOINT_SECONDS = runner.CHUNK_SECONDS = 0.0
-    conclusion.plots.draw_curves = conclusion.report.write = lambda folder: None
+    conclusion.plots.draw_curves = conclusion.page.write = lambda folder: None
     raise SystemExit(go(Path(sys.argv[1])))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import killed_run
 
-from experiments.lab import book, cli, conclusion, runner, signals
+from experiments.lab import cli, conclusion, runner, signals
+from experiments.lab.progress import book
 
 DWELL = 1.0  # seconds
 
@@ -47,12 +48,12 @@ def halt_at(moment: str) -> None:
     elif moment == "summary":
         conclusion.write_json = halting(moment, conclusion.write_json)
     elif moment == "report":
-        conclusion.report.write = halting(moment, conclusion.report.write)
+        conclusion.page.write = halting(moment, conclusion.page.write)
 
 
 if __name__ == "__main__":
     folder, moment = Path(sys.argv.pop(1)), sys.argv.pop(1)
     runner.CHUNK_SECONDS = 0.0
-    conclusion.plots.draw_curves = conclusion.report.write = lambda folder: None
+    conclusion.plots.draw_curves = conclusion.page.write = lambda folder: None
     halt_at(moment)
     cli.run_command(Nothing, lambda _: killed_run.go(folder), "signalled_run.py", signals.NOTHING)

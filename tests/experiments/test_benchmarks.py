@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import envs
+from algos.core.networks import actor_critic
 from experiments.benchmarks import gymnax_side, our_side, peers, sides
 
 SIDE = """
@@ -134,6 +135,23 @@ def test_the_environment_that_ours_is_evaluated_on_ends_at_its_first_step():
     env = our_side.over_at_once(envs.make("Catch-bsuite"))
     state, _ = env.reset(jax.random.key(0))
     assert env.step(jax.random.key(1), state, 1)[1].terminated
+
+
+def test_the_usual_network_is_the_function_that_ours_is():
+    env = envs.make("Breakout-MinAtar")
+    ours, usual = actor_critic(env, (8,)), gymnax_side.usual_network(env, (8,))
+    observation = jax.random.bernoulli(jax.random.key(0), 0.3, (2, 3, *env.observation_shape))
+    params = ours.init(jax.random.key(1), observation)["params"]
+    theirs = {"policy": params["policy"], "value": params["value"]}
+    for index, tower in enumerate(("actor", "critic")):
+        kernel, bias = params[tower]["Conv"]["kernel"], params[tower]["Conv"]["bias"]
+        theirs[f"Conv_{index}"] = {"kernel": kernel.reshape(3, 3, -1, bias.size), "bias": bias}
+        theirs[f"Dense_{index}"] = params[tower]["Dense_0"]
+    (policy, value), (their_policy, their_value) = (
+        network.apply({"params": chosen}, observation) for network, chosen in ((ours, params), (usual, theirs))
+    )
+    np.testing.assert_allclose(their_policy.logits, policy.logits, atol=1e-5)
+    np.testing.assert_allclose(their_value, value, atol=1e-5)
 
 
 def test_gymnaxs_own_step_shows_the_observation_reached_before_the_reset_and_counts_whole_episodes():

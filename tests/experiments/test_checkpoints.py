@@ -10,8 +10,10 @@ import killed_run
 import pytest
 
 from experiments import compare
-from experiments.lab import book, checkpoints, cli, launch, manifest, records, runner
+from experiments.lab import cli, launch, records, runner
 from experiments.lab.cli import BadInput
+from experiments.lab.folder import manifest
+from experiments.lab.progress import book, checkpoints
 
 
 class Stop(BaseException):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from experiments.lab.experiment import Task
-from experiments.lab.files import write_json
+from experiments.lab.folder.files import write_json
 from experiments.lab.records import append_curves
 from experiments.lab.runner import Evaluated
 from experiments.lab.settings import ALGORITHMS, contender

@@ -14,8 +14,9 @@ import pytest
 
 from experiments import diff, report, rerun, watch
 from experiments.compare import Args, compare
-from experiments.lab import conclusion, difference, launch, programs, run_folder, runner
+from experiments.lab import conclusion, launch, programs, runner
 from experiments.lab.cli import BadInput
+from experiments.lab.folder import difference, run_folder
 
 BRITTLE = """
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def well(mine, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "well"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
-        patch.setattr(conclusion.report, "write", lambda folder: None)
+        patch.setattr(conclusion.page, "write", lambda folder: None)
         assert run(mine, folder, 1e9)[0] == 0
     return folder
 

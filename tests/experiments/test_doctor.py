@@ -9,8 +9,8 @@ import pytest
 from experiments.doctor import Args, doctor
 from experiments.lab.cli import BadInput
 from experiments.lab.examination import NOTE, OK, PROBLEM, examine
+from experiments.lab.outside.user_loss import UserLoss, load_loss
 from experiments.lab.settings import ALGORITHMS
-from experiments.lab.user_loss import UserLoss, load_loss
 
 WRONG = Path(__file__).parent / "wrong_losses"
 
@@ -103,6 +103,26 @@ def test_the_loss_of_every_algorithm_passes(name):
     assert "no gradient flows through next_observation" in said
     assert ("it equals the policy gradient" in said) == (name != "dqn")
     assert ("continuous actions" in said) == (name in ("reinforce", "a2c", "trpo", "ppo"))
+
+
+GALLERY = (
+    "spo", "ppo_kl", "dpo_drift", "importance_weighted", "munchausen", "quantile", "conservative", "entropy_reinforce",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GALLERY)
+def test_every_loss_of_the_gallery_passes(name):
+    findings = examine(load_loss(f"experiments.losses.{name}:{name}"))
+    assert not [each for each in findings if each.level == PROBLEM]
+
+
+def test_a_multiplier_among_the_parameters_is_no_gradient_of_the_policy_or_the_value():
+    findings = examine(load_loss("experiments.losses.ppo_kl:ppo_kl"))
+    said = [each.text for each in findings]
+    assert not [each for each in findings if each.level == PROBLEM]
+    assert "at the old policy it equals the policy gradient" in said
+    assert "the value moves towards value_target: cosine 1.00" in said
 
 
 def test_the_command_prints_a_line_a_finding_and_its_status_says_whether_there_is_a_problem(capsys):

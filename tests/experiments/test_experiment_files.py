@@ -14,11 +14,12 @@ from scipy import special
 from algos.core.distributions import Categorical
 from algos.core.types import Batch
 from experiments import custom_loss, learning_rate_sweep
-from experiments.lab import plan, selection
+from experiments.lab import plan
 from experiments.lab.checks import check
-from experiments.lab.manifest import read_experiment, write_manifest
+from experiments.lab.folder.manifest import read_experiment, write_manifest
 from experiments.lab.options import Options
 from experiments.lab.overrides import overridden
+from experiments.lab.sweeps import selection
 
 FILES = ("cartpole", "classic_control", "minatar", "custom_loss", "learning_rate_sweep")
 GIBIBYTE = 2**30

@@ -14,7 +14,8 @@ from pathlib import Path
 import killed_run
 import pytest
 
-from experiments.lab import book, runner
+from experiments.lab import runner
+from experiments.lab.progress import book
 
 RUN = [sys.executable, str(Path(__file__).with_name("killed_run.py"))]
 

@@ -18,7 +18,7 @@ import envs
 from algos import a2c, dqn, ppo, reinforce
 from algos.core.distributions import Categorical, Quantiles
 from algos.core.types import Batch, ReplayBatch
-from experiments.lab.user_loss import load_loss
+from experiments.lab.outside.user_loss import load_loss
 from experiments.losses import ppo_kl as ppo_kl_file
 from experiments.losses.conservative import conservative
 from experiments.losses.dpo_drift import dpo_drift

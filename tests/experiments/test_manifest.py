@@ -7,9 +7,10 @@ import math
 import killed_run
 import pytest
 
-from experiments.lab import contenders, manifest
+from experiments.lab import contenders
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Experiment, Task
+from experiments.lab.folder import manifest
 from experiments.lab.launch import to_resume
 from experiments.lab.settings import ALGORITHMS, TUNED, contender
 
@@ -36,7 +37,7 @@ def read_back(experiment, folder):
 def test_every_built_in_setting_comes_back_as_it_was(tmp_path):
     names = {environment: {name for env, name in TUNED if env == environment} for environment, _ in TUNED}
     tasks = [Task(environment, tuple(contender(name, environment, 1000) for name in chosen)) for environment, chosen in names.items()]  # fmt: skip
-    tasks.append(Task("Breakout-MinAtar", tuple(contender(name, "Breakout-MinAtar", 1000) for name in ALGORITHMS), {}))
+    tasks.append(Task("Pong-misc", tuple(contender(name, "Pong-misc", 1000) for name in ALGORITHMS), {}))
     experiment = Experiment(tuple(tasks), (3, 1, 2), 1000, width=2)
     assert read_back(experiment, tmp_path) == experiment
 

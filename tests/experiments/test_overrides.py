@@ -9,7 +9,7 @@ from experiments.lab.experiment import Experiment, Task
 from experiments.lab.options import Options
 from experiments.lab.overrides import overridden
 from experiments.lab.settings import contender
-from experiments.lab.sweeps import grid
+from experiments.lab.sweeps.points import grid
 
 STEPS = 100_000
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import envs
-from experiments.lab import policies
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.manifest import write_manifest
+from experiments.lab.folder import policies
+from experiments.lab.folder.manifest import write_manifest
 from experiments.lab.settings import contender
 
 SEEDS = (2, 5, 9)

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from experiments.lab.cli import BadInput
-from experiments.lab.report import SIGN, write, write_joined
-from experiments.lab.run_folder import Unusable
+from experiments.lab.folder.run_folder import Unusable
+from experiments.lab.report.page import SIGN, write, write_joined
 from experiments.report import Args, report
 
 VOID = {"meta", "br", "wbr", "hr", "img", "input", "link"}

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from experiments import diff, rerun
-from experiments.lab import manifest, runner
+from experiments.lab import runner
 from experiments.lab.cli import BadInput
+from experiments.lab.folder import manifest
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,5 +1,6 @@
 """Row 8 of the proofs: a seed's bits do not depend on its company, the devices or where the run is cut."""
 
+import gc
 import re
 
 import jax
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 
 from envs import make
-from experiments.lab import checkpoints, runner
+from experiments.lab import runner
 from experiments.lab.experiment import Contender, Experiment, Task
+from experiments.lab.progress import checkpoints
 from experiments.lab.settings import ALGORITHMS
 
 SMALL = {
@@ -136,3 +138,18 @@ def test_training_overwrites_its_state_so_that_more_seeds_need_memory_for_their_
     state = jax.eval_shape(contender.make(make("CartPole-v1")).init, jax.random.key(0), contender.hparams)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     assert programs.advance.memory_analysis().alias_size_in_bytes >= size
+
+
+def test_ten_seeds_of_ppo_keep_no_more_than_1_3_times_their_states_alive():
+    before, most = alive(), 0
+    for event in events_of("ppo", range(10)):
+        if isinstance(event, runner.Progress):
+            states = sum(leaf.nbytes for leaf in jax.tree.leaves(event.position.groups))
+            most = max(most, (alive() - before) / states)
+    assert 0.9 < most < 1.3
+
+
+def alive() -> int:
+    """Returns the bytes of the arrays that the process holds on to."""
+    gc.collect()
+    return sum(array.nbytes for array in jax.live_arrays())

@@ -6,10 +6,10 @@ import importlib.util
 import pytest
 from tfevents import scalars
 
-from experiments.lab import tensorboard
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.launch import launch
+from experiments.lab.progress import tensorboard
 from experiments.lab.records import append_curves, cut_curves
 from experiments.lab.runner import Evaluated
 from experiments.lab.settings import contender

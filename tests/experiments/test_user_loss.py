@@ -11,9 +11,9 @@ import envs
 from algos import ppo
 from experiments.lab.contenders import own_loss
 from experiments.lab.experiment import Contender
-from experiments.lab.loss_trace import made
-from experiments.lab.user_files import neighbours
-from experiments.lab.user_loss import load_loss
+from experiments.lab.outside.loss_trace import made
+from experiments.lab.outside.user_files import neighbours
+from experiments.lab.outside.user_loss import load_loss
 
 START = """
 import jax

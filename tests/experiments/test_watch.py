@@ -11,12 +11,12 @@ from PIL import Image, ImageColor
 
 import envs
 from experiments import watch
-from experiments.lab import policies
 from experiments.lab.cli import BadInput
 from experiments.lab.drawing import DRAWINGS, shapes, side_by_side
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.files import write_json
-from experiments.lab.manifest import write_manifest
+from experiments.lab.folder import policies
+from experiments.lab.folder.files import write_json
+from experiments.lab.folder.manifest import write_manifest
 from experiments.lab.settings import contender
 
 SEEDS = (3, 5, 7)

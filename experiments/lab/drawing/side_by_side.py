@@ -6,7 +6,7 @@ from PIL import Image
 
 from experiments.lab.drawing import film
 from experiments.lab.drawing.shapes import Scene
-from experiments.lab.policies import Episode
+from experiments.lab.folder.policies import Episode
 
 LAST_FRAME = 1000  # milliseconds that an episode's last frame stays
 

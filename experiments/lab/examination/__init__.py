@@ -6,7 +6,7 @@ import numpy as np
 from algos.core.types import Batch
 from experiments.lab.examination import form, gradients, limits, samples
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Case, Finding, parts, prepare
-from experiments.lab.user_loss import UserLoss
+from experiments.lab.outside.user_loss import UserLoss
 
 __all__ = ["NOTE", "OK", "PROBLEM", "Finding", "examine"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import envs
 from algos.core.types import Batch
 from algos.pgql import Batches
+from experiments.lab.outside.user_loss import UserLoss
 from experiments.lab.settings import ALGORITHMS
-from experiments.lab.user_loss import UserLoss
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 NUM_ENVS, NUM_STEPS, TIME_LIMIT = 5, 26, 12  # two episodes fit a rollout: REINFORCE counts whole ones only

@@ -10,7 +10,7 @@ import numpy as np
 from algos.pgql import Batches
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Case, Finding
 from experiments.lab.examination.jaxprs import needed
-from experiments.lab.loss_errors import reason
+from experiments.lab.outside.loss_errors import reason
 from experiments.lab.settings import ALGORITHMS
 
 

@@ -145,7 +145,7 @@ def references(apply, params, part) -> tuple:
 def policy_direction(case: Case) -> list[Finding]:
     """Returns how the policy's gradient at the old policy compares with the policy gradient."""
     case = at_policy(case, case.old)
-    gradient = case.gradient()
+    gradient = through_network(case)
     similarity, length = compared(gradient, flat(references(case.apply, case.params, parts(case.batch)[0])[0]))
     line = advantage_line(case)
     if np.linalg.norm(gradient) < TINY:
@@ -165,8 +165,9 @@ def far(case: Case) -> list[Finding]:
     part = parts(case.batch)[0]
     case = at_policy(case, moved(case.old, 0.5, seed=5))
     surrogate, divergence, _ = references(case.apply, case.params, part)
-    similarity, length = compared(case.gradient(), flat(surrogate))
-    toward = "lowers" if case.gradient() @ flat(divergence) > 0.0 else "raises"
+    gradient = through_network(case)
+    similarity, length = compared(gradient, flat(surrogate))
+    toward = "lowers" if gradient @ flat(divergence) > 0.0 else "raises"
     text = (
         f"far from the old policy: cosine {similarity:.2f} with the gradient of -E[r A], {length:.2g} times its length; "
         f"a step {toward} KL(old, new)"
@@ -177,27 +178,38 @@ def far(case: Case) -> list[Finding]:
 def at_policy(case: Case, params) -> Case:
     """Returns the case at the parameters, with only the policy's gradient and nothing beside the policy gradient."""
     zeros = {name: jnp.zeros_like(getattr(case.hparams, name)) for name in BESIDES if hasattr(case.hparams, name)}
-    apply = through(case.apply, policy=True)
+    apply = through(case.apply, "policy")
     return case._replace(params=params, hparams=case.hparams.replace(**zeros), apply=apply)
 
 
 @functools.cache
-def through(apply, policy: bool):
-    """Returns the network (params, observation) -> (policy, value, ...) with gradient through the policy alone, or not."""
+def through(apply, part: str):
+    """Returns the network (params, observation) -> (policy, value, ...) with gradient through that part alone: "policy",
+    "value" (and what follows it) or "nothing"."""
 
     def partly(params, observation):
-        first, *others = apply(params, observation)
-        return (first, *lax.stop_gradient(others)) if policy else (lax.stop_gradient(first), *others)
+        policy, *values = apply(params, observation)
+        policy = policy if part == "policy" else lax.stop_gradient(policy)
+        return (policy, *(values if part == "value" else lax.stop_gradient(values)))
 
     return partly
+
+
+def through_network(case: Case) -> np.ndarray:
+    """Returns the gradient that flows through the network's outputs. A user's network may hold parameters that the loss
+    reads beside them, as a multiplier: theirs is left out."""
+    gradient = case.gradient()
+    if case.user.network is None:
+        return gradient
+    return gradient - case._replace(apply=through(case.apply, "nothing")).gradient()
 
 
 def value_direction(case: Case) -> list[Finding]:
     """Returns whether the value moves towards its target, and by nothing but the value's part of the loss."""
     if not hasattr(case.hparams, "value_coef"):
         return []
-    case = case._replace(apply=through(case.apply, policy=False))
-    gradient = case.gradient()
+    case = case._replace(apply=through(case.apply, "value"))
+    gradient = through_network(case)
     if np.linalg.norm(gradient) < TINY:
         return [Finding(NOTE, "the value receives no gradient", case.user.line)]
     similarity, _ = compared(gradient, flat(references(case.apply, case.params, parts(case.batch)[0])[2]))
@@ -206,7 +218,7 @@ def value_direction(case: Case) -> list[Finding]:
         return [Finding(PROBLEM, text, case.user.line)]
     without = case._replace(hparams=case.hparams.replace(value_coef=jnp.zeros_like(case.hparams.value_coef)))
     is_used = any(name == "value_coef" for name in used(case)[1])
-    if is_used and np.linalg.norm(without.gradient()) > TINY:
+    if is_used and np.linalg.norm(through_network(without)) > TINY:
         text = (
             "with value_coef = 0 the value still receives gradient: an advantage made of it without lax.stop_gradient?"
         )

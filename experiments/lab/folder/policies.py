@@ -17,8 +17,8 @@ import numpy as np
 import envs
 from envs import Env
 from experiments.lab.experiment import Contender, Experiment
-from experiments.lab.files import write_whole
-from experiments.lab.manifest import read_experiment
+from experiments.lab.folder.files import write_whole
+from experiments.lab.folder.manifest import read_experiment
 
 SEEDS = "seeds"
 ACTING = ("params", "normalizer")  # the fields of a train state that a greedy action depends on

@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.fields import value_of
-from experiments.lab.run_folder import listed
-from experiments.lab.sweeps import swept_fields
+from experiments.lab.folder.run_folder import listed
+from experiments.lab.sweeps.fields import value_of
+from experiments.lab.sweeps.points import swept_fields
 
 BEST = "best"  # the folder, in the run folder of a sweep, of the best points' own run
 

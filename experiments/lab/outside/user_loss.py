@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from experiments.lab.loss_errors import error_text
+from experiments.lab.outside.loss_errors import error_text
+from experiments.lab.outside.user_files import load
 from experiments.lab.settings import ALGORITHMS
-from experiments.lab.user_files import load
 
 ARGUMENTS = 4  # params, apply, batch, hparams
 

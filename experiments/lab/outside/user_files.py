@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.lab.loss_errors import raised_at, reason
+from experiments.lab.outside.loss_errors import raised_at, reason
 
 PREFIX = "user_file_"  # of the names that modules made from users' files get
 OURS = ("algos", "envs", "experiments")  # never neighbours, even of a file that lies beside them

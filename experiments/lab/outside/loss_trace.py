@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from algos.core.types import Algorithm
 from envs import Env
 from experiments.lab.experiment import Contender, Experiment
-from experiments.lab.loss_errors import raised_at, reason
-from experiments.lab.user_files import neighbours
-from experiments.lab.user_loss import check_function, check_hparams, place, source
+from experiments.lab.outside.loss_errors import raised_at, reason
+from experiments.lab.outside.user_files import neighbours
+from experiments.lab.outside.user_loss import check_function, check_hparams, place, source
 
 OWN = "own "  # stands before the names of a loss's metrics while it is traced, to tell them from the algorithm's
 RECORDED = ("evaluation_return", "training_return", "training_length", "training_episodes")  # by the runner

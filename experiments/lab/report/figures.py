@@ -16,8 +16,8 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from experiments.lab.folder.run_folder import Result
 from experiments.lab.plots import COLOURS, draw_band, dress, line_of
-from experiments.lab.run_folder import Result
 from experiments.lab.statistics import Efficiency, Estimate, iqm
 
 PANEL, SMALL = (5.0, 3.2), (2.45, 1.75)  # inches

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.lab import checkpoints, policies, records, runner, signals
-from experiments.lab import tensorboard as event_files
+from experiments.lab import records, runner, signals
 from experiments.lab.experiment import Experiment
-from experiments.lab.files import write_json
+from experiments.lab.folder import policies
+from experiments.lab.folder.files import write_json
+from experiments.lab.progress import checkpoints
+from experiments.lab.progress import tensorboard as event_files
 
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost
 

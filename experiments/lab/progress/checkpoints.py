@@ -21,11 +21,11 @@ from typing import Any
 import jax
 
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.files import keep, write_json
-from experiments.lab.manifest import describe, sha256
+from experiments.lab.folder.files import keep, write_json
+from experiments.lab.folder.manifest import describe, sha256
+from experiments.lab.folder.run_folder import without_places
 from experiments.lab.programs import Trials, trial_mesh
 from experiments.lab.records import CURVES, Results
-from experiments.lab.run_folder import without_places
 from experiments.lab.runner import Family, Position
 
 PROGRESS, FOLDER = "progress.json", "checkpoints"
@@ -48,8 +48,10 @@ def commit(folder: Path, experiment: Experiment, results: Results, saved: dict[s
         "checkpoint": saved,
     }
     write_json(folder / PROGRESS, progress)
+    if saved is None:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
     for old in (folder / FOLDER).glob("*"):
-        if saved is None or old.name != saved["name"]:
+        if old.name != saved["name"]:
             shutil.rmtree(old)
 
 

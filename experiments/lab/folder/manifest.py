@@ -19,13 +19,14 @@ from typing import Any
 
 import jax
 
-from experiments.lab import devices, user_files
+from experiments.lab import devices
 from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.files import write_json
-from experiments.lab.loss_errors import error_text
+from experiments.lab.folder.files import write_json
+from experiments.lab.outside import user_files
+from experiments.lab.outside.loss_errors import error_text
 
 PACKAGES = ("evenhand", "jax", "jaxlib", "flax", "optax", "chex", "gymnax", "numpy", "scipy")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CODE = "code"  # the folder of the run folder that keeps users' own files
 
 

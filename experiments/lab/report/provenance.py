@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from experiments.lab.run_folder import SETTINGS, SURROUNDINGS, Folder, Result, folder_labels, listed
+from experiments.lab.folder.run_folder import SETTINGS, SURROUNDINGS, Folder, Result, folder_labels, listed
 
 WORST = (
     "Verdicts, profiles, P and steps to a score count them as worst; an IQM, its interval and a mean cannot be had with "

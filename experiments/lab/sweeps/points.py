@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lab.experiment import Contender, Task
-from experiments.lab.fields import fields, kind_of, owners, parsed, read, value_of, with_value, written
+from experiments.lab.sweeps.fields import fields, kind_of, owners, parsed, read, value_of, with_value, written
 
 COMMAND_LINE_SEED = 0  # of the draws that --sweep asks for
 DIGITS = 4  # significant ones of a drawn number, so that a point's name says all of it

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.lab.run_folder import Folder, Result
+from experiments.lab.folder.run_folder import Folder, Result
 from experiments.lab.statistics import (
     Efficiency,
     Estimate,

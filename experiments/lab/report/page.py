@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from experiments.lab import figures
-from experiments.lab.figures import Score, Style
-from experiments.lab.files import write_whole
-from experiments.lab.findings import (
+from experiments.lab.folder.files import write_whole
+from experiments.lab.folder.run_folder import Folder, Result, Unusable, join, read
+from experiments.lab.report import figures
+from experiments.lab.report.figures import Score, Style
+from experiments.lab.report.findings import (
     common,
     efficiencies,
     improvements,
@@ -21,10 +22,9 @@ from experiments.lab.findings import (
     verdict_lines,
     with_worst,
 )
-from experiments.lab.provenance import cautions, described_folders, seeds_in_words, settings_of
-from experiments.lab.run_folder import Folder, Result, Unusable, join, read
-from experiments.lab.selection import in_words
+from experiments.lab.report.provenance import cautions, described_folders, seeds_in_words, settings_of
 from experiments.lab.statistics import Estimate, aggregates, performance_profile
+from experiments.lab.sweeps.selection import in_words
 from experiments.lab.verdicts import verdict, verdicts
 
 SIGN = '<meta name="generator" content="evenhand report">'  # by which a report is known, and may be written anew
@@ -59,7 +59,7 @@ def render(folders: Sequence[Folder]) -> str:
     joined = join(folders)
     style = figures.styles(list(dict.fromkeys(result.name for results in joined.values() for result in results)))
     page = Environment(
-        loader=PackageLoader("experiments.lab"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("experiments.lab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     page.filters |= {"number": number, "whole": whole}

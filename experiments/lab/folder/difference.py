@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 
-from experiments.lab import run_folder
-from experiments.lab.run_folder import SETTINGS, SURROUNDINGS, Folder, Result
+from experiments.lab.folder import run_folder
+from experiments.lab.folder.run_folder import SETTINGS, SURROUNDINGS, Folder, Result
 from experiments.lab.verdicts import verdict
 
 WHERE, PLACE = ["environment", "algorithm"], ["seed", "env_steps", "metric"]
