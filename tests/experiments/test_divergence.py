@@ -102,7 +102,7 @@ def ill(mine, limit_and_seed, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         stop = interrupted_when(lambda: ",evaluation_return,nan" in curves.read_text())
         patch.setattr(launch, "asked_to_stop", lambda: stop)
-        patch.setattr(conclusion.report, "write", lambda folder: None)
+        patch.setattr(conclusion.page, "write", lambda folder: None)
         assert run(mine, folder, limit_and_seed[0])[0] == 130
     assert json.loads((folder / "progress.json").read_text())["checkpoint"]["contenders"] == ["brittle"]
     status, lines = printed(lambda: launch.resume(launch.to_resume(folder), folder))
