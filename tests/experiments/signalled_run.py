@@ -13,7 +13,7 @@ import killed_run
 from experiments.lab import cli, conclusion, runner, signals
 from experiments.lab.progress import book
 
-DWELL = 1.0  # seconds
+DWELL = 4.0  # seconds, which a signal that ends the process at once cuts short
 
 
 @dataclass(frozen=True)
