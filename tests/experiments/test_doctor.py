@@ -55,7 +55,7 @@ DIAGNOSES = [
 LONG = {
     "divides_by_all_rows", "value_moves_away", "advantage_leaks", "value_target_leaks", "log_of_zero", "infinite_slope",
     "always_nan", "forgets_its_hyperparameter", "gradient_of_another", "normalises_itself",
-    "target_leaks_through_one_call", "climbs", "sums", "metric_of_every_sample", "no_metrics",
+    "target_leaks_through_one_call", "no_mask", "climbs", "sums", "metric_of_every_sample", "no_metrics",
 }  # fmt: skip
 
 
