@@ -65,7 +65,6 @@ class Args:
 def main(args: Args) -> int:
     """Measures, writes and draws, and returns the exit status. Raises BadInput."""
     from experiments.lab import records, signals
-    from experiments.lab.cli import INTERRUPTED
     from experiments.lab.folder.files import write_json
 
     axes = all_axes(devices.cores())
@@ -88,7 +87,7 @@ def main(args: Args) -> int:
     if results:
         draw(axes, results, folder / "scaling.png")
     print("files:", *sorted(map(str, folder.iterdir())), sep="\n  ")
-    return INTERRUPTED if interrupted else 0
+    return 128 + signal.SIGINT if interrupted else 0
 
 
 def all_axes(cores: int) -> dict[str, Axis]:

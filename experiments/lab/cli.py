@@ -10,7 +10,6 @@ import tyro
 from experiments.lab import signals
 
 BAD_INPUT = 2  # exit status
-INTERRUPTED = 130  # of a process that Ctrl-C ended
 
 
 class BadInput(Exception):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from typing import Any
 
 from rich import box
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, families, label
+from experiments.lab.statistics import as_worst
 
 NOT_FINITE = "–"
 PLAIN_SHARE = 0.25  # where the output is no terminal: a line at each quarter
@@ -123,11 +124,7 @@ def evaluated(what: str, mean_return: float) -> str:
 
 def number(value: float | None) -> str:
     """Returns a return, rounded, or a dash for one that is not finite: None where it was read back."""
-    return f"{value:.1f}" if isfinite(_or_worst(value)) else NOT_FINITE
-
-
-def _or_worst(value: float | None) -> float:
-    return value if value is not None and isfinite(value) else -inf
+    return f"{value:.1f}" if isfinite(as_worst(value)) else NOT_FINITE
 
 
 def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
@@ -147,9 +144,9 @@ def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
         table.add_column("algorithm")
         for heading in ("IQM", "95% interval", "mean", "steps/s", "compile s", "run s"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for name, figures in sorted(results["algorithms"].items(), key=lambda item: -_or_worst(item[1]["iqm"])):
+        for name, figures in sorted(results["algorithms"].items(), key=lambda item: -as_worst(item[1]["iqm"])):
             low, high = figures["ci95"]
-            interval = f"{low:.1f} to {high:.1f}" if isfinite(_or_worst(low)) else NOT_FINITE
+            interval = f"{low:.1f} to {high:.1f}" if isfinite(as_worst(low)) else NOT_FINITE
             table.add_row(
                 name,
                 number(figures["iqm"]),

@@ -203,7 +203,8 @@ def same_shape(scores) -> list[np.ndarray]:
 
 
 def as_worst(scores) -> np.ndarray:
-    """Returns the scores with -inf for every one that is not finite."""
+    """Returns the scores with -inf for every one that is not finite; None, as which JSON gives one back, is none."""
+    scores = np.asarray(scores, np.float64)
     return np.where(np.isfinite(scores), scores, -np.inf)
 
 

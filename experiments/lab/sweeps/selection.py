@@ -5,11 +5,13 @@ run again under seeds that had no part in choosing it, with the contenders that 
 """
 
 import dataclasses
-import math
 from typing import Any
+
+import numpy as np
 
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.folder.run_folder import listed
+from experiments.lab.statistics import as_worst
 from experiments.lab.sweeps.fields import value_of
 from experiments.lab.sweeps.points import swept_fields
 
@@ -39,9 +41,10 @@ def ranked(points: list[Contender], figures: Figures) -> list[Contender]:
 
     def place(point: Contender) -> tuple[float, float, float, float]:
         found = figures[point.name]
-        finite = [value for value in found["final_returns"] if math.isfinite(_finite(value))]
-        rest = sum(finite) / len(finite) if finite else -math.inf
-        return (len(found["diverged_seeds"]), *(-_finite(found[name]) for name in ("iqm", "mean")), -rest)
+        returns = as_worst(found["final_returns"])
+        finite = returns[np.isfinite(returns)]
+        rest = finite.mean() if finite.size else -np.inf
+        return (len(found["diverged_seeds"]), *(-as_worst(found[name]) for name in ("iqm", "mean")), -rest)
 
     return sorted(points, key=place)
 
@@ -130,18 +133,13 @@ def concluded(sweeps: dict[str, Any]) -> list[str]:
 
 def estimate(figures: dict[str, Any]) -> str:
     """Returns the IQM with its interval, and what diverged, in words."""
-    low, high = (_finite(bound) for bound in figures["ci95"])
-    between = f" [{low:.1f}, {high:.1f}]" if math.isfinite(low) and math.isfinite(high) else ""
+    iqm, low, high = as_worst([figures["iqm"], *figures["ci95"]])
+    between = f" [{low:.1f}, {high:.1f}]" if np.isfinite(low) and np.isfinite(high) else ""
     diverged = f", diverged under {in_words(figures['diverged_seeds'])}" if figures["diverged_seeds"] else ""
-    value = f"IQM {figures['iqm']:.1f}" if math.isfinite(_finite(figures["iqm"])) else "no IQM"
+    value = f"IQM {iqm:.1f}" if np.isfinite(iqm) else "no IQM"
     return f"{value}{between}{diverged}"
 
 
 def in_words(seeds) -> str:
     """Returns 'seeds 0 to 9', or the seeds one by one where they do not follow each other."""
     return f"seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}"
-
-
-def _finite(value: float | None) -> float:
-    """Returns the value, -inf for one that is not finite: None in figures that were read back."""
-    return value if value is not None and math.isfinite(value) else -math.inf
