@@ -242,14 +242,14 @@ def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
 
 def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Path) -> None:
     """Draws a panel for each axis: medians, with lines from the slowest to the fastest chunk."""
-    from experiments.lab.plots import BACKGROUND, INK, plt
+    from matplotlib.figure import Figure
+
+    from experiments.lab.plots import BACKGROUND, INK
 
     columns = min(3, len(axes) + 1)
     rows = -(-(len(axes) + 1) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(4.6 * columns, 3.6 * rows), squeeze=False, layout="constrained"
-    )
-    panels = panels.flatten()
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for panel, axis in zip(panels, axes.values()):
         draw_axis(panel, axis, results)
     for panel in panels[len(axes) :]:
@@ -257,7 +257,6 @@ def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Pa
     panels[len(axes)].text(0.0, 1.0, notes(), va="top", fontsize=9, color=INK, linespacing=1.5)
     figure.supylabel("environment steps per second, all seeds together", color=INK, fontsize=10)
     figure.savefig(path, dpi=160, facecolor=BACKGROUND)
-    plt.close(figure)
 
 
 def draw_axis(panel, axis: Axis, results: dict[Setting, dict[str, Any]]) -> None:

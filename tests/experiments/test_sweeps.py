@@ -6,9 +6,9 @@ import re
 import shutil
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 import envs
@@ -279,11 +279,10 @@ def test_names_that_tell_two_results_apart_by_nothing_are_refused():
     ],
 )
 def test_the_axis_is_logarithmic_where_the_points_are_spaced_so(values, scale):
-    figure, panel = plt.subplots()
+    panel = Figure().subplots()
     place = plots.set_scale(panel, list(values))
     assert panel.get_xscale() == scale
     assert len({place(value) for value in values}) == len(values)
-    plt.close(figure)
 
 
 @pytest.fixture(scope="module")
