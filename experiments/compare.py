@@ -20,7 +20,7 @@ class Args(Options):
     """Environment ids, as gymnax names them."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
-    seeds: count("--seeds") = 10
+    seeds: count("--seeds", most=1_000_000) = 10
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") = 100_000
     """Environment steps each algorithm may take under each seed."""

@@ -16,7 +16,7 @@ class BadInput(Exception):
     """What a user gave cannot be. No ValueError: tyro would print its own as a page, and a fault of ours is one too."""
 
 
-def count(option: str) -> Any:
+def count(option: str, most: int = 2**53 - 1) -> Any:
     """Returns the type of a command-line option that takes a positive whole number; 5e5 and 500_000 are numbers."""
 
     def parse(words: list[str]) -> int:
@@ -24,8 +24,10 @@ def count(option: str) -> Any:
             number = float(words[0])
         except ValueError:
             number = 0.0
-        if not 1 <= number < 2**53 or number != int(number):
+        if not number >= 1 or number % 1:  # of infinity it is NaN, which is true
             raise BadInput(f"{option} must be a positive whole number, not {words[0]}")
+        if number > most:
+            raise BadInput(f"{option} can be {most:,} at most, not {words[0]}")
         return int(number)
 
     return Annotated[

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from experiments.lab import devices, signals
+from experiments.lab import signals
 from experiments.lab.cli import BadInput, run_command
-from experiments.lab.experiment import Experiment, most_blocks, with_width
-from experiments.lab.launch import default_folder, launch, resume, to_resume
+from experiments.lab.experiment import Experiment
+from experiments.lab.launch import default_folder, launch, prepared, resume, to_resume
 from experiments.lab.options import Options
 from experiments.lab.overrides import overridden
 
@@ -27,9 +27,7 @@ def _command(experiment: Experiment, options: Options) -> int:
 def run(experiment: Callable[[], Experiment], options: Options, defaults: Options) -> int:
     """Runs the experiment as the options want it, or goes on with a run, and returns the exit status. Raises BadInput."""
     if options.resume is None:
-        chosen = overridden(experiment(), options)
-        devices.prepare(most_blocks(chosen))
-        chosen = with_width(chosen, options.trials)
+        chosen = prepared(overridden(experiment(), options), options.trials)
         return launch(chosen, options.out or default_folder(chosen), options.tensorboard)
     if dataclasses.replace(options, resume=None) != defaults:
         raise BadInput("--resume takes no other option: the settings of a run are in its manifest")

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from experiments.lab import devices, records, runner, screen, signals
-from experiments.lab.checks import check, check_sources
+from experiments.lab.checks import check, check_numbers, check_sources
 from experiments.lab.cli import BadInput
 from experiments.lab.conclusion import conclude, write_summary
 from experiments.lab.experiment import Experiment, most_blocks, with_width
@@ -37,8 +37,7 @@ def launch(experiment: Experiment, folder: Path, tensorboard: bool = False) -> i
 
     Raises BadInput before anything compiles when the experiment cannot run or the folder cannot be written.
     """
-    devices.prepare(most_blocks(experiment))
-    experiment = with_width(experiment)
+    experiment = prepared(experiment)
     try:
         event_files.check(tensorboard)
         check(experiment)
@@ -50,6 +49,17 @@ def launch(experiment: Experiment, folder: Path, tensorboard: bool = False) -> i
         event_files.start(folder, tensorboard)
         checkpoints.commit(folder, experiment, {})
         return complete(experiment, folder, {}, None)
+
+
+def prepared(experiment: Experiment, trials: str | None = None) -> Experiment:
+    """Returns the experiment with its width decided, after XLA's flags are set. Raises BadInput for numbers that cannot
+    be: of seeds, steps and the like."""
+    try:
+        check_numbers(experiment)
+    except ValueError as error:
+        raise BadInput(error) from None
+    devices.prepare(most_blocks(experiment))
+    return with_width(experiment, trials)
 
 
 def to_resume(folder: Path) -> Experiment:

@@ -11,7 +11,7 @@ from experiments.lab.cli import count
 class Options:
     """What may be changed from the command line. What is left out stays as the experiment has it."""
 
-    seeds: count("--seeds") | None = None
+    seeds: count("--seeds", most=1_000_000) | None = None
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") | None = None
     """Environment steps each algorithm may take under each seed."""

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 ROOT = Path(__file__).parents[2]
 FILES = [path for room in ("envs", "algos", "experiments") for path in sorted((ROOT / room).rglob("*.py"))]
 
