@@ -1,7 +1,11 @@
 """What is refused before anything compiles."""
 
 import dataclasses
+import errno
 import math
+import re
+import tomllib
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,7 +16,7 @@ from experiments.lab import devices, programs
 from experiments.lab.checks import check, check_numbers
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.launch import launch
+from experiments.lab.launch import held, launch
 from experiments.lab.settings import ALGORITHMS, TUNED, contender
 from experiments.lab.sweeps.points import grid
 
@@ -106,3 +110,23 @@ def test_every_hyperparameter_has_a_range_or_may_be_any_number():
     names = {name for module, _ in ALGORITHMS.values() for name in vars(module.HParams())}
     assert names - RANGES.keys() == {"entropy_coef"}
     assert RANGES.keys() <= names
+
+
+def without_flock(descriptor, operation):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_one_process_at_a_time_has_a_folder_on_a_file_system_without_flock_too(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", without_flock)
+    for _ in range(2):
+        with held(tmp_path):
+            with pytest.raises(BadInput, match="another process is running"):
+                held(tmp_path).__enter__()
+
+
+def test_no_filelock_is_allowed_that_fails_there():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (bound,) = re.findall(r"^filelock>=([0-9.]+)$", "\n".join(project["dependencies"]), re.MULTILINE)
+    assert tuple(map(int, bound.split("."))) >= (4, 2, 1)  # tried: 3.16 to 4.3.1, two processes, one of them killed
