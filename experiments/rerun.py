@@ -25,6 +25,8 @@ class Args:
     """The run folder."""
     out: Path | None = None
     """Where to run again; must be new or empty. Default: DIR-rerun."""
+    trust: bool = False
+    """Run the code that the folder keeps, though another user or another machine made it."""
 
 
 def rerun(args: Args) -> int:
@@ -34,7 +36,7 @@ def rerun(args: Args) -> int:
 
     folder = args.folder.resolve()
     out = args.out or args.folder.parent / f"{folder.name}-rerun"
-    experiment = to_resume(args.folder)
+    experiment = to_resume(args.folder, args.trust)
     runs = with_curves(folder)
     devices.prepare(most_blocks(experiment))
     for line in cautions(folder, experiment):

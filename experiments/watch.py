@@ -39,6 +39,8 @@ class Args:
     """The GIF ends after so many frames; each is one environment step."""
     out: Path | None = None
     """The GIF; must be new. Default: DIR/watch-<environment>-<algorithms>-seed<seeds>.gif."""
+    trust: bool = False
+    """Run the code that the folder keeps, though another user or another machine made it."""
 
 
 class Choice(NamedTuple):
@@ -79,8 +81,9 @@ def chosen(args: Args) -> Choice:
     """Returns what the arguments mean in the run folder. Raises BadInput; ValueError for a manifest that is wrong."""
     if not args.folder.is_dir():
         raise BadInput(f"there is no folder {args.folder}")
-    from experiments.lab.folder import manifest, policies
+    from experiments.lab.folder import kept_code, manifest, policies
 
+    kept_code.require_trust(args.folder, manifest.read_manifest(args.folder), args.trust)
     experiment = manifest.read_experiment(args.folder)
     there = policies.saved(args.folder, experiment)
     if not there:

@@ -224,7 +224,7 @@ def chunk_rates(progress: Iterable[tuple[float, int]]) -> list[float]:
 
 def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     """Returns what scaling.json holds."""
-    from experiments.lab.folder import manifest
+    from experiments.lab.folder import commits, manifest
 
     rows = [
         asdict(setting) | {"num_steps": num_steps(setting.num_envs)} | figures for setting, figures in results.items()
@@ -235,7 +235,7 @@ def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
         "cores": devices.cores(),
         "date": str(date.today()),
         "versions": manifest.versions(),
-        "git": manifest.git_state(),
+        "git": commits.of_this_code(),
         "settings": rows,
     }
 

@@ -7,7 +7,9 @@ from algos.core.config import require_in_range
 from algos.core.types import Algorithm
 from experiments.lab import devices
 from experiments.lab.experiment import Contender, Experiment, families
-from experiments.lab.folder.manifest import CODE, kept_name, read_manifest, sha256
+from experiments.lab.folder.files import sha256
+from experiments.lab.folder.kept_code import CODE, kept_name
+from experiments.lab.folder.manifest import read_manifest
 from experiments.lab.outside import loss_trace
 from experiments.lab.plan import state_bytes
 from experiments.lab.sweeps import selection

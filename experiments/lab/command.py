@@ -29,6 +29,6 @@ def run(experiment: Callable[[], Experiment], options: Options, defaults: Option
     if options.resume is None:
         chosen = prepared(overridden(experiment(), options), options.trials)
         return launch(chosen, options.out or default_folder(chosen), options.tensorboard)
-    if dataclasses.replace(options, resume=None) != defaults:
-        raise BadInput("--resume takes no other option: the settings of a run are in its manifest")
-    return resume(to_resume(options.resume), options.resume)
+    if dataclasses.replace(options, resume=None, trust=False) != defaults:
+        raise BadInput("--resume takes no other option but --trust: the settings of a run are in its manifest")
+    return resume(to_resume(options.resume, options.trust), options.resume)

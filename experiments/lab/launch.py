@@ -15,6 +15,7 @@ from experiments.lab.cli import BadInput
 from experiments.lab.conclusion import conclude, write_summary
 from experiments.lab.experiment import Experiment, most_blocks, with_width
 from experiments.lab.folder import difference
+from experiments.lab.folder.kept_code import require_trust
 from experiments.lab.folder.manifest import command_line, read_experiment, read_manifest, surroundings, write_manifest
 from experiments.lab.plan import announcement
 from experiments.lab.progress import checkpoints
@@ -62,13 +63,14 @@ def prepared(experiment: Experiment, trials: str | None = None) -> Experiment:
     return with_width(experiment, trials)
 
 
-def to_resume(folder: Path) -> Experiment:
+def to_resume(folder: Path, trust: bool = False) -> Experiment:
     """Returns the experiment of the run in the folder, XLA's flags set as they were then, unless the user set them.
 
-    Raises BadInput when its files are not as they were written.
+    Raises BadInput when its files are not as they were written, or are another's without `trust` in them.
     """
     try:
         check_sources(folder)
+        require_trust(folder, read_manifest(folder), trust)
         experiment, flags = read_experiment(folder), read_manifest(folder).get("flags", {})
     except ValueError as error:
         raise BadInput(error) from None

@@ -26,7 +26,9 @@ class Options:
     out: Path | None = None
     """The run folder; must be new or empty. Default: runs/<time>-<environments>."""
     resume: Path | None = None
-    """Go on with the run in this folder. Takes no other option: its settings are in its manifest."""
+    """Go on with the run in this folder. Takes no other option but --trust: its settings are in its manifest."""
+    trust: bool = False
+    """With --resume: run the code that the folder keeps, though another user or another machine made it."""
     evaluations: count("--evaluations") | None = None
     """How often each seed is evaluated, evenly spaced."""
     eval_episodes: count("--eval-episodes") | None = None

@@ -1,5 +1,6 @@
 """Files that are whole whenever they are read: written aside and put in place in one move."""
 
+import hashlib
 import json
 import math
 import os
@@ -36,6 +37,12 @@ def keep(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _strict(content: Any) -> Any:

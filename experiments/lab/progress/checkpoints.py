@@ -21,8 +21,8 @@ from typing import Any
 import jax
 
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder.files import keep, write_json
-from experiments.lab.folder.manifest import describe, sha256
+from experiments.lab.folder.files import keep, sha256, write_json
+from experiments.lab.folder.manifest import describe
 from experiments.lab.folder.run_folder import without_places
 from experiments.lab.programs import Trials, trial_mesh
 from experiments.lab.records import CURVES, Results
