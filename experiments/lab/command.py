@@ -14,7 +14,13 @@ from experiments.lab.overrides import overridden
 
 
 def main(experiment: Experiment) -> None:
-    """Makes an experiment file a command: runs the experiment with what the command line changes of it, and exits."""
+    """Makes an experiment file a command: runs the experiment with what the command line changes of it, and exits.
+
+    In a notebook or a console, whose command line is not the experiment's, runs it as it is and returns.
+    """
+    if signals.interactive():
+        _command(experiment, Options())
+        return
     module = sys.modules["__main__"].__spec__
     name = f"python -m {module.name}" if module else f"python {sys.argv[0]}"
     run_command(Options, partial(_command, experiment), name, signals.NOTHING)

@@ -20,7 +20,7 @@ from experiments.lab.folder.manifest import command_line, read_experiment, read_
 from experiments.lab.plan import announcement
 from experiments.lab.progress import checkpoints
 from experiments.lab.progress import tensorboard as event_files
-from experiments.lab.progress.book import Book, asked_to_stop
+from experiments.lab.progress.book import Book, Stopped, asked_to_stop
 from experiments.lab.report import page
 from experiments.lab.sweeps import selection
 
@@ -144,8 +144,8 @@ def _complete(experiment: Experiment, folder: Path, results: records.Results, sa
         try:
             for event in screen.shown(runner.run(experiment, finished, restore), experiment, console):
                 book.record(event)
-        except KeyboardInterrupt:
-            pass  # by the book: all is saved, and the signal's number says the rest
+        except Stopped:
+            pass  # the signal's number says the rest
     # A signal that came after the last update stopped nothing, unless there is a sweep to report.
     lacking = wanted - {(env, name) for env, found in results.items() for name in found}
     stopped = signal_number() if lacking or selection.has_sweeps(experiment) else 0

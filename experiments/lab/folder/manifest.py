@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 
-from experiments.lab import devices
+from experiments.lab import devices, signals
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.folder import commits
 from experiments.lab.folder.files import sha256, write_json
@@ -201,6 +201,8 @@ def device() -> dict[str, Any]:
 
 def command_line() -> str:
     """Returns the command that started this process, as one would type it."""
+    if signals.interactive():
+        return "(in a notebook or a console)"
     module = sys.modules["__main__"].__spec__
     name = f"python -m {module.name}" if module else f"python {sys.argv[0]}"
     return f"{name} {shlex.join(sys.argv[1:])}".strip()
