@@ -8,7 +8,6 @@ Right: the time of one matrix-free product F v against building F, as the networ
 import json
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from experiments.lab import devices
@@ -37,9 +36,8 @@ def main(args: Args) -> int:
     from experiments.lab import records
     from experiments.lab.folder.files import write_json
 
-    folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-natural-gradient"
     try:
-        records.create(folder)
+        folder = records.create(args.out, ["natural-gradient"])
     except ValueError as error:
         raise BadInput(error) from None
     print("a CartPole policy after", WARM_UPDATES, "updates: steps along the gradient and the natural gradient")

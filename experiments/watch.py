@@ -61,6 +61,7 @@ def watch(args: Args) -> int:
     """Writes the GIF and returns the exit status. Raises BadInput."""
     devices.prepare(blocks=1)
     from experiments.lab.drawing import drawing
+    from experiments.lab.folder.files import file_name
 
     try:
         choice = chosen(args)
@@ -68,7 +69,7 @@ def watch(args: Args) -> int:
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])
-    path = args.out or args.folder / f"watch-{label.replace('/', '_')}.gif"
+    path = args.out or args.folder / f"watch-{file_name(label, '=, ')}.gif"
     stopped = signals.unwinding("interrupted: no GIF was written")
     with signals.handled(stopped), new_file(path) as partial:
         episodes = play(args, choice)

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,8 @@ def main(args: Args) -> int:
     if not args.axes or len(set(args.axes)) < len(args.axes) or not set(args.axes) <= set(axes):
         raise BadInput(f"name each axis once, from: {', '.join(axes)}; not: {' '.join(args.axes) or 'none'}")
     axes = {name: axes[name] for name in args.axes}
-    folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-scaling"
     try:
-        records.create(folder)
+        folder = records.create(args.out, ["scaling"])
     except ValueError as error:
         raise BadInput(error) from None
     results: dict[Setting, dict[str, Any]] = {}

@@ -37,9 +37,17 @@ def check_names(experiment: Experiment) -> None:
     if not (experiment.seeds and environments and all(task.contenders for task in experiment.tasks)):
         raise ValueError("an experiment has one or more seeds, tasks, and contenders in each task")
     for names in (environments, *([one.name for one in task.contenders] for task in experiment.tasks)):
+        seen: dict[str, str] = {}
         for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{name} is named twice: environments, and contenders on one, have names of their own")
+            other = seen.get(name.casefold())
+            if other is not None:
+                both = (
+                    f"{other} and {name} differ in case alone, as files may not"
+                    if other != name
+                    else f"{name} is named twice"
+                )
+                raise ValueError(f"{both}: environments, and contenders on one, have names of their own")
+            seen[name.casefold()] = name
 
 
 def check_numbers(experiment: Experiment) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from experiments.lab import signals
 from experiments.lab.cli import BadInput, run_command
 from experiments.lab.experiment import Experiment
-from experiments.lab.launch import default_folder, launch, prepared, resume, to_resume
+from experiments.lab.launch import launch, prepared, resume, to_resume
 from experiments.lab.options import Options
 from experiments.lab.overrides import overridden
 
@@ -34,7 +34,7 @@ def run(experiment: Callable[[], Experiment], options: Options, defaults: Option
     """Runs the experiment as the options want it, or goes on with a run, and returns the exit status. Raises BadInput."""
     if options.resume is None:
         chosen = prepared(overridden(experiment(), options), options.trials)
-        return launch(chosen, options.out or default_folder(chosen), options.tensorboard)
+        return launch(chosen, options.out, options.tensorboard)
     if dataclasses.replace(options, resume=None, trust=False) != defaults:
         raise BadInput("--resume takes no other option but --trust: the settings of a run are in its manifest")
     return resume(to_resume(options.resume, options.trust), options.resume)

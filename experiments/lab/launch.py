@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,22 +26,17 @@ from experiments.lab.sweeps import selection
 RESUME = "python -m experiments.compare --resume"
 
 
-def default_folder(experiment: Experiment) -> Path:
-    """Returns runs/<time>-<environments>."""
-    names = "-".join(task.environment for task in experiment.tasks)
-    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{names}"
-
-
-def launch(experiment: Experiment, folder: Path, tensorboard: bool = False) -> int:
+def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool = False) -> int:
     """Runs the experiment into a new folder and returns the exit status: 0, or 128 and the signal that ended it early.
 
+    folder: None for runs/<time>-<environments>.
     Raises BadInput before anything compiles when the experiment cannot run or the folder cannot be written.
     """
     experiment = prepared(experiment)
     try:
         event_files.check(tensorboard)
         check(experiment)
-        records.create(folder)
+        folder = records.create(folder, [task.environment for task in experiment.tasks])
     except ValueError as error:
         raise BadInput(error) from None
     with held(folder):

@@ -6,6 +6,10 @@ import math
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+LONGEST = 120  # characters of a name made from a user's: file systems allow 143 to 255, and an ending comes after it
+DIGEST = 12  # hexadecimal digits that tell apart names which are cut
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -37,6 +41,16 @@ def keep(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_name(text: str, safe: str = "") -> str:
+    """Returns a file's name for the text, another for each: characters that it may not have as %XX, a long one cut and
+    ended by its SHA-256."""
+    name = quote(text, safe=safe)
+    name = name.replace(".", "%2E", 1) if name.startswith(".") else name
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - DIGEST - 1]}-{hashlib.sha256(text.encode()).hexdigest()[:DIGEST]}"
 
 
 def sha256(path: Path) -> str:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
+from experiments.lab.folder.files import file_name
 from experiments.lab.records import CURVES
 from experiments.lab.runner import Evaluated, Row
 
@@ -61,8 +61,8 @@ def rewrite(folder: Path) -> None:
 
 
 def run_of(folder: Path, environment: str, contender: str, run: str) -> Path:
-    """Returns the event file of one TensorBoard run. Characters that a file name may not have are written as %XX."""
-    return folder / FOLDER / quote(environment, safe="") / quote(contender, safe="=, ") / run / FILE
+    """Returns the event file of one TensorBoard run."""
+    return folder / FOLDER / file_name(environment) / file_name(contender, "=, ") / run / FILE
 
 
 def _write(folder: Path, environment: str, contender: str, rows: Iterable[Row]) -> None:
