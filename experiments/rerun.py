@@ -76,7 +76,7 @@ def cautions(folder: Path, experiment) -> list[str]:
     if now["git"]["dirty"]:
         lines.append("the code has changes that are in no commit: whether it is the code of then cannot be told")
     try:
-        settings = json.loads((folder / checkpoints.PROGRESS).read_text())["settings"]
+        settings = json.loads((folder / checkpoints.PROGRESS).read_bytes())["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         settings = None
     if settings != checkpoints.settings_hash(experiment):

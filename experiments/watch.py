@@ -114,7 +114,7 @@ def one_of(words: Sequence[str], there: Sequence[str], what: str) -> tuple[str, 
 def best(folder: Path, environment: str, names: Sequence[str]) -> str:
     """Returns the name with the highest IQM in summary.json; the first where it says nothing of any."""
     try:
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_bytes())
         figures = summary["environments"][environment]["algorithms"]
     except (OSError, ValueError, KeyError):
         return names[0]

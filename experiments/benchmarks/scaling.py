@@ -167,7 +167,11 @@ def measure_apart(setting: Setting) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if name not in devices.BY_BLOCKS}
     # a session of its own: Ctrl-C reaches this process alone, which then ends the other
     asked = subprocess.run(
-        [sys.executable, "-c", command], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
     )
     if asked.returncode:
         raise BadInput(

@@ -42,6 +42,13 @@ def count(option: str, most: int = 2**53 - 1) -> Any:
     ]
 
 
+def spell_out() -> None:
+    """Has what the console's encoding lacks printed as \\xe9 and the like from now on: names may be in any script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's has none, and takes everything
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_command(
     arguments: type, command: Callable[[Any], int], name: str, interrupted: str = "interrupted"
 ) -> NoReturn:
@@ -50,6 +57,7 @@ def run_command(
     interrupted: what Ctrl-C and SIGTERM say wherever the command has nothing better to say.
     """
     signals.handle(signals.at_once(interrupted))
+    spell_out()
     try:
         raise SystemExit(command(tyro.cli(arguments, prog=name)))
     except BadInput as error:

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from experiments.lab import devices, records, runner, screen, signals
 from experiments.lab.checks import check, check_numbers, check_sources
-from experiments.lab.cli import BadInput
+from experiments.lab.cli import BadInput, spell_out
 from experiments.lab.conclusion import conclude, write_summary
 from experiments.lab.experiment import Experiment, most_blocks, with_width
 from experiments.lab.folder import difference
+from experiments.lab.folder.files import require_text
 from experiments.lab.folder.kept_code import require_trust
 from experiments.lab.folder.manifest import command_line, read_experiment, read_manifest, surroundings, write_manifest
 from experiments.lab.plan import announcement
@@ -32,6 +33,7 @@ def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool
     folder: None for runs/<time>-<environments>.
     Raises BadInput before anything compiles when the experiment cannot run or the folder cannot be written.
     """
+    spell_out()
     experiment = prepared(experiment)
     try:
         event_files.check(tensorboard)
@@ -81,6 +83,7 @@ def resume(experiment: Experiment, folder: Path) -> int:
     devices.prepare(most_blocks(experiment))
     with held(folder):
         try:
+            require_text(folder)
             progress = checkpoints.read(folder, experiment)
             event_files.check(event_files.started(folder))
             check(experiment)

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder.files import file_name
+from experiments.lab.folder.files import file_name, require_text
 from experiments.lab.folder.run_folder import COLUMNS, CURVES, with_divergence
 from experiments.lab.statistics import iqm, iqm_interval
 from experiments.lab.verdicts import verdict, verdicts
@@ -27,6 +27,7 @@ def create(folder: Path | None, names: Sequence[str]) -> Path:
 
     Raises ValueError when it cannot be written or already holds a run.
     """
+    require_text(folder or Path(RUNS))
     try:
         folder = _new(names) if folder is None else folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ def append_curves(folder: Path, event: runner.Evaluated) -> None:
     """Adds the rows of one evaluation to curves.csv. `repr` writes a float so that it reads back to the same one."""
     path = folder / CURVES
     new = not path.exists() or not path.stat().st_size
-    with path.open("a", newline="") as file:
+    with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(COLUMNS)

@@ -75,4 +75,4 @@ def _say(line: str) -> None:
     """Writes the line to standard error, below what a live display or the terminal's ^C has left there."""
     before = SHOW_CURSOR + b"\n" if os.isatty(2) else b""
     with suppress(OSError):
-        os.write(2, before + f"{line}\n".encode())
+        os.write(2, before + f"{line}\n".encode("utf-8", "surrogateescape"))

@@ -43,6 +43,15 @@ def keep(path: Path) -> None:
         os.close(descriptor)
 
 
+def require_text(path: Path) -> None:
+    """Raises ValueError for a path that is no text: not all that is written in a run folder takes its bytes."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        name = ascii(str(path.absolute()))
+        raise ValueError(f"{name} is no text where the locale is ASCII: set PYTHONUTF8=1, or name another") from None
+
+
 def file_name(text: str, safe: str = "") -> str:
     """Returns a file's name for the text, another for each: characters that it may not have as %XX, a long one cut and
     ended by its SHA-256."""

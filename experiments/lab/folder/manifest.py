@@ -126,7 +126,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{folder} is no run folder: it has no manifest.json")
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_bytes())
         for name in ("environments", "sources"):
             if not isinstance(manifest[name], dict):
                 raise ValueError(f"{name} is no table")

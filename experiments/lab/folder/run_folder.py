@@ -129,7 +129,7 @@ def contenders(folder: Folder) -> list[tuple[str, str]]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise Unusable(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
@@ -141,7 +141,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def whole_lines(path: Path) -> str:
     """Returns the text of curves.csv without a last line that a kill cut short; "" where there is none."""
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     return text[: text.rfind("\n") + 1]
 
 

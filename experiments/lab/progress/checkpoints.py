@@ -132,7 +132,7 @@ def read(folder: Path, experiment: Experiment) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{folder} has no {PROGRESS}: nothing of this run was saved; run it anew in another folder")
     try:
-        progress = json.loads(path.read_text())
+        progress = json.loads(path.read_bytes())
         if progress["settings"] != settings_hash(experiment):
             raise Changed(
                 f"{folder / 'manifest.json'} was changed since the run began: its checkpoints belong to other settings"

@@ -54,7 +54,7 @@ def rewrite(folder: Path) -> None:
     for old in (folder / FOLDER).iterdir():  # the folder stays: it says that the files are wanted
         shutil.rmtree(old)
     if (folder / CURVES).exists():
-        with (folder / CURVES).open(newline="") as file:
+        with (folder / CURVES).open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))[1:]
         for (environment, contender), those in groupby(rows, key=lambda row: row[:2]):
             _write(folder, environment, contender, [(int(s), int(n), m, float(v)) for _, _, s, n, m, v in those])
