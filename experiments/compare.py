@@ -1,9 +1,10 @@
 """Compares algorithms on one or more environments under the same seeds: python -m experiments.compare"""
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from experiments.lab import signals
-from experiments.lab.cli import BadInput, count, run_command
+from experiments.lab.cli import BadInput, count, run_command, typed
 from experiments.lab.options import Options
 
 
@@ -48,5 +49,10 @@ def experiment_of(args: Args):
     return Experiment(tasks=tasks, seeds=tuple(range(args.seeds)), steps=args.steps, width=None)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, compare, typed("compare"), signals.NOTHING)
+
+
 if __name__ == "__main__":
-    run_command(Args, compare, "python -m experiments.compare", signals.NOTHING)
+    main()

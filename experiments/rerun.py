@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import tyro
 
 from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command
+from experiments.lab.cli import BadInput, run_command, typed
 
 LABELS = ("the first run", "this one")
 
@@ -43,9 +43,7 @@ def rerun(args: Args) -> int:
         print(line)
     status = launch(experiment, out)
     if status:
-        print(
-            f"the rerun was stopped; once it is resumed, compare with: python -m experiments.diff {args.folder} {out}"
-        )
+        print(f"the rerun was stopped; once it is resumed, compare with: {typed('diff')} {args.folder} {out}")
         return status
     same = [compared(run, out / run.relative_to(folder)) for run in runs]
     print(f"{'the same bit for bit' if all(same) else 'not the same'}: {args.folder} and {out}")
@@ -103,5 +101,10 @@ def compared(first: Path, second: Path) -> bool:
     return all(each.same and not each.only[0] and (unfinished or not each.only[1]) for each in bits)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, rerun, typed("rerun"))
+
+
 if __name__ == "__main__":
-    run_command(Args, rerun, "python -m experiments.rerun")
+    main()

@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import tyro
 
 from experiments.lab import devices, signals
-from experiments.lab.cli import BadInput, count, run_command
+from experiments.lab.cli import BadInput, count, run_command, typed
 
 MOST_PANELS = 20
 MOST_COLUMNS = 5
@@ -189,5 +189,10 @@ def report(path: Path, choice: Choice, episodes, milliseconds: Sequence[int]) ->
     return "\n".join(lines)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, watch, typed("watch"))
+
+
 if __name__ == "__main__":
-    run_command(Args, watch, "python -m experiments.watch")
+    main()

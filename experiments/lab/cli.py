@@ -10,6 +10,7 @@ import tyro
 from experiments.lab import signals
 
 BAD_INPUT = 2  # exit status
+CONSOLE = "evenhand"  # the command that pip installs
 
 
 class BadInput(Exception):
@@ -40,6 +41,11 @@ def count(option: str, most: int = 2**53 - 1) -> Any:
             str_from_instance=lambda instance: [str(instance)],
         ),
     ]
+
+
+def typed(command: str) -> str:
+    """Returns how one of the commands is typed: as this process was, by name or as a module."""
+    return f"{CONSOLE} {command}" if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m experiments.{command}"
 
 
 def spell_out() -> None:

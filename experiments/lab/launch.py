@@ -10,7 +10,7 @@ from rich.console import Console
 
 from experiments.lab import devices, records, runner, screen, signals
 from experiments.lab.checks import check, check_numbers, check_sources
-from experiments.lab.cli import BadInput, spell_out
+from experiments.lab.cli import BadInput, spell_out, typed
 from experiments.lab.conclusion import conclude, write_summary
 from experiments.lab.experiment import Experiment, most_blocks, with_width
 from experiments.lab.folder import difference
@@ -23,8 +23,6 @@ from experiments.lab.progress import tensorboard as event_files
 from experiments.lab.progress.book import Book, Stopped, asked_to_stop
 from experiments.lab.report import page
 from experiments.lab.sweeps import selection
-
-RESUME = "python -m experiments.compare --resume"
 
 
 def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool = False) -> int:
@@ -107,15 +105,13 @@ def held(folder: Path) -> Iterator[None]:
         raise BadInput(f"another process is running {folder}") from None
     except OSError as error:
         begun = (folder / checkpoints.PROGRESS).is_file()
-        rest = (
-            f"what was saved before is whole: go on with {RESUME} {whole_run(folder)}" if begun else "nothing was run"
-        )
+        rest = f"what was saved before is whole: go on with {resuming(folder)}" if begun else "nothing was run"
         raise BadInput(f"cannot write to {folder}: {error.strerror or error}; {rest}") from None
 
 
 def complete(experiment: Experiment, folder: Path, results: records.Results, saved: dict | None) -> int:
     """Trains what `results` lack, from the checkpoint `saved` on, and returns the exit status."""
-    line = f"interrupted at once: what was saved before is kept; go on with {RESUME} {whole_run(folder)}"
+    line = f"interrupted at once: what was saved before is kept; go on with {resuming(folder)}"
     with signals.handled(signals.at_once(line)):
         status = _complete(experiment, folder, results, saved)
         return status or report_best(experiment, folder, results)
@@ -147,8 +143,9 @@ def _complete(experiment: Experiment, folder: Path, results: records.Results, sa
     lacking = wanted - {(env, name) for env, found in results.items() for name in found}
     stopped = signal_number() if lacking or selection.has_sweeps(experiment) else 0
     if stopped:
-        again = f"{RESUME} {whole_run(folder)}"
-        console.print(f"interrupted: what is done is kept; go on with {again}", highlight=False, soft_wrap=True)
+        console.print(
+            f"interrupted: what is done is kept; go on with {resuming(folder)}", highlight=False, soft_wrap=True
+        )
     conclude(experiment, folder, results, bool(stopped), console)
     return 128 + stopped if stopped else 0
 
@@ -173,7 +170,7 @@ def report_best(experiment: Experiment, folder: Path, results: records.Results) 
     return status
 
 
-def whole_run(folder: Path) -> Path:
-    """Returns the folder to resume: that of the sweep, for the run inside it that reports on it."""
+def resuming(folder: Path) -> str:
+    """Returns the command that goes on with the run: with the sweep, for the run inside it that reports on it."""
     inside = folder.name == selection.BEST and (folder.parent / checkpoints.PROGRESS).is_file()
-    return folder.parent if inside else folder
+    return f"{typed('compare')} --resume {folder.parent if inside else folder}"

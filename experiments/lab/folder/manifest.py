@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from experiments.lab import devices, signals
+from experiments.lab.cli import CONSOLE
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.folder import commits
 from experiments.lab.folder.files import sha256, write_json
@@ -204,5 +205,8 @@ def command_line() -> str:
     if signals.interactive():
         return "(in a notebook or a console)"
     module = sys.modules["__main__"].__spec__
-    name = f"python -m {module.name}" if module else f"python {sys.argv[0]}"
+    if sys.argv[0].startswith(f"{CONSOLE} "):
+        name = sys.argv[0]
+    else:
+        name = f"python -m {module.name}" if module else f"python {sys.argv[0]}"
     return f"{name} {shlex.join(sys.argv[1:])}".strip()
