@@ -1,6 +1,7 @@
-"""Commands where the console or the whole locale is ASCII only: no traceback, and files of the same bytes."""
+"""Commands where the console or the whole locale is ASCII only: no traceback, and files that are UTF-8."""
 
 import dataclasses
+import io
 import os
 import subprocess
 import sys
@@ -9,67 +10,76 @@ from pathlib import Path
 import killed_run
 import pytest
 
+from experiments import diff
+from experiments.lab import cli, launch, records, runner
 from experiments.lab.experiment import Task
 from experiments.lab.folder import manifest
 from experiments.lab.folder.files import write_json
+from experiments.lab.report import page
 
 ROOT = Path(__file__).parents[2]
-CONSOLE = {"PYTHONIOENCODING": "ascii"}
 LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 NAME = "größe"
-RUN = """
-import sys, pathlib
-sys.path.insert(0, "tests/experiments")
-import killed_run
-from experiments.lab import conclusion, launch, runner
-runner.run = lambda *rest: iter(())
-launch.check = lambda experiment: None
-raise SystemExit(launch.launch(killed_run.EXPERIMENT, pathlib.Path(sys.argv[1])))
-"""
+UNDECODED = os.fsdecode(b"\xff")  # what a name's bytes become where the locale cannot read them
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A run folder with a name, and a contender, of more than ASCII."""
-    folder = tmp_path / "é–run"
+def run_folder(folder, like=killed_run.CONTENDERS[0]):
+    """Returns a run folder of a contender with a name of more than ASCII."""
     folder.mkdir()
-    one = dataclasses.replace(killed_run.CONTENDERS[0], name=NAME)
-    manifest.write_manifest(
-        folder, dataclasses.replace(killed_run.EXPERIMENT, tasks=(Task("CartPole-v1", (one,)),)), "é"
+    experiment = dataclasses.replace(
+        killed_run.EXPERIMENT, tasks=(Task("CartPole-v1", (dataclasses.replace(like, name=NAME),)),)
     )
+    manifest.write_manifest(folder, experiment, f"--out {UNDECODED}")
     rows = "".join(f"CartPole-v1,{NAME},{seed},0,evaluation_return,{seed}\n" for seed in range(3))
     (folder / "curves.csv").write_text(f"environment,algorithm,seed,env_steps,metric,value\n{rows}", encoding="utf-8")
     write_json(folder / "summary.json", {"seeds": [0, 1, 2], "environments": {}})
     return folder
 
 
-def ran(settings, *words):
-    """Returns (status, output, errors), both in ASCII."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"} | settings
-    command = [sys.executable, *map(str, words)]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=120)
-    return run.returncode, run.stdout, run.stderr.decode("ascii", "replace")
+def ascii_console(patch):
+    """Makes the output an ASCII console that refuses all else, as Python's does, and returns its bytes."""
+    shown = io.BytesIO()
+    patch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    return shown
 
 
-@pytest.mark.parametrize("settings", [CONSOLE, LOCALE], ids=["console", "locale"])
-def test_what_is_told_of_folders_and_names_is_spelled_out(settings, folder):
-    status, printed, errors = ran(settings, "-m", "experiments.report", folder)
-    assert (status, errors) == (0, "") and b"report.html" in printed
-    assert NAME in (folder / "report.html").read_text(encoding="utf-8")
-    other = folder.with_name("other")
-    other.mkdir()
-    one = dataclasses.replace(killed_run.CONTENDERS[1], name=NAME)
-    manifest.write_manifest(other, dataclasses.replace(killed_run.EXPERIMENT, tasks=(Task("CartPole-v1", (one,)),)), "")
-    status, printed, errors = ran(settings, "-m", "experiments.diff", folder, other)
-    assert (status, errors) == (1, "") and rb"gr\xf6\xdfe" in printed
+def test_what_a_command_tells_on_an_ascii_console_is_spelled_out(tmp_path, monkeypatch):
+    console = ascii_console(monkeypatch)
+    folders = [run_folder(tmp_path / f"é–{number}", like) for number, like in enumerate(killed_run.CONTENDERS[:2])]
+    monkeypatch.setattr(sys, "argv", ["diff", *map(str, folders)])
+    with pytest.raises(SystemExit) as end:
+        cli.run_command(diff.Args, diff.diff, "diff")
+    assert end.value.code == 1 and rb"gr\xf6\xdfe" in console.getvalue() and rb"\xe9\u20130" in console.getvalue()
 
 
-def test_a_run_on_an_ascii_console_ends_as_on_another(tmp_path):
-    status, printed, errors = ran(CONSOLE, "-c", RUN, tmp_path / "é–run")
-    assert (status, errors) == (0, "") and b"files:" in printed and rb"\xe9\u2013run" in printed
+def test_a_run_on_an_ascii_console_ends_as_on_another(tmp_path, monkeypatch):
+    console = ascii_console(monkeypatch)
+    monkeypatch.setattr(runner, "run", lambda *rest: iter(()))
+    assert launch.launch(killed_run.EXPERIMENT, tmp_path / "é–run") == 0
+    assert b"files:" in console.getvalue() and rb"\xe9\u2013run" in console.getvalue()
 
 
-def test_a_folder_that_an_ascii_locale_cannot_name_is_refused_before_anything_is_made(tmp_path):
-    status, printed, errors = ran(LOCALE, "-c", RUN, tmp_path / "é–run")
-    assert status and "is no text where the locale is ASCII: set PYTHONUTF8=1, or name another" in errors
+def test_a_report_has_the_bytes_of_what_was_typed_and_the_names_in_utf_8(tmp_path):
+    folder = run_folder(tmp_path / "run")
+    assert b"--out \xff" in page.write(folder).read_bytes()
+    assert NAME.encode() in (folder / "report.html").read_bytes()
+
+
+def test_a_folder_that_the_locale_cannot_name_is_refused_before_it_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "check", lambda experiment: None)
+    with pytest.raises(cli.BadInput, match=r"udcff' is no text where the locale is ASCII: set PYTHONUTF8=1, or"):
+        launch.launch(killed_run.EXPERIMENT, tmp_path / UNDECODED)
     assert not list(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "absolute", lambda path: tmp_path / UNDECODED / path)
+    with pytest.raises(ValueError, match="is no text"):
+        records.create(None, ["CartPole-v1"])
+
+
+@pytest.mark.slow
+def test_a_report_is_written_in_an_ascii_locale(tmp_path):
+    folder = run_folder(tmp_path / "é–run")
+    command = [sys.executable, "-m", "experiments.report", folder]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | LOCALE, capture_output=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert NAME.encode() in (folder / "report.html").read_bytes()
