@@ -1,9 +1,10 @@
 """Compares algorithms on one or more environments under the same seeds: python -m experiments.compare"""
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from experiments.lab import signals
-from experiments.lab.cli import BadInput, count, run_command
+from experiments.lab.cli import BadInput, count, run_command, typed
 from experiments.lab.options import Options
 
 
@@ -20,7 +21,7 @@ class Args(Options):
     """Environment ids, as gymnax names them."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
-    seeds: count("--seeds") = 10
+    seeds: count("--seeds", most=1_000_000) = 10
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") = 100_000
     """Environment steps each algorithm may take under each seed."""
@@ -48,5 +49,10 @@ def experiment_of(args: Args):
     return Experiment(tasks=tasks, seeds=tuple(range(args.seeds)), steps=args.steps, width=None)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, compare, typed("compare"), signals.NOTHING)
+
+
 if __name__ == "__main__":
-    run_command(Args, compare, "python -m experiments.compare", signals.NOTHING)
+    main()

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import tyro
 
-from experiments.lab.cli import BadInput, run_command
+from experiments.lab.cli import BadInput, run_command, typed
 
 
 @dataclass(frozen=True)
@@ -72,5 +72,10 @@ def side_by_side(title, labels, rows):
     return table
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, diff, typed("diff"))
+
+
 if __name__ == "__main__":
-    run_command(Args, diff, "python -m experiments.diff")
+    main()

@@ -1,12 +1,12 @@
 """Examines a loss and says in plain words what it found: python -m experiments.doctor my_losses.py:spo"""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import tyro
 
 from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command
+from experiments.lab.cli import BadInput, run_command, typed
 
 COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -49,5 +49,10 @@ def doctor(args: Args) -> int:
     return 1 if problems else 0
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, doctor, typed("doctor"))
+
+
 if __name__ == "__main__":
-    run_command(Args, doctor, "python -m experiments.doctor")
+    main()

@@ -8,7 +8,6 @@ Right: the time of one matrix-free product F v against building F, as the networ
 import json
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from experiments.lab import devices
@@ -37,9 +36,8 @@ def main(args: Args) -> int:
     from experiments.lab import records
     from experiments.lab.folder.files import write_json
 
-    folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-natural-gradient"
     try:
-        records.create(folder)
+        folder = records.create(args.out, ["natural-gradient"])
     except ValueError as error:
         raise BadInput(error) from None
     print("a CartPole policy after", WARM_UPDATES, "updates: steps along the gradient and the natural gradient")
@@ -218,9 +216,12 @@ def seconds(function, argument, at_least: float = 0.3) -> float:
 
 def draw(figures: dict, path: Path) -> None:
     """Draws the three panels."""
-    from experiments.lab.plots import COLOURS, INK, plt
+    from matplotlib.figure import Figure
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4), layout="constrained")
+    from experiments.lab.plots import COLOURS, INK
+
+    figure = Figure(figsize=(14, 4.4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
     for name, colour in zip(("gradient", "natural gradient"), COLOURS):
         left.plot(
             figures[name]["kl"], figures[name]["improvement"], color=colour, label=f"along the {name}", linewidth=1.8
@@ -245,7 +246,6 @@ def draw(figures: dict, path: Path) -> None:
         panel.grid(color="#dddddd", linewidth=0.6)
         panel.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=160)
-    plt.close(figure)
 
 
 def draw_cost(panel, rows: list[dict], colours, ink) -> None:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import tyro
 
-from experiments.lab.cli import BadInput, run_command
+from experiments.lab.cli import BadInput, run_command, typed
 
 
 @dataclass(frozen=True)
@@ -39,5 +40,10 @@ def report(args: Args) -> int:
     return 0
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, report, typed("report"))
+
+
 if __name__ == "__main__":
-    run_command(Args, report, "python -m experiments.report")
+    main()

@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import tyro
 
 from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command
+from experiments.lab.cli import BadInput, run_command, typed
 
 LABELS = ("the first run", "this one")
 
@@ -25,6 +25,8 @@ class Args:
     """The run folder."""
     out: Path | None = None
     """Where to run again; must be new or empty. Default: DIR-rerun."""
+    trust: bool = False
+    """Run the code that the folder keeps, though another user or another machine made it."""
 
 
 def rerun(args: Args) -> int:
@@ -34,16 +36,14 @@ def rerun(args: Args) -> int:
 
     folder = args.folder.resolve()
     out = args.out or args.folder.parent / f"{folder.name}-rerun"
-    experiment = to_resume(args.folder)
+    experiment = to_resume(args.folder, args.trust)
     runs = with_curves(folder)
     devices.prepare(most_blocks(experiment))
     for line in cautions(folder, experiment):
         print(line)
     status = launch(experiment, out)
     if status:
-        print(
-            f"the rerun was stopped; once it is resumed, compare with: python -m experiments.diff {args.folder} {out}"
-        )
+        print(f"the rerun was stopped; once it is resumed, compare with: {typed('diff')} {args.folder} {out}")
         return status
     same = [compared(run, out / run.relative_to(folder)) for run in runs]
     print(f"{'the same bit for bit' if all(same) else 'not the same'}: {args.folder} and {out}")
@@ -74,7 +74,7 @@ def cautions(folder: Path, experiment) -> list[str]:
     if now["git"]["dirty"]:
         lines.append("the code has changes that are in no commit: whether it is the code of then cannot be told")
     try:
-        settings = json.loads((folder / checkpoints.PROGRESS).read_text())["settings"]
+        settings = json.loads((folder / checkpoints.PROGRESS).read_bytes())["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         settings = None
     if settings != checkpoints.settings_hash(experiment):
@@ -101,5 +101,10 @@ def compared(first: Path, second: Path) -> bool:
     return all(each.same and not each.only[0] and (unfinished or not each.only[1]) for each in bits)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, rerun, typed("rerun"))
+
+
 if __name__ == "__main__":
-    run_command(Args, rerun, "python -m experiments.rerun")
+    main()

@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import tyro
 
 from experiments.lab import devices, signals
-from experiments.lab.cli import BadInput, count, run_command
+from experiments.lab.cli import BadInput, count, run_command, typed
 
 MOST_PANELS = 20
 MOST_COLUMNS = 5
@@ -39,6 +39,8 @@ class Args:
     """The GIF ends after so many frames; each is one environment step."""
     out: Path | None = None
     """The GIF; must be new. Default: DIR/watch-<environment>-<algorithms>-seed<seeds>.gif."""
+    trust: bool = False
+    """Run the code that the folder keeps, though another user or another machine made it."""
 
 
 class Choice(NamedTuple):
@@ -59,6 +61,7 @@ def watch(args: Args) -> int:
     """Writes the GIF and returns the exit status. Raises BadInput."""
     devices.prepare(blocks=1)
     from experiments.lab.drawing import drawing
+    from experiments.lab.folder.files import file_name
 
     try:
         choice = chosen(args)
@@ -66,7 +69,7 @@ def watch(args: Args) -> int:
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])
-    path = args.out or args.folder / f"watch-{label.replace('/', '_')}.gif"
+    path = args.out or args.folder / f"watch-{file_name(label, '=, ')}.gif"
     stopped = signals.unwinding("interrupted: no GIF was written")
     with signals.handled(stopped), new_file(path) as partial:
         episodes = play(args, choice)
@@ -79,8 +82,9 @@ def chosen(args: Args) -> Choice:
     """Returns what the arguments mean in the run folder. Raises BadInput; ValueError for a manifest that is wrong."""
     if not args.folder.is_dir():
         raise BadInput(f"there is no folder {args.folder}")
-    from experiments.lab.folder import manifest, policies
+    from experiments.lab.folder import kept_code, manifest, policies
 
+    kept_code.require_trust(args.folder, manifest.read_manifest(args.folder), args.trust)
     experiment = manifest.read_experiment(args.folder)
     there = policies.saved(args.folder, experiment)
     if not there:
@@ -110,7 +114,7 @@ def one_of(words: Sequence[str], there: Sequence[str], what: str) -> tuple[str, 
 def best(folder: Path, environment: str, names: Sequence[str]) -> str:
     """Returns the name with the highest IQM in summary.json; the first where it says nothing of any."""
     try:
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_bytes())
         figures = summary["environments"][environment]["algorithms"]
     except (OSError, ValueError, KeyError):
         return names[0]
@@ -185,5 +189,10 @@ def report(path: Path, choice: Choice, episodes, milliseconds: Sequence[int]) ->
     return "\n".join(lines)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, watch, typed("watch"))
+
+
 if __name__ == "__main__":
-    run_command(Args, watch, "python -m experiments.watch")
+    main()

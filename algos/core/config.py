@@ -1,6 +1,29 @@
-"""Checks of a configuration, made before anything compiles."""
+"""Checks of a configuration and of hyperparameters, made before anything compiles."""
+
+import math
 
 from envs import Discrete, Env
+
+SHARE, AMOUNT, BOUND = (0.0, 1.0), (0.0, 3.4e38), (0.0, math.inf)  # 3.4e38: the end of float32
+IN_WORDS = {SHARE: "from 0 to 1", AMOUNT: "0 or more and finite", BOUND: "0 or more"}
+RANGES = {  # of hyperparameters, whichever algorithm has them; what is not here may be any number
+    **dict.fromkeys(("gamma", "gae_lambda", "anneal", "epsilon_start", "epsilon_end", "target_rate", "eta"), SHARE),
+    **dict.fromkeys(("learning_rate", "value_learning_rate", "value_coef", "max_kl", "damping"), AMOUNT),
+    **dict.fromkeys(("clip", "value_clip", "max_grad_norm", "total_steps", "exploration_fraction"), BOUND),
+}
+
+
+def require_in_range(hparams) -> None:
+    """Raises ValueError for the first hyperparameter that is no number or lies outside what it can mean.
+
+    Takes plain numbers: `init` and `step` see traced ones, which have no value yet.
+    """
+    for name, value in vars(hparams).items():
+        if isinstance(value, bool | str) or value is None or math.isnan(float(value)):
+            raise ValueError(f"{name} must be a number, not {value!r}")
+        low, high = RANGES.get(name, (-math.inf, math.inf))
+        if not low <= float(value) <= high:
+            raise ValueError(f"{name} must be {IN_WORDS[low, high]}, not {value!r}")
 
 
 def require_discrete(env: Env, name: str) -> None:
@@ -22,6 +45,6 @@ def require(config, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         sizes = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(size, int) and size > 0 for size in sizes):
+        if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"{name} must be positive integers, not {value!r}" if isinstance(value, tuple)
                              else f"{name} must be a positive integer, not {value!r}")  # fmt: skip

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,8 @@ def main(args: Args) -> int:
     if not args.axes or len(set(args.axes)) < len(args.axes) or not set(args.axes) <= set(axes):
         raise BadInput(f"name each axis once, from: {', '.join(axes)}; not: {' '.join(args.axes) or 'none'}")
     axes = {name: axes[name] for name in args.axes}
-    folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-scaling"
     try:
-        records.create(folder)
+        folder = records.create(args.out, ["scaling"])
     except ValueError as error:
         raise BadInput(error) from None
     results: dict[Setting, dict[str, Any]] = {}
@@ -168,7 +167,11 @@ def measure_apart(setting: Setting) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if name not in devices.BY_BLOCKS}
     # a session of its own: Ctrl-C reaches this process alone, which then ends the other
     asked = subprocess.run(
-        [sys.executable, "-c", command], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
     )
     if asked.returncode:
         raise BadInput(
@@ -224,7 +227,7 @@ def chunk_rates(progress: Iterable[tuple[float, int]]) -> list[float]:
 
 def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     """Returns what scaling.json holds."""
-    from experiments.lab.folder import manifest
+    from experiments.lab.folder import commits, manifest
 
     rows = [
         asdict(setting) | {"num_steps": num_steps(setting.num_envs)} | figures for setting, figures in results.items()
@@ -235,21 +238,21 @@ def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
         "cores": devices.cores(),
         "date": str(date.today()),
         "versions": manifest.versions(),
-        "git": manifest.git_state(),
+        "git": commits.of_this_code(),
         "settings": rows,
     }
 
 
 def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Path) -> None:
     """Draws a panel for each axis: medians, with lines from the slowest to the fastest chunk."""
-    from experiments.lab.plots import BACKGROUND, INK, plt
+    from matplotlib.figure import Figure
+
+    from experiments.lab.plots import BACKGROUND, INK
 
     columns = min(3, len(axes) + 1)
     rows = -(-(len(axes) + 1) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(4.6 * columns, 3.6 * rows), squeeze=False, layout="constrained"
-    )
-    panels = panels.flatten()
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for panel, axis in zip(panels, axes.values()):
         draw_axis(panel, axis, results)
     for panel in panels[len(axes) :]:
@@ -257,7 +260,6 @@ def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Pa
     panels[len(axes)].text(0.0, 1.0, notes(), va="top", fontsize=9, color=INK, linespacing=1.5)
     figure.supylabel("environment steps per second, all seeds together", color=INK, fontsize=10)
     figure.savefig(path, dpi=160, facecolor=BACKGROUND)
-    plt.close(figure)
 
 
 def draw_axis(panel, axis: Axis, results: dict[Setting, dict[str, Any]]) -> None:

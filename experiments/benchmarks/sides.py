@@ -50,7 +50,9 @@ def started(sides: tuple[Side, ...], num_seeds: int, peers_folder: Path) -> Iter
 
 def start(stack: ExitStack, command: tuple[str, ...], environment: Mapping[str, str]) -> Started:
     """Returns the started process; leaving the stack closes its input, at which it ends."""
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    )
     stack.enter_context(process)
     return Started(process, json.loads(answer(process)))
 
@@ -109,5 +111,5 @@ def our_settings(num_seeds: int, plain: Mapping[str, str]) -> dict[str, str]:
         "import json, os; from experiments.lab import devices; "
         f"devices.prepare({num_seeds}); print(json.dumps({{name: os.environ[name] for name in devices.BY_BLOCKS}}))"
     )
-    asked = subprocess.run([sys.executable, "-c", code], env=plain, check=True, capture_output=True, text=True)
+    asked = subprocess.run([sys.executable, "-c", code], env=plain, check=True, capture_output=True, encoding="utf-8")
     return json.loads(asked.stdout)

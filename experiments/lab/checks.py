@@ -3,17 +3,24 @@
 from pathlib import Path
 
 import envs
+from algos.core.config import require_in_range
 from algos.core.types import Algorithm
 from experiments.lab import devices
 from experiments.lab.experiment import Contender, Experiment, families
-from experiments.lab.folder.manifest import CODE, kept_name, read_manifest, sha256
+from experiments.lab.folder.files import sha256
+from experiments.lab.folder.kept_code import CODE, kept_name
+from experiments.lab.folder.manifest import read_manifest
 from experiments.lab.outside import loss_trace
 from experiments.lab.plan import state_bytes
+from experiments.lab.sweeps import selection
+
+SEEDS = 2**32  # that a random key can be told apart by
 
 
 def check(experiment: Experiment) -> None:
     """Raises ValueError, in one line, for an experiment that cannot run. Compiles nothing."""
     check_names(experiment)
+    check_settings(experiment)
     for task in experiment.tasks:
         env = envs.make(task.environment, **task.fields)
         for family in families(task):
@@ -30,9 +37,48 @@ def check_names(experiment: Experiment) -> None:
     if not (experiment.seeds and environments and all(task.contenders for task in experiment.tasks)):
         raise ValueError("an experiment has one or more seeds, tasks, and contenders in each task")
     for names in (environments, *([one.name for one in task.contenders] for task in experiment.tasks)):
+        seen: dict[str, str] = {}
         for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{name} is named twice: environments, and contenders on one, have names of their own")
+            other = seen.get(name.casefold())
+            if other is not None:
+                both = (
+                    f"{other} and {name} differ in case alone, as files may not"
+                    if other != name
+                    else f"{name} is named twice"
+                )
+                raise ValueError(f"{both}: environments, and contenders on one, have names of their own")
+            seen[name.casefold()] = name
+
+
+def check_numbers(experiment: Experiment) -> None:
+    """Raises ValueError for seeds that are not whole numbers of 32 bits, each once, and for amounts that cannot be."""
+    seeds = experiment.seeds
+    if not isinstance(seeds, tuple | list | range):
+        raise ValueError(f"seeds must be a tuple, as in tuple(range(10)), not {seeds!r}")
+    for seed in seeds:
+        if type(seed) is not int or not 0 <= seed < SEEDS:
+            raise ValueError(f"a seed must be an int from 0 to {SEEDS - 1}, not {seed!r}")
+    if len(set(seeds)) < len(seeds):
+        twice = next(seed for index, seed in enumerate(seeds) if seed in seeds[:index])
+        raise ValueError(f"seed {twice} is there twice: the same run is no second sample")
+    if seeds and selection.has_sweeps(experiment) and selection.report_seeds(experiment)[-1] >= SEEDS:
+        raise ValueError(
+            f"the best point of a sweep is run again under the seeds after {max(seeds)}, which is too late"
+        )
+    for name in ("steps", "evaluations", "eval_episodes", "width"):
+        value = getattr(experiment, name)
+        if (type(value) is not int or value < 1) and (name, value) != ("width", None):
+            raise ValueError(f"{name} must be an int of 1 or more, not {value!r}")
+
+
+def check_settings(experiment: Experiment) -> None:
+    """Raises ValueError for a hyperparameter that no update could use: they are traced, and no program looks at them."""
+    for task in experiment.tasks:
+        for contender in task.contenders:
+            try:
+                require_in_range(contender.hparams)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{contender.name}: {error}") from None
 
 
 def check_memory(algorithm: Algorithm, contender: Contender, where: str, num_trials: int) -> None:

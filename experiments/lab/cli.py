@@ -10,13 +10,14 @@ import tyro
 from experiments.lab import signals
 
 BAD_INPUT = 2  # exit status
+CONSOLE = "evenhand"  # the command that pip installs
 
 
 class BadInput(Exception):
     """What a user gave cannot be. No ValueError: tyro would print its own as a page, and a fault of ours is one too."""
 
 
-def count(option: str) -> Any:
+def count(option: str, most: int = 2**53 - 1) -> Any:
     """Returns the type of a command-line option that takes a positive whole number; 5e5 and 500_000 are numbers."""
 
     def parse(words: list[str]) -> int:
@@ -24,8 +25,10 @@ def count(option: str) -> Any:
             number = float(words[0])
         except ValueError:
             number = 0.0
-        if not 1 <= number < 2**53 or number != int(number):
+        if not number >= 1 or number % 1:  # of infinity it is NaN, which is true
             raise BadInput(f"{option} must be a positive whole number, not {words[0]}")
+        if number > most:
+            raise BadInput(f"{option} can be {most:,} at most, not {words[0]}")
         return int(number)
 
     return Annotated[
@@ -40,6 +43,18 @@ def count(option: str) -> Any:
     ]
 
 
+def typed(command: str) -> str:
+    """Returns how one of the commands is typed: as this process was, by name or as a module."""
+    return f"{CONSOLE} {command}" if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m experiments.{command}"
+
+
+def spell_out() -> None:
+    """Has what the console's encoding lacks printed as \\xe9 and the like from now on: names may be in any script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's has none, and takes everything
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_command(
     arguments: type, command: Callable[[Any], int], name: str, interrupted: str = "interrupted"
 ) -> NoReturn:
@@ -48,6 +63,7 @@ def run_command(
     interrupted: what Ctrl-C and SIGTERM say wherever the command has nothing better to say.
     """
     signals.handle(signals.at_once(interrupted))
+    spell_out()
     try:
         raise SystemExit(command(tyro.cli(arguments, prog=name)))
     except BadInput as error:

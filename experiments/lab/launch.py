@@ -3,46 +3,40 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from experiments.lab import devices, records, runner, screen, signals
-from experiments.lab.checks import check, check_sources
-from experiments.lab.cli import BadInput
+from experiments.lab.checks import check, check_numbers, check_sources
+from experiments.lab.cli import BadInput, spell_out, typed
 from experiments.lab.conclusion import conclude, write_summary
 from experiments.lab.experiment import Experiment, most_blocks, with_width
 from experiments.lab.folder import difference
+from experiments.lab.folder.files import require_text
+from experiments.lab.folder.kept_code import require_trust
 from experiments.lab.folder.manifest import command_line, read_experiment, read_manifest, surroundings, write_manifest
 from experiments.lab.plan import announcement
 from experiments.lab.progress import checkpoints
 from experiments.lab.progress import tensorboard as event_files
-from experiments.lab.progress.book import Book, asked_to_stop
+from experiments.lab.progress.book import Book, Stopped, asked_to_stop
 from experiments.lab.report import page
 from experiments.lab.sweeps import selection
 
-RESUME = "python -m experiments.compare --resume"
 
-
-def default_folder(experiment: Experiment) -> Path:
-    """Returns runs/<time>-<environments>."""
-    names = "-".join(task.environment for task in experiment.tasks)
-    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{names}"
-
-
-def launch(experiment: Experiment, folder: Path, tensorboard: bool = False) -> int:
+def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool = False) -> int:
     """Runs the experiment into a new folder and returns the exit status: 0, or 128 and the signal that ended it early.
 
+    folder: None for runs/<time>-<environments>.
     Raises BadInput before anything compiles when the experiment cannot run or the folder cannot be written.
     """
-    devices.prepare(most_blocks(experiment))
-    experiment = with_width(experiment)
+    spell_out()
+    experiment = prepared(experiment)
     try:
         event_files.check(tensorboard)
         check(experiment)
-        records.create(folder)
+        folder = records.create(folder, [task.environment for task in experiment.tasks])
     except ValueError as error:
         raise BadInput(error) from None
     with held(folder):
@@ -52,13 +46,25 @@ def launch(experiment: Experiment, folder: Path, tensorboard: bool = False) -> i
         return complete(experiment, folder, {}, None)
 
 
-def to_resume(folder: Path) -> Experiment:
+def prepared(experiment: Experiment, trials: str | None = None) -> Experiment:
+    """Returns the experiment with its width decided, after XLA's flags are set. Raises BadInput for numbers that cannot
+    be: of seeds, steps and the like."""
+    try:
+        check_numbers(experiment)
+    except ValueError as error:
+        raise BadInput(error) from None
+    devices.prepare(most_blocks(experiment))
+    return with_width(experiment, trials)
+
+
+def to_resume(folder: Path, trust: bool = False) -> Experiment:
     """Returns the experiment of the run in the folder, XLA's flags set as they were then, unless the user set them.
 
-    Raises BadInput when its files are not as they were written.
+    Raises BadInput when its files are not as they were written, or are another's without `trust` in them.
     """
     try:
         check_sources(folder)
+        require_trust(folder, read_manifest(folder), trust)
         experiment, flags = read_experiment(folder), read_manifest(folder).get("flags", {})
     except ValueError as error:
         raise BadInput(error) from None
@@ -75,6 +81,7 @@ def resume(experiment: Experiment, folder: Path) -> int:
     devices.prepare(most_blocks(experiment))
     with held(folder):
         try:
+            require_text(folder)
             progress = checkpoints.read(folder, experiment)
             event_files.check(event_files.started(folder))
             check(experiment)
@@ -98,15 +105,13 @@ def held(folder: Path) -> Iterator[None]:
         raise BadInput(f"another process is running {folder}") from None
     except OSError as error:
         begun = (folder / checkpoints.PROGRESS).is_file()
-        rest = (
-            f"what was saved before is whole: go on with {RESUME} {whole_run(folder)}" if begun else "nothing was run"
-        )
+        rest = f"what was saved before is whole: go on with {resuming(folder)}" if begun else "nothing was run"
         raise BadInput(f"cannot write to {folder}: {error.strerror or error}; {rest}") from None
 
 
 def complete(experiment: Experiment, folder: Path, results: records.Results, saved: dict | None) -> int:
     """Trains what `results` lack, from the checkpoint `saved` on, and returns the exit status."""
-    line = f"interrupted at once: what was saved before is kept; go on with {RESUME} {whole_run(folder)}"
+    line = f"interrupted at once: what was saved before is kept; go on with {resuming(folder)}"
     with signals.handled(signals.at_once(line)):
         status = _complete(experiment, folder, results, saved)
         return status or report_best(experiment, folder, results)
@@ -132,14 +137,15 @@ def _complete(experiment: Experiment, folder: Path, results: records.Results, sa
         try:
             for event in screen.shown(runner.run(experiment, finished, restore), experiment, console):
                 book.record(event)
-        except KeyboardInterrupt:
-            pass  # by the book: all is saved, and the signal's number says the rest
+        except Stopped:
+            pass  # the signal's number says the rest
     # A signal that came after the last update stopped nothing, unless there is a sweep to report.
     lacking = wanted - {(env, name) for env, found in results.items() for name in found}
     stopped = signal_number() if lacking or selection.has_sweeps(experiment) else 0
     if stopped:
-        again = f"{RESUME} {whole_run(folder)}"
-        console.print(f"interrupted: what is done is kept; go on with {again}", highlight=False, soft_wrap=True)
+        console.print(
+            f"interrupted: what is done is kept; go on with {resuming(folder)}", highlight=False, soft_wrap=True
+        )
     conclude(experiment, folder, results, bool(stopped), console)
     return 128 + stopped if stopped else 0
 
@@ -164,7 +170,7 @@ def report_best(experiment: Experiment, folder: Path, results: records.Results) 
     return status
 
 
-def whole_run(folder: Path) -> Path:
-    """Returns the folder to resume: that of the sweep, for the run inside it that reports on it."""
+def resuming(folder: Path) -> str:
+    """Returns the command that goes on with the run: with the sweep, for the run inside it that reports on it."""
     inside = folder.name == selection.BEST and (folder.parent / checkpoints.PROGRESS).is_file()
-    return folder.parent if inside else folder
+    return f"{typed('compare')} --resume {folder.parent if inside else folder}"

@@ -11,7 +11,7 @@ from experiments.lab.cli import count
 class Options:
     """What may be changed from the command line. What is left out stays as the experiment has it."""
 
-    seeds: count("--seeds") | None = None
+    seeds: count("--seeds", most=1_000_000) | None = None
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") | None = None
     """Environment steps each algorithm may take under each seed."""
@@ -26,7 +26,9 @@ class Options:
     out: Path | None = None
     """The run folder; must be new or empty. Default: runs/<time>-<environments>."""
     resume: Path | None = None
-    """Go on with the run in this folder. Takes no other option: its settings are in its manifest."""
+    """Go on with the run in this folder. Takes no other option but --trust: its settings are in its manifest."""
+    trust: bool = False
+    """With --resume: run the code that the folder keeps, though another user or another machine made it."""
     evaluations: count("--evaluations") | None = None
     """How often each seed is evaluated, evenly spaced."""
     eval_episodes: count("--eval-episodes") | None = None

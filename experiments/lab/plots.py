@@ -1,17 +1,13 @@
-"""Pictures of a run folder: its curves.csv, and what its sweeps found."""
+"""Pictures of a run folder: its curves.csv, and what its sweeps found. Made without pyplot: a notebook keeps its backend."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from experiments.lab.statistics import iqm, iqm_interval
@@ -40,9 +36,8 @@ def draw_curves(folder: Path) -> Path:
     curves = curves[curves.metric == "evaluation_return"]
     environments = list(dict.fromkeys(curves.environment))
     names = list(dict.fromkeys(curves.algorithm))
-    figure, panels = plt.subplots(
-        1, len(environments), figsize=(1.5 + 6.5 * len(environments), 4.6), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(1.5 + 6.5 * len(environments), 4.6), layout="constrained")
+    panels = figure.subplots(1, len(environments), squeeze=False)
     for panel, environment in zip(panels[0], environments):
         of_environment = curves[curves.environment == environment]
         for index, name in enumerate(names):
@@ -52,11 +47,10 @@ def draw_curves(folder: Path) -> Path:
                 draw_band(panel, returns, COLOURS[index % len(COLOURS)], line_of(index), label=name)
         panel.set_title(f"{environment}   ({_seeds(curves.seed.nunique())})", color=INK, fontsize=11, loc="left")
         dress(panel, "environment steps", "evaluation return", INK, GRID)
-        panel.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.legend(frameon=False, loc="best")
     path = folder / "curves.png"
     figure.savefig(path, dpi=160, facecolor=BACKGROUND)
-    plt.close(figure)
     return path
 
 
@@ -94,7 +88,8 @@ def draw_sensitivity(folder: Path, sweeps: dict[str, Any]) -> Path:
     rows = [(environment, name, sweep) for environment, some in sweeps.items() for name, sweep in some.items()]
     columns = max(1, *(len(sweep["points"][0]["settings"]) for _, _, sweep in rows))
     size = (1.0 + 5.6 * columns, 0.6 + 4.2 * len(rows))
-    figure, grid = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
     for panels, (environment, name, sweep) in zip(grid, rows):
         settings = list(sweep["points"][0]["settings"])
         for panel, field in zip(panels, settings):
@@ -106,7 +101,6 @@ def draw_sensitivity(folder: Path, sweeps: dict[str, Any]) -> Path:
             panel.set_visible(False)
     path = folder / "sensitivity.png"
     figure.savefig(path, dpi=160, facecolor=BACKGROUND)
-    plt.close(figure)
     return path
 
 

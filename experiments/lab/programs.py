@@ -51,7 +51,7 @@ def trial_arrays(seeds: Sequence[int], hparams: Sequence[Any]) -> tuple[np.ndarr
     """Returns (seeds, hyperparameters) of every trial, arrays [trials]: the first hyperparameters under every seed, the
     second under every seed, and so on."""
     every = jax.tree.map(lambda *values: np.repeat(np.asarray(values, np.float32), len(seeds)), *hparams)
-    return np.tile(np.asarray(seeds, np.int32), len(hparams)), every
+    return np.tile(np.asarray(seeds, np.uint32), len(hparams)), every
 
 
 def in_groups(trials: Any, mesh: Mesh, width: int) -> list[Any]:
@@ -84,7 +84,7 @@ def compile_programs(env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width:
         finite = jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), jax.tree.leaves(state.params))
         return returns, jnp.all(jnp.stack(finite))
 
-    seed, number = jnp.zeros((mesh.size, width), jnp.int32), jnp.int32(0)
+    seed, number = jnp.zeros((mesh.size, width), jnp.uint32), jnp.int32(0)
     begin = spread(begin, mesh, width, (TRIALS, TRIALS))
     trials = _placed(jax.eval_shape(begin, seed, over_trials(hparams, seed)), mesh)
     train = spread(train, mesh, width, (TRIALS, TRIALS, TRIALS, SAME))

@@ -1,6 +1,10 @@
 """The run folder: what a run writes as it goes, and the summary that readers judge it by."""
 
 import csv
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +12,24 @@ import numpy as np
 
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, Task
+from experiments.lab.folder.files import file_name, require_text
 from experiments.lab.folder.run_folder import COLUMNS, CURVES, with_divergence
 from experiments.lab.statistics import iqm, iqm_interval
 from experiments.lab.verdicts import verdict, verdicts
 
+RUNS, MOST_NAMES = "runs", 3  # where runs go that are given no folder, and how many environments its name tells
+
 Results = dict[str, dict[str, dict[str, Any]]]  # environment: contender: figures, of those that finished
 
 
-def create(folder: Path) -> None:
-    """Makes the run folder. Raises ValueError when it cannot be written or already holds a run."""
+def create(folder: Path | None, names: Sequence[str]) -> Path:
+    """Makes the run folder, or where none is named a new one called after the time and the names, and returns it.
+
+    Raises ValueError when it cannot be written or already holds a run.
+    """
+    require_text(folder or Path(RUNS))
     try:
+        folder = _new(names) if folder is None else folder
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty; name a new folder, nothing is ever written over")
@@ -25,14 +37,27 @@ def create(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ValueError(f"cannot write to {folder}: {error.strerror}; name a folder that can be written") from None
+        where = folder or Path(RUNS).absolute()
+        raise ValueError(f"cannot write to {where}: {error.strerror}; name a folder that can be written") from None
+    return folder
+
+
+def _new(names: Sequence[str]) -> Path:
+    """Makes runs/<time>-<names>, numbered where another run began in the same second, and returns it. Raises OSError."""
+    told = [*names[:MOST_NAMES], f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES + 1 else names
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{file_name('-'.join(told).replace(' ', '-'))}"
+    for ending in itertools.chain([""], map("-{}".format, itertools.count(2))):
+        folder = Path(RUNS) / f"{name}{ending}"
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
 
 
 def append_curves(folder: Path, event: runner.Evaluated) -> None:
     """Adds the rows of one evaluation to curves.csv. `repr` writes a float so that it reads back to the same one."""
     path = folder / CURVES
     new = not path.exists() or not path.stat().st_size
-    with path.open("a", newline="") as file:
+    with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(COLUMNS)

@@ -16,7 +16,7 @@ from experiments.lab import runner
 from experiments.lab.experiment import Experiment, families, label
 from experiments.lab.statistics import as_worst
 
-NOT_FINITE = "–"
+NOT_FINITE = "-"  # every character of the screen is ASCII, as consoles may be
 PLAIN_SHARE = 0.25  # where the output is no terminal: a line at each quarter
 
 

@@ -11,9 +11,10 @@ import pytest
 
 import envs
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import policies
+from experiments.lab.folder import difference, policies
 from experiments.lab.folder.manifest import write_manifest
 from experiments.lab.settings import contender
+from experiments.lab.sweeps.points import grid
 
 SEEDS = (2, 5, 9)
 STEPS = 100_000
@@ -96,10 +97,45 @@ def test_a_file_names_its_arrays_by_their_place_and_leaves_no_other_file(tmp_pat
 
 
 def test_any_names_of_contenders_give_files_of_their_own_inside_the_folder(tmp_path):
-    names = ["ppo-0.5", "ppo/0.5", "ppo_0.5", "ppo%2F0.5", "../ppo", "my_losses.py:spo", "ppo 1e-3"]
+    names = ["ppo-0.5", "ppo/0.5", "ppo_0.5", "ppo%2F0.5", "../ppo", "..", "my_losses.py:spo", "ppo 1e-3"]
+    names += [f"ppo {'é' * 200} learning_rate={rate}" for rate in (0.1, 0.2)]  # a file's name has 255 bytes at most
     paths = [policies.save(tmp_path, "CartPole-v1", name, SEEDS, {"params": np.zeros((3, 1))}) for name in names]
     assert {path.parent for path in paths} == {tmp_path / "policies" / "CartPole-v1"}
     assert len(set(paths)) == len(names) and all(path.is_file() for path in paths)
+    assert max(len(path.name) for path in paths) < 143 - len(".partial")  # of an encrypted home
+
+
+def test_long_names_lose_nothing_to_readers_of_the_folder(tmp_path):
+    ppo = contender("ppo", "CartPole-v1", 1000)
+    swept = (
+        "learning_rate",
+        "gamma",
+        "gae_lambda",
+        "clip",
+        "value_clip",
+        "value_coef",
+        "entropy_coef",
+        "max_grad_norm",
+    )
+    points = grid(ppo, **{field: (0.123456, 0.654321) for field in swept})[:2]
+    experiment = Experiment((Task("CartPole-v1", points),), SEEDS, 1000)
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+        write_manifest(folder, experiment, "")
+        for shift, point in enumerate(points):
+            _, state = invented("CartPole-v1", "ppo")
+            parts = jax.tree.map(lambda x, by=shift: x + by, policies.acting(state))
+            policies.save(folder, "CartPole-v1", point.name, SEEDS, parts)
+        rows = [f"CartPole-v1,{point.name},2,0,evaluation_return,1.0\n" for point in points]
+        (folder / "curves.csv").write_text("environment,algorithm,seed,env_steps,metric,value\n" + "".join(rows))
+    names = [point.name for point in points]
+    assert min(map(len, names)) > 150
+    assert policies.saved(tmp_path / "one", experiment) == {"CartPole-v1": names}
+    observation = observations("CartPole-v1", 1)[0]
+    for name in names:
+        policies.load(tmp_path / "one", "CartPole-v1", name, 5)(jax.random.key(0), observation)
+    assert {bits.name: bits.parameters for bits in difference.bits(*folders)} == dict.fromkeys(names, "same")
 
 
 def broken_folder(folder, fault: str):

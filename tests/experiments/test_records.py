@@ -1,7 +1,11 @@
-"""What the summary says of the contenders that finished."""
+"""The run folder that a run is given, and what its summary says of the contenders that finished."""
+
+import threading
+from datetime import datetime
 
 import pytest
 
+import envs
 from experiments.lab import records
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.runner import Finished
@@ -39,3 +43,41 @@ def test_one_contender_has_no_verdict():
 
 def test_steps_per_second_count_all_seeds():
     assert summary({"ppo": HIGH}, {})["algorithms"]["ppo"]["steps_per_second"] == 10 * 1000 / 2.0
+
+
+def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    class Stopped(datetime):
+        @classmethod
+        def now(cls):
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(records, "datetime", Stopped)
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(records.create(None, ["CartPole-v1"]))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    name = "2026-01-02-030405-CartPole-v1"
+    assert sorted(path.name for path in made) == [name, *(f"{name}-{number}" for number in range(2, 9))]
+    assert {path.parent for path in made} == {records.Path("runs")}
+
+
+@pytest.mark.parametrize("names", [envs.ids(), ["a/b", ".."], ["é" * 300]], ids=["every", "odd", "long"])
+def test_the_name_of_a_folder_fits_every_file_system(names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = records.create(None, names)
+    assert folder.is_dir() and len(folder.name.encode()) < 143 and folder.parent == records.Path("runs")
+
+
+def test_few_environments_are_all_named_in_the_folders_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert records.create(None, ["CartPole-v1", "Acrobot-v1"]).name.endswith("-CartPole-v1-Acrobot-v1")
+    assert records.create(None, ["a", "b", "c", "d", "e"]).name.endswith("-a-b-c-and-2-more")
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "notes").touch()
+    with pytest.raises(ValueError, match="is not empty; name a new folder"):
+        records.create(tmp_path, ["CartPole-v1"])

@@ -13,7 +13,7 @@ import pytest
 from experiments import diff, rerun
 from experiments.lab import runner
 from experiments.lab.cli import BadInput
-from experiments.lab.folder import manifest
+from experiments.lab.folder import commits
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,7 +131,7 @@ def test_a_rerun_says_what_is_not_as_it_was(folder, capsys, monkeypatch):
     edit_json(folder / "manifest.json", lambda content: content["versions"].update(jax="0.0.1"))
     edit_json(folder / "manifest.json", lambda content: content["device"].update(machine="Analytical Engine"))
     edit_json(folder / "manifest.json", lambda content: content["git"].update(commit="abc", dirty=False))
-    monkeypatch.setattr(manifest, "git_state", lambda: {"commit": "def", "dirty": True})
+    monkeypatch.setattr(commits, "of_this_code", lambda: {"commit": "def", "dirty": True})
     assert rerun.rerun(rerun.Args(folder)) == 0
     out = capsys.readouterr().out
     for line in (

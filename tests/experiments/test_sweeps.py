@@ -6,9 +6,9 @@ import re
 import shutil
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 import envs
@@ -258,6 +258,8 @@ def test_names_that_tell_two_results_apart_by_nothing_are_refused():
         check(Experiment(twice, (0,), 1000))
     with pytest.raises(ValueError, match="CartPole-v1 is named twice"):
         check(Experiment((TASKS[0], TASKS[0]), (0,), 1000))
+    with pytest.raises(ValueError, match="a2c and A2C differ in case alone, as files may not"):
+        check(Experiment((Task("CartPole-v1", (A2C, dataclasses.replace(A2C, name="A2C"))),), (0,), 1000))
     for nothing in ({"tasks": ()}, {"seeds": ()}, {"tasks": (Task("CartPole-v1", ()),)}):
         with pytest.raises(ValueError, match="one or more seeds, tasks, and contenders"):
             check(dataclasses.replace(Experiment(TASKS, (0,), 1000), **nothing))
@@ -279,11 +281,10 @@ def test_names_that_tell_two_results_apart_by_nothing_are_refused():
     ],
 )
 def test_the_axis_is_logarithmic_where_the_points_are_spaced_so(values, scale):
-    figure, panel = plt.subplots()
+    panel = Figure().subplots()
     place = plots.set_scale(panel, list(values))
     assert panel.get_xscale() == scale
     assert len({place(value) for value in values}) == len(values)
-    plt.close(figure)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -160,10 +159,10 @@ def _compared(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, Place | N
 def _parameters(first: Path, second: Path) -> dict[tuple[str, str], str]:
     """Returns how the policies that both folders have compare, by environment and contender. Raises ValueError."""
     found = {}
-    for path in sorted((first / "policies").glob("*/*.npz")):
-        twin = second / path.relative_to(first)
-        if twin.is_file():
-            found[unquote(path.parent.name), unquote(path.stem)] = _same_arrays(_arrays(path), _arrays(twin))
+    for name in run_folder.contenders(run_folder.read(first)):
+        path, twin = (run_folder.policy_file(folder, *name) for folder in (first, second))
+        if path.is_file() and twin.is_file():
+            found[name] = _same_arrays(_arrays(path), _arrays(twin))
     return found
 
 

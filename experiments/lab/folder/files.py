@@ -1,10 +1,15 @@
 """Files that are whole whenever they are read: written aside and put in place in one move."""
 
+import hashlib
 import json
 import math
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+LONGEST = 120  # characters of a name made from a user's: file systems allow 143 to 255, and an ending comes after it
+DIGEST = 12  # hexadecimal digits that tell apart names which are cut
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -36,6 +41,31 @@ def keep(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def require_text(path: Path) -> None:
+    """Raises ValueError for a path that is no text: not all that is written in a run folder takes its bytes."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        name = ascii(str(path.absolute()))
+        raise ValueError(f"{name} is no text where the locale is ASCII: set PYTHONUTF8=1, or name another") from None
+
+
+def file_name(text: str, safe: str = "") -> str:
+    """Returns a file's name for the text, another for each: characters that it may not have as %XX, a long one cut and
+    ended by its SHA-256."""
+    name = quote(text, safe=safe)
+    name = name.replace(".", "%2E", 1) if name.startswith(".") else name
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - DIGEST - 1]}-{hashlib.sha256(text.encode()).hexdigest()[:DIGEST]}"
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _strict(content: Any) -> Any:

@@ -1,7 +1,6 @@
 """manifest.json: an experiment as plain data, written so that it can be read back and run again."""
 
 import dataclasses
-import hashlib
 import importlib
 import inspect
 import json
@@ -10,48 +9,51 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.lab import devices
+from experiments.lab import devices, signals
+from experiments.lab.cli import CONSOLE
 from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.folder.files import write_json
+from experiments.lab.folder import commits
+from experiments.lab.folder.files import sha256, write_json
+from experiments.lab.folder.kept_code import CODE, kept_name, made_by
 from experiments.lab.outside import user_files
 from experiments.lab.outside.loss_errors import error_text
 
 PACKAGES = ("evenhand", "jax", "jaxlib", "flax", "optax", "chex", "gymnax", "numpy", "scipy")
-ROOT = Path(__file__).parents[3]
-CODE = "code"  # the folder of the run folder that keeps users' own files
 
 
 def write_manifest(folder: Path, experiment: Experiment, command: str) -> None:
     """Writes what it takes to run the experiment again, and keeps a copy of users' own files."""
     sources = user_sources(experiment)
-    manifest = {
-        "command": command,
-        **describe(experiment),
-        "promise": promise(experiment),
-        "sources": {str(path): sha256(path) for path in sources},
-        **surroundings(),
-    }
     for path in sources:
         kept = folder / CODE / kept_name(path)
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, kept)
-    write_json(folder / "manifest.json", manifest)
+    manifest = {
+        "command": command,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **describe(experiment),
+        "promise": promise(experiment),
+        "sources": {str(path): sha256(path) for path in sources},
+        "users_git": commits.of_files([*sources, *commits.experiment_file()]),
+        **surroundings(),
+    }
+    write_json(folder / "manifest.json", {**manifest, "made_by": made_by(folder, manifest)})
 
 
 def surroundings() -> dict[str, Any]:
     """Returns what decides bits and speed beside the settings: versions, commit, device and flags of this process."""
     return {
         "versions": {"python": platform.python_version(), **versions()},
-        "git": git_state(),
+        "git": commits.of_this_code(),
         "device": device(),
         "flags": {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC"))},
     }
@@ -119,18 +121,13 @@ def user_sources(experiment: Experiment) -> list[Path]:
     return sorted(own.union(*map(user_files.neighbours, own)))
 
 
-def kept_name(path: Path) -> str:
-    """Returns where below DIR/code a user's file is kept: under its folders' names, so that neighbours stay neighbours."""
-    return str(path.relative_to(path.anchor))
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Returns the manifest of a run folder. Raises ValueError, in one line, when there is none that can be read."""
     path = folder / "manifest.json"
     if not path.is_file():
         raise ValueError(f"{folder} is no run folder: it has no manifest.json")
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_bytes())
         for name in ("environments", "sources"):
             if not isinstance(manifest[name], dict):
                 raise ValueError(f"{name} is no table")
@@ -187,27 +184,9 @@ def _load(name: str, folder: Path) -> Any:
     return user_files.load_from(folder / CODE / kept_name(Path(where)), function)
 
 
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def versions() -> dict[str, str]:
     """Returns the installed version of each package that decides results."""
     return {name: metadata.version(name) for name in PACKAGES if any(metadata.distributions(name=name))}
-
-
-def git_state() -> dict[str, Any]:
-    """Returns the commit of this code and whether its files differ from it; None where that cannot be known."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
 
 
 def device() -> dict[str, Any]:
@@ -223,6 +202,11 @@ def device() -> dict[str, Any]:
 
 def command_line() -> str:
     """Returns the command that started this process, as one would type it."""
+    if signals.interactive():
+        return "(in a notebook or a console)"
     module = sys.modules["__main__"].__spec__
-    name = f"python -m {module.name}" if module else f"python {sys.argv[0]}"
+    if sys.argv[0].startswith(f"{CONSOLE} "):
+        name = sys.argv[0]
+    else:
+        name = f"python -m {module.name}" if module else f"python {sys.argv[0]}"
     return f"{name} {shlex.join(sys.argv[1:])}".strip()

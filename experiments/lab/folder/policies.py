@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import jax
 import numpy as np
@@ -19,6 +18,7 @@ from envs import Env
 from experiments.lab.experiment import Contender, Experiment
 from experiments.lab.folder.files import write_whole
 from experiments.lab.folder.manifest import read_experiment
+from experiments.lab.folder.run_folder import policy_file
 
 SEEDS = "seeds"
 ACTING = ("params", "normalizer")  # the fields of a train state that a greedy action depends on
@@ -44,17 +44,12 @@ def save(folder: Path, environment: str, name: str, seeds: Sequence[int], polici
 
     In one move: readers see the old file or the new.
     """
-    path = file_of(folder, environment, name)
+    path = policy_file(folder, environment, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     np.savez(content, **{SEEDS: np.asarray(seeds, np.int64)}, **_named(policies))
     write_whole(path, content.getvalue())
     return path
-
-
-def file_of(folder: Path, environment: str, name: str) -> Path:
-    """Returns where a contender's policies lie. Characters that a file name may not have are written as %XX."""
-    return folder / "policies" / quote(environment, safe="") / f"{quote(name, safe='')}.npz"
 
 
 def saved(folder: Path, experiment: Experiment) -> dict[str, list[str]]:
@@ -63,7 +58,7 @@ def saved(folder: Path, experiment: Experiment) -> dict[str, list[str]]:
         task.environment: [
             contender.name
             for contender in task.contenders
-            if file_of(folder, task.environment, contender.name).is_file()
+            if policy_file(folder, task.environment, contender.name).is_file()
         ]
         for task in experiment.tasks
     }
@@ -82,7 +77,7 @@ def load(folder: Path, environment: str, name: str, seed: int) -> Act:
         there = ", ".join(f"{contender} on {where}" for where, contender in contenders)
         raise ValueError(f"{folder} has no {name} on {environment}; it has: {there}")
     task, contender = contenders[environment, name]
-    arrays = _read(file_of(folder, environment, name))
+    arrays = _read(policy_file(folder, environment, name))
     seeds = arrays.pop(SEEDS).tolist()
     if seed not in seeds:
         raise ValueError(f"{name} has no seed {seed} on {environment}; its seeds are: {', '.join(map(str, seeds))}")

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.lab.folder.files import file_name
+
 CURVES = "curves.csv"
 COLUMNS = ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
 SETTINGS = ("seeds", "steps", "evaluations", "eval_episodes", "width")  # of a manifest, beside its contenders
@@ -87,18 +89,23 @@ def read(path: Path) -> Folder:
     return Folder(path, manifest, summary, _read_curves(path / CURVES))
 
 
+def policy_file(folder: Path, environment: str, name: str) -> Path:
+    """Returns where a contender's policies lie."""
+    return folder / "policies" / file_name(environment) / f"{file_name(name)}.npz"
+
+
 def join(folders: Sequence[Folder]) -> dict[str, list[Result]]:
     """Returns the contenders of all folders by environment, in the order of the folders.
 
     A name that two folders use on one environment is shown as folder/name. Two folders with one name are shown as paths.
     """
     labels = folder_labels(folders)
-    uses = Counter((env, name) for folder in folders for env, name in _contenders(folder))
+    uses = Counter((env, name) for folder in folders for env, name in contenders(folder))
     clashing = {name for (_, name), count in uses.items() if count > 1}
     joined: dict[str, list[Result]] = {}
     for folder, label in zip(folders, labels):
-        shown = {name: f"{label}/{name}" if name in clashing else name for _, name in _contenders(folder)}
-        for environment, name in _contenders(folder):
+        shown = {name: f"{label}/{name}" if name in clashing else name for _, name in contenders(folder)}
+        for environment, name in contenders(folder):
             settings = folder.manifest["environments"][environment]["algorithms"][name]
             finished = folder.summary.get("environments", {}).get(environment, {}).get("algorithms", {})
             rows = folder.curves[(folder.curves.environment == environment) & (folder.curves.algorithm == name)]
@@ -114,14 +121,15 @@ def folder_labels(folders: Sequence[Folder]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder.path) for folder in folders]
 
 
-def _contenders(folder: Folder) -> list[tuple[str, str]]:
+def contenders(folder: Folder) -> list[tuple[str, str]]:
+    """Returns (environment, name) of each contender of the run."""
     environments = folder.manifest["environments"]
     return [(environment, name) for environment, task in environments.items() for name in task["algorithms"]]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise Unusable(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
@@ -133,7 +141,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def whole_lines(path: Path) -> str:
     """Returns the text of curves.csv without a last line that a kill cut short; "" where there is none."""
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     return text[: text.rfind("\n") + 1]
 
 

@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ def load_from(path: Path, name: str) -> Any:
     path = path.resolve()
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    module_name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_name = f"{PREFIX}{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     if module_name not in sys.modules:
         _execute(path, module_name)
     return _member(sys.modules[module_name], name, str(path))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from algos.core.config import require_in_range
 from experiments.lab.outside.loss_errors import error_text
 from experiments.lab.outside.user_files import load
 from experiments.lab.settings import ALGORITHMS
@@ -100,6 +101,10 @@ def check_hparams(hparams_class: type) -> None:
         value = getattr(hparams, field)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{where}: {name}.{field} must be a number, not {value!r}; 0.0 is off")
+    try:
+        require_in_range(hparams)
+    except ValueError as error:
+        raise ValueError(f"{where}: {name}.{error}") from None
     if set(annotated(hparams_class)) - set(fields) or len(jax.tree.leaves(hparams)) < len(fields):
         raise ValueError(f"{where}: {name} must be decorated with flax's @struct.dataclass: its fields are not traced")
 

@@ -16,6 +16,10 @@ from experiments.lab.progress import tensorboard as event_files
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost
 
 
+class Stopped(Exception):
+    """A signal asked the run to stop, and all is saved."""
+
+
 @dataclass
 class Book:
     """Writes what events bring, at once: a run that is killed leaves all that came before."""
@@ -27,7 +31,7 @@ class Book:
     saved_at: float = field(default_factory=time.monotonic)
 
     def record(self, event: runner.Event) -> None:
-        """Takes in one event. Raises KeyboardInterrupt, all saved, when a signal asked to stop."""
+        """Takes in one event. Raises Stopped, all saved, when a signal asked to stop."""
         match event:
             case runner.Evaluated():
                 records.append_curves(self.folder, event)
@@ -36,7 +40,7 @@ class Book:
                 if self.stop() or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
                     self.commit(checkpoints.save(self.folder, event.task, event.family, event.position))
                 if self.stop():
-                    raise KeyboardInterrupt
+                    raise Stopped
             case runner.Finished():
                 self.results.setdefault(event.task.environment, {})[event.contender.name] = records.figures(event)
                 policies.save(

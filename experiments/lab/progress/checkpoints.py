@@ -21,8 +21,8 @@ from typing import Any
 import jax
 
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder.files import keep, write_json
-from experiments.lab.folder.manifest import describe, sha256
+from experiments.lab.folder.files import keep, sha256, write_json
+from experiments.lab.folder.manifest import describe
 from experiments.lab.folder.run_folder import without_places
 from experiments.lab.programs import Trials, trial_mesh
 from experiments.lab.records import CURVES, Results
@@ -132,7 +132,7 @@ def read(folder: Path, experiment: Experiment) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{folder} has no {PROGRESS}: nothing of this run was saved; run it anew in another folder")
     try:
-        progress = json.loads(path.read_text())
+        progress = json.loads(path.read_bytes())
         if progress["settings"] != settings_hash(experiment):
             raise Changed(
                 f"{folder / 'manifest.json'} was changed since the run began: its checkpoints belong to other settings"

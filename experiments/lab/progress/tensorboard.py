@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
+from experiments.lab.folder.files import file_name
 from experiments.lab.records import CURVES
 from experiments.lab.runner import Evaluated, Row
 
@@ -54,15 +54,15 @@ def rewrite(folder: Path) -> None:
     for old in (folder / FOLDER).iterdir():  # the folder stays: it says that the files are wanted
         shutil.rmtree(old)
     if (folder / CURVES).exists():
-        with (folder / CURVES).open(newline="") as file:
+        with (folder / CURVES).open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))[1:]
         for (environment, contender), those in groupby(rows, key=lambda row: row[:2]):
             _write(folder, environment, contender, [(int(s), int(n), m, float(v)) for _, _, s, n, m, v in those])
 
 
 def run_of(folder: Path, environment: str, contender: str, run: str) -> Path:
-    """Returns the event file of one TensorBoard run. Characters that a file name may not have are written as %XX."""
-    return folder / FOLDER / quote(environment, safe="") / quote(contender, safe="=, ") / run / FILE
+    """Returns the event file of one TensorBoard run."""
+    return folder / FOLDER / file_name(environment) / file_name(contender, "=, ") / run / FILE
 
 
 def _write(folder: Path, environment: str, contender: str, rows: Iterable[Row]) -> None:

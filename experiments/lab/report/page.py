@@ -46,9 +46,9 @@ def write_joined(paths: Sequence[Path], out: Path) -> Path:
     """Makes one report from several run folders, their contenders joined, and returns its path. Raises as `write`."""
     folders = [read(path) for path in paths]
     try:
-        if out.exists() and SIGN not in out.read_text(errors="replace")[:2000]:
+        if out.exists() and SIGN not in out.read_text(encoding="utf-8", errors="replace")[:2000]:
             raise Unusable(f"{out} is not a report and is not written over; name another file with --out")
-        write_whole(out, render(folders).encode())
+        write_whole(out, render(folders).encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise Unusable(f"cannot write {out}: {error.strerror}; name a file that can be written") from None
     return out

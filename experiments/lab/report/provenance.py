@@ -105,11 +105,12 @@ def _in_words(what: str, value: Any, values: Sequence[Any]) -> str:
 
 
 def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
-    git, device = manifest.get("git", {}), manifest.get("device", {})
-    state = {True: ", with changes that are in no commit", False: ", no changes"}.get(git.get("dirty"), "")
+    device = manifest.get("device", {})
     fields = {name: task["fields"] for name, task in manifest["environments"].items() if task.get("fields")}
     rows = [
-        ("commit", f"{git.get('commit') or 'unknown'}{state}"),
+        ("date", manifest.get("date", "")),
+        ("commit", _commit(manifest.get("git", {}))),
+        *((f"commit of {place}", _commit(git)) for place, git in manifest.get("users_git", {}).items()),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items())),
         ("machine", f"{device.get('machine', 'unknown')}; {device.get('count', '?')} {device.get('platform', '')} devices"),
         ("flags", " ".join(f"{name}={value}" for name, value in manifest.get("flags", {}).items())),
@@ -122,6 +123,11 @@ def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("promise", manifest.get("promise", "")),
     ]  # fmt: skip
     return [row for row in rows if row[1]]
+
+
+def _commit(git: dict[str, Any]) -> str:
+    state = {True: ", with changes that are in no commit", False: ", no changes"}.get(git.get("dirty"), "")
+    return f"{git.get('commit') or 'unknown'}{state}"
 
 
 def _defaults(settings: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
