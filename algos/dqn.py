@@ -21,7 +21,7 @@ from algos.core.config import require, require_buffer, require_discrete
 from algos.core.distributions import Categorical, Quantiles, epsilon_greedy
 from algos.core.losses import mean
 from algos.core.networks import QNetwork, rescaled
-from algos.core.optimize import adam, annealed, gradient_step, linear
+from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear
 from algos.core.returns import n_step
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Loss, Params, ReplayBatch
@@ -148,9 +148,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
 
     def step(state, hparams):
         key, key_rollout, key_sample = jax.random.split(state.key, 3)
-        env_steps = state.update * steps_per_update
+        taken = env_steps(state.update, steps_per_update)
         exploration_steps = hparams.exploration_fraction * hparams.total_steps
-        epsilon = linear(hparams.epsilon_start, hparams.epsilon_end, env_steps, exploration_steps).astype(jnp.float32)
+        epsilon = linear(hparams.epsilon_start, hparams.epsilon_end, taken, exploration_steps).astype(jnp.float32)
 
         def policy(params, observation):
             return epsilon_greedy(_expected(network.apply(params, observation)), epsilon), None
@@ -164,9 +164,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         memory = replay.add(state.replay, experience)
         samples = replay.sample(memory, key_sample, (config.num_updates, config.batch_size))
 
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
-        made = state.update * config.num_updates
+        made = state.update % config.target_interval * config.num_updates  # but for whole intervals: no int32 has all
 
         def update(carry, sample_and_index):
             params, target_params, opt_state = carry

@@ -26,7 +26,7 @@ from algos.core.config import require, require_buffer, require_discrete
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.normalize import Normalizer
-from algos.core.optimize import adam, annealed, gradient_step
+from algos.core.optimize import adam, annealed, env_steps, gradient_step
 from algos.core.returns import td_target
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Batch, Loss, Params, ReplayBatch
@@ -162,8 +162,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         ones = jnp.ones_like(sample.reward)
         replayed = ReplayBatch(**vars(sample), discount=hparams.gamma * ones, mask=ones, target_params=state.params)
 
-        env_steps = state.update * steps_per_update
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        taken = env_steps(state.update, steps_per_update)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
         params, opt_state, metrics = gradient_step(
             optimizer, loss, state.params, state.opt_state, network.apply, Batches(fresh, replayed), hparams

@@ -15,7 +15,7 @@ from algos.core import losses, on_policy
 from algos.core.config import require
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
-from algos.core.optimize import adam, annealed, gradient_step, minibatch_epochs
+from algos.core.optimize import adam, annealed, env_steps, gradient_step, minibatch_epochs
 from algos.core.types import Algorithm, Loss
 from envs import Env, vectorize
 
@@ -84,8 +84,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
-        env_steps = state.update * steps_per_update
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        taken = env_steps(state.update, steps_per_update)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
 
         def update(carry, minibatch):

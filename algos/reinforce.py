@@ -19,7 +19,7 @@ from algos.core import losses, on_policy
 from algos.core.config import require
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
-from algos.core.optimize import adam, annealed, gradient_step
+from algos.core.optimize import adam, annealed, env_steps, gradient_step
 from algos.core.returns import reward_to_go
 from algos.core.types import Algorithm, Loss
 from envs import Env, vectorize
@@ -85,8 +85,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             vector, network.apply, state.params, state, key_rollout, num_steps, hparams.gamma, 1.0
         )
         batch = _monte_carlo(batch, env.max_steps, config, hparams.gamma)
-        env_steps = state.update * steps_per_update
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        taken = env_steps(state.update, steps_per_update)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
         params, opt_state, metrics = gradient_step(
             optimizer, loss, state.params, state.opt_state, network.apply, batch, hparams
