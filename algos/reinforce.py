@@ -16,11 +16,12 @@ from flax import struct
 from jax import lax
 
 from algos.core import losses, on_policy
-from algos.core.config import require
+from algos.core.config import require, require_two
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.optimize import adam, annealed, env_steps, gradient_step
 from algos.core.returns import reward_to_go
+from algos.core.rollout import episode_metrics
 from algos.core.types import Algorithm, Loss
 from envs import Env, vectorize
 
@@ -75,6 +76,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * num_steps
+    require_two(config, steps_per_update)
 
     def init(key, hparams):
         return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
@@ -94,7 +96,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         state = state.replace(
             params=params, opt_state=opt_state, environment=vector.reset(key_reset), key=key, update=state.update + 1
         )
-        return state, {**metrics, **episodes, "used_fraction": jnp.mean(batch.mask)}
+        return state, {**metrics, **episode_metrics(episodes, batch.mask), "used_fraction": jnp.mean(batch.mask)}
 
     return on_policy.algorithm(init, step, network, steps_per_update)
 
