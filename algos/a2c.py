@@ -12,10 +12,11 @@ import jax
 from flax import struct
 
 from algos.core import losses, on_policy
-from algos.core.config import require
+from algos.core.config import require, require_two
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
-from algos.core.optimize import adam, annealed, gradient_step
+from algos.core.optimize import adam, annealed, env_steps, gradient_step
+from algos.core.rollout import episode_metrics
 from algos.core.types import Algorithm, Loss
 from envs import Env, vectorize
 
@@ -58,6 +59,7 @@ def loss(params, apply, batch, hparams: HParams):
 def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None) -> Algorithm:
     """Returns A2C on `env`. `network`: anything with flax's `init` and `apply` that gives (policy, value)."""
     require(config, "num_envs", "num_steps", "hidden_sizes")
+    require_two(config, config.num_envs * config.num_steps)
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
@@ -74,13 +76,13 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
         if config.normalize_advantage:
             batch = batch.replace(advantage=losses.normalize(batch.advantage, batch.mask))
-        env_steps = state.update * steps_per_update
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        taken = env_steps(state.update, steps_per_update)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
         params, opt_state, metrics = gradient_step(
             optimizer, loss, state.params, state.opt_state, network.apply, batch, hparams
         )
         state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1)
-        return state, {**metrics, **episodes, "explained_variance": explained}
+        return state, {**metrics, **episode_metrics(episodes), "explained_variance": explained}
 
     return on_policy.algorithm(init, step, network, steps_per_update)

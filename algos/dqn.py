@@ -21,9 +21,9 @@ from algos.core.config import require, require_buffer, require_discrete
 from algos.core.distributions import Categorical, Quantiles, epsilon_greedy
 from algos.core.losses import mean
 from algos.core.networks import QNetwork, rescaled
-from algos.core.optimize import adam, annealed, gradient_step, linear
+from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear
 from algos.core.returns import n_step
-from algos.core.rollout import rollout
+from algos.core.rollout import episode_metrics, rollout
 from algos.core.types import Algorithm, Loss, Params, ReplayBatch
 from envs import Env, VectorState, vectorize
 
@@ -122,6 +122,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
     warmup = -(-config.warmup_steps // config.num_envs) + config.n_step - 1  # steps of every environment
+    steps_in_init = warmup * config.num_envs
 
     def init(key, hparams):
         key_environment, key_params, key_train = jax.random.split(key, 3)
@@ -148,9 +149,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
 
     def step(state, hparams):
         key, key_rollout, key_sample = jax.random.split(state.key, 3)
-        env_steps = state.update * steps_per_update
+        taken = env_steps(state.update, steps_per_update, steps_in_init)
         exploration_steps = hparams.exploration_fraction * hparams.total_steps
-        epsilon = linear(hparams.epsilon_start, hparams.epsilon_end, env_steps, exploration_steps).astype(jnp.float32)
+        epsilon = linear(hparams.epsilon_start, hparams.epsilon_end, taken, exploration_steps).astype(jnp.float32)
 
         def policy(params, observation):
             return epsilon_greedy(_expected(network.apply(params, observation)), epsilon), None
@@ -164,9 +165,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         memory = replay.add(state.replay, experience)
         samples = replay.sample(memory, key_sample, (config.num_updates, config.batch_size))
 
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
-        made = state.update * config.num_updates
+        made = state.update % config.target_interval * config.num_updates  # but for whole intervals: no int32 has all
 
         def update(carry, sample_and_index):
             params, target_params, opt_state = carry
@@ -184,13 +185,13 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         state = TrainState(
             params, target_params, opt_state, environment, recent, memory, epsilon, key, state.update + 1
         )
-        return state, {**jax.tree.map(jnp.mean, metrics), **episodes, "epsilon": epsilon}
+        return state, {**jax.tree.map(jnp.mean, metrics), **episode_metrics(episodes), "epsilon": epsilon}
 
     def act(state, key, observation, explore: bool):
         q = _expected(network.apply(state.params, observation))
         return epsilon_greedy(q, state.epsilon).sample(key) if explore else Categorical(q).mode()
 
-    return Algorithm(init, step, act, steps_per_update, steps_in_init=warmup * config.num_envs)
+    return Algorithm(init, step, act, steps_per_update, steps_in_init)
 
 
 def _expected(output) -> jax.Array:
@@ -225,3 +226,5 @@ def _check(env: Env, config: Config) -> None:
     sizes = ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size", "warmup_steps", "target_interval")
     require(config, *sizes, "n_step", "hidden_sizes")
     require_buffer(config)
+    if config.target_interval * config.num_updates >= 2**31:
+        raise ValueError("target_interval * num_updates must be less than 2^31: updates are counted in 32 bits")

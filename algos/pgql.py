@@ -26,9 +26,9 @@ from algos.core.config import require, require_buffer, require_discrete
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.normalize import Normalizer
-from algos.core.optimize import adam, annealed, gradient_step
+from algos.core.optimize import adam, annealed, env_steps, gradient_step
 from algos.core.returns import td_target
-from algos.core.rollout import rollout
+from algos.core.rollout import episode_metrics, rollout
 from algos.core.types import Algorithm, Batch, Loss, Params, ReplayBatch
 from envs import Env, VectorState, vectorize
 
@@ -134,6 +134,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
     warmup = -(-config.warmup_steps // config.num_envs)  # steps of every environment
+    steps_in_init = warmup * config.num_envs
 
     def init(key, hparams):
         key_environment, key_params, key_train = jax.random.split(key, 3)
@@ -162,18 +163,18 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         ones = jnp.ones_like(sample.reward)
         replayed = ReplayBatch(**vars(sample), discount=hparams.gamma * ones, mask=ones, target_params=state.params)
 
-        env_steps = state.update * steps_per_update
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        taken = env_steps(state.update, steps_per_update, steps_in_init)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
         params, opt_state, metrics = gradient_step(
             optimizer, loss, state.params, state.opt_state, network.apply, Batches(fresh, replayed), hparams
         )
         explained = losses.explained_variance(fresh.value, fresh.value_target, fresh.mask)
         state = state.replace(params=params, opt_state=opt_state, replay=memory, key=key, update=state.update + 1)
-        return state, {**metrics, **episodes, "explained_variance": explained}
+        return state, {**metrics, **episode_metrics(episodes), "explained_variance": explained}
 
     algorithm = on_policy.algorithm(init, step, network, steps_per_update)
-    return algorithm._replace(steps_in_init=warmup * config.num_envs)
+    return algorithm._replace(steps_in_init=steps_in_init)
 
 
 def _experience(steps) -> Experience:

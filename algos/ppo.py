@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from algos.core import losses, on_policy
-from algos.core.config import require
+from algos.core.config import require, require_two
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
-from algos.core.optimize import adam, annealed, gradient_step, minibatch_epochs
+from algos.core.optimize import adam, annealed, env_steps, gradient_step, minibatch_epochs
+from algos.core.rollout import episode_metrics
 from algos.core.types import Algorithm, Loss
 from envs import Env, vectorize
 
@@ -84,8 +85,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
-        env_steps = state.update * steps_per_update
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        taken = env_steps(state.update, steps_per_update)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
 
         def update(carry, minibatch):
@@ -99,7 +100,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             update, (state.params, state.opt_state), samples, key_shuffle, config.num_epochs, config.num_minibatches
         )
         state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1)
-        return state, {**metrics, **episodes, "explained_variance": explained}
+        return state, {**metrics, **episode_metrics(episodes), "explained_variance": explained}
 
     return on_policy.algorithm(init, step, network, steps_per_update)
 
@@ -109,3 +110,4 @@ def _check(config: Config) -> None:
     samples = config.num_envs * config.num_steps
     if samples % config.num_minibatches:
         raise ValueError(f"num_minibatches={config.num_minibatches} must divide num_envs * num_steps = {samples}")
+    require_two(config, samples // config.num_minibatches)

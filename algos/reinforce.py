@@ -16,11 +16,12 @@ from flax import struct
 from jax import lax
 
 from algos.core import losses, on_policy
-from algos.core.config import require
+from algos.core.config import require, require_two
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
-from algos.core.optimize import adam, annealed, gradient_step
+from algos.core.optimize import adam, annealed, env_steps, gradient_step
 from algos.core.returns import reward_to_go
+from algos.core.rollout import episode_metrics
 from algos.core.types import Algorithm, Loss
 from envs import Env, vectorize
 
@@ -75,6 +76,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * num_steps
+    require_two(config, steps_per_update)
 
     def init(key, hparams):
         return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
@@ -85,8 +87,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             vector, network.apply, state.params, state, key_rollout, num_steps, hparams.gamma, 1.0
         )
         batch = _monte_carlo(batch, env.max_steps, config, hparams.gamma)
-        env_steps = state.update * steps_per_update
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, env_steps, hparams.total_steps)
+        taken = env_steps(state.update, steps_per_update)
+        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
         params, opt_state, metrics = gradient_step(
             optimizer, loss, state.params, state.opt_state, network.apply, batch, hparams
@@ -94,7 +96,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         state = state.replace(
             params=params, opt_state=opt_state, environment=vector.reset(key_reset), key=key, update=state.update + 1
         )
-        return state, {**metrics, **episodes, "used_fraction": jnp.mean(batch.mask)}
+        return state, {**metrics, **episode_metrics(episodes, batch.mask), "used_fraction": jnp.mean(batch.mask)}
 
     return on_policy.algorithm(init, step, network, steps_per_update)
 

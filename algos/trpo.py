@@ -17,12 +17,13 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from algos.core import losses, on_policy
-from algos.core.config import require
+from algos.core.config import require, require_two
 from algos.core.curvature import PRODUCTS, Search, fisher_vector_product, line_search, mean_kl, trust_region_step
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.normalize import Normalizer
 from algos.core.optimize import adam, gradient_step, minibatch_epochs
+from algos.core.rollout import episode_metrics
 from algos.core.types import Algorithm, Loss, Params
 from envs import Env, VectorState, vectorize
 
@@ -134,7 +135,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         state = state.replace(
             params=params, value_params=value_params, opt_state=opt_state, key=key, update=state.update + 1
         )
-        return state, {**metrics, **fitted, **episodes, "explained_variance": explained}
+        return state, {**metrics, **fitted, **episode_metrics(episodes), "explained_variance": explained}
 
     return on_policy.algorithm(init, step, network, steps_per_update)
 
@@ -200,3 +201,4 @@ def _check(config: Config) -> None:
     samples = config.num_envs * config.num_steps
     if samples % config.value_minibatches:
         raise ValueError(f"value_minibatches={config.value_minibatches} must divide num_envs * num_steps = {samples}")
+    require_two(config, samples)

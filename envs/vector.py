@@ -72,6 +72,7 @@ def vectorize(env: Env, num_envs: int) -> VectorEnv:
 
     def step(state, draws, action):
         environment, reached = jax.vmap(env.step)(draws.key, state.environment, action)
+        reached = reached.replace(reward=jnp.asarray(reached.reward, jnp.float32))  # what follows computes in its dtype
         ended = reached.terminated | reached.truncated
         episode_return = state.episode_return + reached.reward
         episode_length = state.episode_length + 1

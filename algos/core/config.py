@@ -40,6 +40,15 @@ def require_buffer(config) -> None:
         raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more, and less than 2^30")
 
 
+def require_two(config, samples: int) -> None:
+    """Raises ValueError where advantages would be normalised over one sample: less its own mean it is 0, and nothing moves."""
+    if config.normalize_advantage and samples == 1:
+        raise ValueError(
+            "normalize_advantage makes the advantage of a batch or minibatch of one sample 0: take larger ones, or set it "
+            "to False"
+        )
+
+
 def require(config, *names: str) -> None:
     """Raises ValueError for the first of the named fields that is not a positive integer, or a tuple of them."""
     for name in names:

@@ -17,9 +17,26 @@ def mean(x: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def normalize(x: jax.Array, mask: jax.Array, epsilon: float = 1e-8) -> jax.Array:
-    """Returns x with mean 0 and standard deviation 1 over the samples where mask is 1."""
+    """Returns x with mean 0 and standard deviation 1 over the samples where mask is 1; 0 where they are one number."""
     centred = x - mean(x, mask)
-    return centred / (jnp.sqrt(mean(centred**2, mask)) + epsilon)
+    normal = centred / (jnp.sqrt(mean(centred**2, mask)) + epsilon)
+    return jnp.where(constant(x, mask), 0.0, normal)
+
+
+def constant(x: jax.Array, mask: jax.Array, size=0.0) -> jax.Array:
+    """Returns whether x is one number over the samples where mask is 1, apart from rounding; a scalar bool.
+
+    size: the largest of the numbers that x was computed from, where they are larger than x. Deviations from a mean would
+    not tell, for the mean is rounded too. False where a number is not finite.
+    """
+    low, high = jnp.min(x, where=mask > 0, initial=jnp.inf), jnp.max(x, where=mask > 0, initial=-jnp.inf)
+    size = jnp.maximum(jnp.maximum(jnp.abs(low), jnp.abs(high)), size)
+    return jnp.isfinite(size) & (high - low < rounding(size))
+
+
+def rounding(size: jax.Array) -> jax.Array:
+    """Returns how far apart computed numbers of that size may lie and still stand for one: 16 units in the last place."""
+    return 16.0 * jnp.finfo(size.dtype).eps * size
 
 
 def squared(error: jax.Array) -> jax.Array:
@@ -109,7 +126,13 @@ def off_at_zero(limit) -> jax.Array:
 
 
 def explained_variance(value: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns 1 - Var[target - value] / Var[target], a scalar: 1 for a perfect critic, 0 for a constant one."""
+    """Returns 1 - Var[target - value] / Var[target], a scalar: 1 for a perfect critic, 0 for a constant one.
+
+    Where the targets are one number, apart from rounding, there is nothing to explain: 0, whatever the critic.
+    """
     error = target - value
     residual = mean((error - mean(error, mask)) ** 2, mask)
-    return 1.0 - residual / jnp.maximum(mean((target - mean(target, mask)) ** 2, mask), 1e-8)
+    variance = mean((target - mean(target, mask)) ** 2, mask)
+    largest = jnp.max(jnp.abs(value), where=mask > 0, initial=0.0)  # targets are computed from values
+    nothing = constant(target, mask, largest) | (variance == 0.0)
+    return jnp.where(nothing, 0.0, 1.0 - residual / jnp.where(nothing, 1.0, variance))

@@ -27,7 +27,7 @@ def initialise(vector: VectorEnv, network, optimizer, key, config) -> TrainState
 
 
 def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma, gae_lambda):
-    """Returns (state, batch [T, B, ...], episode metrics) after one rollout, with generalised advantages.
+    """Returns (state, batch [T, B, ...], episodes [T, B]) after one rollout, with generalised advantages.
 
     The critic is not needed while acting: all values come from one pass over the finished rollout.
     """
@@ -35,7 +35,7 @@ def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma,
     def seeing(params, observation):
         return apply(params, normalize.observe(state.normalizer, observation))
 
-    environment, transitions, metrics = rollout(vector, seeing, params, state.environment, key, num_steps)
+    environment, transitions, episodes = rollout(vector, seeing, params, state.environment, key, num_steps)
     normalizer, transitions = normalize.digest(state.normalizer, transitions, state.environment, gamma)
     observations = jnp.stack([transitions.observation, transitions.next_observation])
     value, next_value = apply(params, observations)[1]
@@ -51,7 +51,7 @@ def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma,
         value_target=advantage + value,
         mask=jnp.ones_like(value),
     )
-    return state.replace(environment=environment, normalizer=normalizer), batch, metrics
+    return state.replace(environment=environment, normalizer=normalizer), batch, episodes
 
 
 def actor(apply):

@@ -17,6 +17,14 @@ def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5) -> optax.GradientT
     return optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
 
 
+def env_steps(update, steps_per_update: int, steps_in_init: int = 0) -> jax.Array:
+    """Returns the environment steps taken before an update, float32: exact up to 2^24, to 1e-7 of itself beyond.
+
+    The warm-up counts, as it does in the budget. An int32 product would begin anew at 2^31.
+    """
+    return steps_in_init + jnp.asarray(update, jnp.float32) * steps_per_update
+
+
 def linear(start, end, env_steps, over_steps):
     """Returns what falls (or rises) in a straight line from `start` to `end` over `over_steps`, then stays; 0: `end`."""
     progress = jnp.where(over_steps > 0, env_steps / jnp.where(over_steps > 0, over_steps, 1.0), 1.0)

@@ -38,6 +38,7 @@ def n_step(reward, terminated, truncated, gamma, n: int):
     m is n, or less where the episode or the array ends first. Step `last` says which state was reached and how.
     """
     step = jnp.broadcast_to(jnp.arange(reward.shape[0])[:, None], reward.shape)
+    reward = jnp.asarray(reward, jnp.result_type(reward, float))  # whole rewards have a discount between 0 and 1 too
     one = (reward, jnp.full_like(reward, gamma), step)
     goes_on = _goes_on(terminated, truncated)
     rewards, discount, last = one

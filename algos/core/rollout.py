@@ -9,7 +9,7 @@ from envs import Env, VectorEnv, VectorState
 
 
 def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps: int):
-    """Returns (state, transitions [T, B], episode metrics) of `num_steps` steps in every environment.
+    """Returns (state, transitions [T, B], episodes [T, B]) of `num_steps` steps in every environment.
 
     All randomness is drawn before the scan. Only the policy is used inside it: the value half of `apply` is dead code
     there and the compiler drops it.
@@ -36,15 +36,19 @@ def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps
         return next_state, (transition, episode)
 
     state, (transitions, episodes) = lax.scan(one_step, state, (draws, noise))
-    return state, transitions, episode_metrics(episodes)
+    return state, transitions, episodes
 
 
-def episode_metrics(episodes) -> Metrics:
-    """Returns sums over the episodes that ended, to be divided by their count when it is not 0."""
+def episode_metrics(episodes, mask=True) -> Metrics:
+    """Returns sums over the episodes [T, B] that ended where mask is 1, to be divided by their count when it is not 0.
+
+    Counts and lengths are added up over time as integers: no float32 can count beyond 2^24.
+    """
+    ended = episodes.ended & jnp.asarray(mask, bool)
     return {
-        "episode_count": jnp.sum(episodes.ended, dtype=jnp.float32),
-        "episode_return_sum": jnp.sum(episodes.episode_return, where=episodes.ended),
-        "episode_length_sum": jnp.sum(episodes.length, where=episodes.ended).astype(jnp.float32),
+        "episode_count": jnp.sum(ended, dtype=jnp.int32).astype(jnp.float32),
+        "episode_return_sum": jnp.sum(episodes.episode_return, where=ended),
+        "episode_length_sum": jnp.sum(jnp.sum(episodes.length, axis=0, where=ended).astype(jnp.float32)),
     }
 
 

@@ -141,7 +141,7 @@ def ready(module: ModuleType, env: envs.Env) -> Ready:
     state, sums = updates(jnp.int32(WARM_UPDATES), state, (sums, hparams))
     whole_update = whole_update._replace(moving=state)
     state, sums, hparams = jax.tree.map(lambda x: x[0, 0], (state, sums, hparams))
-    metrics = {name: total / WARM_UPDATES for name, total in sums.items()}
+    metrics = {name: total / WARM_UPDATES for name, total in sums.total.items()}
     vector = envs.vectorize(env, config.num_envs)
     return Ready(config, hparams, network, vector, algorithm, state, metrics, whole_update, compilation)
 

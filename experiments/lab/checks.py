@@ -28,6 +28,9 @@ def check(experiment: Experiment) -> None:
             needed = algorithm.steps_in_init + algorithm.steps_per_update
             if experiment.steps < needed:
                 raise ValueError(f"steps must be {needed} or more: {family[0].name} takes as many for its first update")
+            most = algorithm.steps_in_init + algorithm.steps_per_update * (2**31 - 1)
+            if experiment.steps > most:
+                raise ValueError(f"steps must be {most} or fewer: {family[0].name} counts its updates in 32 bits")
             check_memory(algorithm, family[0], task.environment, len(family) * len(experiment.seeds))
 
 

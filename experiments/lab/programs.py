@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from algos.core.loop import advance, no_metrics
+from algos.core.loop import Sums, advance, no_metrics
 from algos.core.rollout import evaluate
 from algos.core.types import Algorithm
 from envs import Env
@@ -30,7 +30,7 @@ class Trials(NamedTuple):
     key_eval: jax.Array
     hparams: Any
     state: Any
-    sums: dict[str, jax.Array]  # of metrics, since the last evaluation
+    sums: Sums  # of metrics, since the last evaluation
 
 
 class Programs(NamedTuple):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from algos.core.loop import totals
 from algos.core.types import Algorithm
 from envs import Env, make
 from experiments.lab.experiment import Contender, Experiment, Task, families, with_width
@@ -140,7 +141,7 @@ def train(
         tested = [programs.evaluate(group.state, group.key_eval, jnp.int32(position.evaluations)) for group in groups]
         returns, finite = in_seed_order(tested, num_trials)
         returns = np.where(finite, returns.mean(axis=1, dtype=np.float64), np.nan)  # no policy is left to have a return
-        sums = in_seed_order([group.sums for group in groups], num_trials)
+        sums = totals(in_seed_order([group.sums for group in groups], num_trials))
         groups[:] = [group._replace(sums=no_sums) for group in groups]
         position.evaluations += 1
         for contender, own in each_contender(family, len(seeds)):
@@ -217,7 +218,7 @@ def metric_rows(seeds, env_steps: int, returns, sums: dict[str, np.ndarray], num
     rows = [(seed, env_steps, "evaluation_return", float(value)) for seed, value in zip(seeds, returns)]
     if num_updates == 0:
         return rows
-    sums = {name: values.astype(np.float64) for name, values in sums.items()}
+    sums = dict(sums)
     episodes = {name: sums.pop(name) for name in EPISODE_SUMS}
     for index, seed in enumerate(seeds):
         count = float(episodes["episode_count"][index])

@@ -119,11 +119,37 @@ def test_sums_over_a_run_are_the_sums_of_single_steps(name):
     state, zeros = begin(jax.random.key(KEY), hparams)
     state, first = go_on(state, hparams, zeros, 1)
     _, second = go_on(state, hparams, zeros, 1)
+    one, two, first, second = (sums.total for sums in (one, two, first, second))
     assert set(one) >= {"loss", "episode_count", "episode_return_sum", "episode_length_sum"}
     for metric in two:
         both = max(first[metric], second[metric]) if metric.endswith("_max") else first[metric] + second[metric]
         np.testing.assert_array_equal(one[metric], first[metric])
         np.testing.assert_allclose(two[metric], both, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if ALGORITHMS[name][0] is not trpo])
+@pytest.mark.parametrize("updates", [40, 1_200_000_000])
+def test_schedules_end_with_the_budget_the_warm_up_in_it_and_however_many_steps_it_has(name, updates):
+    begin, go_on = compiled(name)
+    algorithm = quick_algorithm(name)
+    budget = algorithm.steps_in_init + updates * algorithm.steps_per_update
+    assert updates == 40 or budget > 2**31
+    hparams = hyperparameters(name, anneal=1.0).replace(total_steps=float(budget))
+    state, zeros = begin(jax.random.key(KEY), hparams)
+
+    def after(share):
+        there = state.replace(update=jnp.int32(round(share * updates)))
+        return go_on(there, hparams, zeros, 1)
+
+    def moved(share):
+        return max(np.abs(x - y).max() for x, y in zip(raw(after(share)[0].params), raw(state.params)))
+
+    assert 0.0 < moved(0.9) < 0.5 * moved(0.0)
+    assert moved(1.0) == 0.0
+    if name == "dqn":
+        epsilon = hparams.epsilon_start + 0.5 * (hparams.epsilon_end - hparams.epsilon_start)
+        halfway = (0.25 * budget - algorithm.steps_in_init) / (budget - algorithm.steps_in_init)
+        np.testing.assert_allclose(after(halfway)[1].total["epsilon"], epsilon, rtol=0.03)
 
 
 @every_algorithm
@@ -133,8 +159,8 @@ def test_jit_equals_no_jit_to_rounding(name):
     with jax.disable_jit():
         state = algorithm.init(jax.random.key(KEY), hparams)
         state, metrics = algorithm.step(state, hparams)
-    assert set(metrics) == set(jitted[1])
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), jitted[1], metrics)
+    assert set(metrics) == set(jitted[1].total)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), jitted[1].total, metrics)
     before = run(name, [])[0].params
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), jitted[0].params, state.params)
     moved = [np.abs(x - y).max() for x, y in zip(raw(before), raw(state.params))]

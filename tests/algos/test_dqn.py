@@ -501,14 +501,14 @@ def test_a_target_rate_of_1_copies_the_bits_and_between_copies_none_changes():
 
 @functools.cache
 def exploring():
-    """Returns the function of hyperparameters that gives what `run` does over 12 steps of 6 environment steps."""
+    """Returns the function of hyperparameters that gives what `run` does over 12 steps of 6 environment steps, after 12."""
     return compiled(dqn.make(endless(), config(num_steps=2), network=linear()), 12)
 
 
-def test_epsilon_falls_in_a_straight_line_over_its_share_of_the_steps():
+def test_epsilon_falls_in_a_straight_line_over_its_share_of_the_steps_the_warm_up_among_them():
     hparams = HPARAMS.replace(epsilon_start=0.9, epsilon_end=0.1, exploration_fraction=0.5, total_steps=100.0)
     begun, states, metrics = exploring()(hparams)
-    expected = np.interp(6.0 * np.arange(12), [0.0, 50.0], [0.9, 0.1])
+    expected = np.interp(12.0 + 6.0 * np.arange(12), [0.0, 50.0], [0.9, 0.1])
     np.testing.assert_allclose(metrics["epsilon"], expected, rtol=1e-5)
     np.testing.assert_allclose(states.epsilon, expected, rtol=1e-5)
     np.testing.assert_allclose(begun.epsilon, 0.9, rtol=1e-6)
@@ -517,7 +517,7 @@ def test_epsilon_falls_in_a_straight_line_over_its_share_of_the_steps():
 @pytest.mark.parametrize("end", [0.0, 0.05])
 def test_an_epsilon_that_starts_at_0_is_a_number_and_goes_to_its_end(end):
     _, _, metrics = exploring()(HPARAMS.replace(epsilon_start=0.0, epsilon_end=end, exploration_fraction=0.5))
-    expected = np.interp(6.0 * np.arange(12), [0.0, 50.0], [0.0, end])
+    expected = np.interp(12.0 + 6.0 * np.arange(12), [0.0, 50.0], [0.0, end])
     np.testing.assert_allclose(metrics["epsilon"], expected, atol=1e-6)
 
 

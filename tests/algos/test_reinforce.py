@@ -18,8 +18,8 @@ MANY = reinforce.Config(num_envs=4096, hidden_sizes=(4,))
 
 
 @functools.cache
-def step_with_batch(env, config):
-    """Returns (state, the first step's batch [T, B] in NumPy)."""
+def step_with_metrics(env, config):
+    """Returns (state, the first step's metrics in NumPy, its batch [T, B] among them)."""
     hparams = reinforce.HParams(gamma=GAMMA)
 
     def recording_loss(params, apply, batch, hparams):
@@ -31,7 +31,13 @@ def step_with_batch(env, config):
         return algorithm.step(algorithm.init(key, hparams), hparams)
 
     state, metrics = probes.quick_jit(first_step)(jax.random.key(0))
-    return state, jax.tree.map(np.asarray, metrics["batch"])
+    return state, jax.tree.map(np.asarray, metrics)
+
+
+def step_with_batch(env, config):
+    """Returns (state, the first step's batch [T, B])."""
+    state, metrics = step_with_metrics(env, config)
+    return state, metrics["batch"]
 
 
 def episodes_of(ended):
@@ -126,3 +132,19 @@ def test_counted_episodes_have_the_true_mean_length_where_all_that_end_in_time_a
     error = {name: (np.mean(x) - true_mean) / (deviation / np.sqrt(len(x))) for name, x in lengths.items()}
     assert abs(error["counted"]) < 4.0
     assert error["whole"] < -20.0
+
+
+def test_training_metrics_are_of_the_episodes_that_count_and_have_their_true_mean():
+    _, metrics = step_with_metrics(ONE_OR_TEN, MANY)
+    ended, mask = metrics["batch"].terminated | metrics["batch"].truncated, metrics["batch"].mask
+    counted = [last - first + 1 for environment, first, last in episodes_of(ended) if mask[first, environment]]
+    assert metrics["episode_count"] == len(counted) < np.sum(ended)
+    assert metrics["episode_length_sum"] == metrics["episode_return_sum"] == sum(counted)  # every reward is 1
+    assert abs(metrics["episode_return_sum"] / len(counted) - 5.5) < 4.0 * 4.5 / np.sqrt(len(counted))
+
+
+def test_normalising_one_sample_is_refused():
+    once = probes.one_or_ten(1)
+    with pytest.raises(ValueError, match="one sample 0: take larger ones, or set it to False"):
+        reinforce.make(once, reinforce.Config(num_envs=1, num_steps=1))
+    assert reinforce.make(once, reinforce.Config(num_envs=1, num_steps=1, normalize_advantage=False))

@@ -192,3 +192,18 @@ def test_statistics_begin_at_zero_with_fixed_types():
 def test_fewer_than_one_environment_is_refused(num_envs):
     with pytest.raises(ValueError, match=f"num_envs must be 1 or more, not {num_envs}"):
         envs.vectorize(envs.make("CartPole-v1"), num_envs)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, bool, jnp.float16])
+def test_a_reward_of_any_dtype_is_float32_behind_vectorize(dtype):
+    env = counter()
+
+    def step(key, state, action):
+        state, reached = env.step(key, state, action)
+        return state, reached.replace(reward=jnp.ones((), dtype))
+
+    vector = envs.vectorize(env._replace(step=step), 2)
+    state, draws = vector.reset(jax.random.key(0)), vector.draw(jax.random.key(1), 1)
+    state, reached, episode = vector.step(state, at(draws, 0), jnp.zeros(2, jnp.int32))
+    for reward in (reached.reward, episode.episode_return):
+        assert reward.dtype == jnp.float32 and reward.tolist() == [1.0, 1.0]

@@ -193,3 +193,70 @@ def test_a_mean_under_a_mask_is_that_of_the_samples_it_keeps_and_0_when_it_keeps
     with_junk = np.where(mask > 0, ERROR, np.nan)
     close(losses.mean(with_junk, mask), ERROR[mask > 0].mean())
     assert losses.mean(ERROR, np.zeros(SIZE)) == 0.0
+
+
+SOME = (RNG.random(SIZE) < 0.7).astype(float)
+NOISE = np.array([0.0, 1.0, -2.0, 3.0])  # in units of the last place
+
+
+def many(number, size=512):
+    """Returns one number many times, float32."""
+    return jnp.full(size, number, jnp.float32)
+
+
+def with_junk(x):
+    """Returns x [SIZE] with numbers that must not count where SOME is 0."""
+    return jnp.asarray(np.where(SOME > 0, x, 1e4 * RNG.normal(size=SIZE)))
+
+
+def test_normalised_samples_have_mean_0_and_deviation_1_and_the_masked_ones_do_not_count():
+    kept = 3.0 * ERROR[SOME > 0] + 5.0
+    normal = np.asarray(losses.normalize(with_junk(3.0 * ERROR + 5.0), SOME))[SOME > 0]
+    close(normal, (kept - kept.mean()) / kept.std(), 1e-7)
+
+
+@pytest.mark.parametrize("size", [1, 32, 512, 2048])
+@pytest.mark.parametrize("number", [0.1, -3.3, 1000.1])
+def test_one_number_normalised_is_0_and_so_it_is_with_its_last_digits_rounded(number, size):
+    once = many(number, size)
+    np.testing.assert_array_equal(losses.normalize(once, jnp.ones_like(once)), 0.0)
+    rounded = once + jnp.spacing(once) * jnp.asarray(np.resize(NOISE, size), jnp.float32)
+    np.testing.assert_array_equal(losses.normalize(rounded, jnp.ones_like(once)), 0.0)
+    mask = jnp.arange(size) < max(size // 2, 1)
+    np.testing.assert_array_equal(losses.normalize(once.at[-1].set(9.0) if size > 1 else once, mask * 1.0), 0.0)
+
+
+def test_samples_that_differ_by_little_are_still_told_apart():
+    x = many(100.0).at[::2].add(0.01)
+    normal = np.asarray(losses.normalize(x, jnp.ones_like(x)))
+    close(normal, np.resize([1.0, -1.0], 512), 0.01)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_not_hidden(bad):
+    for x in (many(0.1), many(bad)):
+        x = x.at[3].set(bad)
+        assert np.isnan(losses.normalize(x, jnp.ones_like(x))).any()
+        assert not np.isfinite(losses.explained_variance(many(0.1), x, jnp.ones_like(x)))
+        assert not np.isfinite(losses.explained_variance(x, many(0.1).at[0].set(1.0), jnp.ones_like(x)))
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e4])
+def test_explained_variance_is_the_share_of_the_targets_variance_that_the_critic_has_at_any_scale(scale):
+    value, target = scale * (VALUE + 0.5 * ERROR), scale * (3.0 + ERROR)
+    kept = SOME > 0
+    expected = 1.0 - np.var((target - value)[kept]) / np.var(target[kept])
+    ours = jax.jit(losses.explained_variance)
+    close(ours(with_junk(value), with_junk(target), SOME), expected, 1e-9)
+    close(ours(with_junk(target), with_junk(target), SOME), 1.0)
+    close(ours(jnp.full(SIZE, 7.0 * scale), with_junk(target), SOME), 0.0, 1e-7)
+
+
+@pytest.mark.parametrize("number", [0.0, 0.1, 1000.1])
+def test_of_targets_that_are_one_number_a_critic_explains_0_be_it_right_or_wrong(number):
+    target = many(number)
+    wrong = number + 5e3 * (1.0 + jnp.asarray(RNG.normal(size=512), jnp.float32))
+    computed = (target - wrong) + wrong  # as targets are: advantage plus value
+    assert number == 0.0 or len(np.unique(computed)) > 1
+    for given, value in ((target, target), (target, many(7.0)), (target, wrong), (computed, wrong)):
+        assert losses.explained_variance(value, given, jnp.ones_like(target)) == 0.0

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algos.core.returns import gae, lambda_returns, n_step_returns, reward_to_go, td_target
+from algos.core.returns import gae, lambda_returns, n_step, n_step_returns, reward_to_go, td_target
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -253,3 +253,20 @@ def test_flags_that_are_not_bool_are_refused(name, wrong):
     arrays[wrong] = arrays[wrong].astype(np.int32)
     with pytest.raises(AssertionError, match="bool"):
         FUNCTIONS[name](*arrays)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, bool])
+def test_rewards_of_another_dtype_are_the_numbers_that_they_are(dtype):
+    given = (np.abs(3.0 * REWARD) % 2).astype(dtype)
+    for function, rest in (
+        (functools.partial(n_step, n=3), (GAMMA,)),
+        (functools.partial(n_step, n=1), (GAMMA,)),
+        (functools.partial(n_step_returns, n=2), (NEXT_VALUE, GAMMA)),
+        (lambda_returns, (NEXT_VALUE, GAMMA, LAMBDA)),
+        (reward_to_go, (GAMMA,)),
+        (gae, (VALUE, NEXT_VALUE, GAMMA, LAMBDA)),
+    ):
+        ours = jax.tree.leaves(function(jnp.asarray(given), *ENDS, *rest))
+        expected = jax.tree.leaves(function(jnp.asarray(given, float), *ENDS, *rest))
+        for one, other in zip(ours, expected, strict=True):
+            close(one, other)
