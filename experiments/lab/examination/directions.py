@@ -83,20 +83,22 @@ def far(case: Case, is_plain: bool) -> list[Finding]:
     against, along = (
         np.concatenate([moved_gradients(case, seed, side) for seed in FAR], axis=1) for side in (True, False)
     )
-    similarity, shares = compared(*against)[0], [each @ usual / (usual @ usual) for each, usual in (against, along)]
-    where, line = "far from the old policy, where it moved against the advantage", advantage_line(case)
+    similarity, line = compared(*against)[0], advantage_line(case)
+    back, on = (float(own @ usual / max(usual @ usual, TINY)) for own, usual in (against, along))
+    where = "far from the old policy, where it moved against the advantage"
     if similarity < 0.0:
-        return [
-            Finding(PROBLEM, f"{where}, the loss drives it further: cosine {similarity:.2f}: check the signs", line)
-        ]
-    if shares[0] < 0.5 * shares[1]:
-        text = f"{where}, {shares[0]:.2f} times the gradient of -E[r A]; where it moved along it {shares[1]:.2f}: max for min?"
-        return [Finding(PROBLEM, text, line)]
-    text = (
-        f"{where}: cosine {similarity:.2f} with the gradient of -E[r A], {shares[0]:.2f} times as far; where it moved "
-        f"along it {shares[1]:.2f} times (1 goes on, 0 stops, below 0 leads back)"
-    )
-    return unaware(case, is_plain) + [Finding(OK if shares[0] >= 0.5 else NOTE, text)]
+        text = f"{where}, the loss drives it further: cosine {similarity:.2f}: check the signs"
+        found = Finding(PROBLEM, text, line)
+    elif back < 0.5 * on:
+        text = f"{where}, {back:.2f} times the gradient of -E[r A]; where it moved along it {on:.2f}: max for min?"
+        found = Finding(PROBLEM, text, line)
+    else:
+        text = (
+            f"{where}: cosine {similarity:.2f} with the gradient of -E[r A], {back:.2f} times as far; where it moved "
+            f"along it {on:.2f} times (1 goes on, 0 stops, below 0 leads back)"
+        )
+        found = Finding(NOTE, text, line) if back < 0.5 else Finding(OK, text)
+    return [*unaware(case, is_plain), found]
 
 
 def moved_gradients(case: Case, seed: int, against: bool) -> np.ndarray:
@@ -113,9 +115,7 @@ def unaware(case: Case, is_plain: bool) -> list[Finding]:
     """Returns whether nothing in the loss knows the old policy."""
     if {"log_prob", "policy"} & set(used(case)[0]):
         return []
-    text = (
-        "reads neither batch.log_prob nor batch.policy: it cannot know how far the policy has moved since the rollout"
-    )
+    text = "reads neither batch.log_prob nor batch.policy: it cannot know how far the policy has moved since"
     if is_plain and case.user.algorithm == "ppo":
         text += ", and PPO takes many steps on one: multiply by the ratio exp(log_prob(action) - batch.log_prob)"
         return [Finding(PROBLEM, text, case.user.line)]
