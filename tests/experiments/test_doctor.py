@@ -9,6 +9,8 @@ import pytest
 from experiments.doctor import Args, doctor
 from experiments.lab.cli import BadInput
 from experiments.lab.examination import NOTE, OK, PROBLEM, examine
+from experiments.lab.examination.case import prepare
+from experiments.lab.examination.form import reads
 from experiments.lab.outside.user_loss import UserLoss, load_loss
 from experiments.lab.settings import ALGORITHMS
 
@@ -19,9 +21,9 @@ DIAGNOSES = [
     ("on_policy.py:no_mask", PROBLEM, "the mask is not respected"),
     ("on_policy.py:divides_by_all_rows", PROBLEM, "divides by the number of rows"),
     ("on_policy.py:sums", NOTE, "a sum over samples"),
-    ("on_policy.py:not_scalar", PROBLEM, r"must be a scalar float, is an array of shape \(26, 5\)"),
-    ("on_policy.py:no_metrics", PROBLEM, "returns no metrics"),
-    ("on_policy.py:metric_of_every_sample", PROBLEM, "every metric must be a scalar: 'entropy'"),
+    ("on_policy.py:not_scalar", PROBLEM, r"must return a float scalar first, not float32 of shape \(26, 5\)"),
+    ("on_policy.py:no_metrics", PROBLEM, r"must return \(scalar, dict of metrics\), not float32"),
+    ("on_policy.py:metric_of_every_sample", PROBLEM, "must return scalar metrics, 'entropy' is"),
     ("on_policy.py:column_less_row", PROBLEM, "each pair of samples"),
     ("on_policy.py:sign_flipped", PROBLEM, r"points the other way: cosine -1\.00"),
     ("on_policy.py:value_moves_away", PROBLEM, "the value moves away"),
@@ -32,7 +34,7 @@ DIAGNOSES = [
     ("on_policy.py:overflows_far_away", PROBLEM, "is inf .*where the policy became deterministic"),
     ("on_policy.py:always_nan", PROBLEM, "the loss is nan$"),
     ("on_policy.py:infinite_slope", PROBLEM, "the gradient is nan$"),
-    ("on_policy.py:python_if", PROBLEM, "cannot be vmapped over its hyperparameters: a Python if"),
+    ("on_policy.py:python_if", PROBLEM, "compare refuses it: a Python if"),
     ("on_policy.py:unknown_field", PROBLEM, "no field 'advantages'; did you mean 'advantage'?"),
     ("on_policy.py:unknown_hyperparameter", PROBLEM, "HParams has no field 'penalty'"),
     ("on_policy.py:shapes_do_not_fit", PROBLEM, "the loss fails: .*[Ii]ncompatible shapes"),
@@ -47,6 +49,17 @@ DIAGNOSES = [
     ("replayed.py:target_leaks", PROBLEM, "the target leaks"),
     ("replayed.py:target_leaks_through_one_call", PROBLEM, "the target leaks"),
     ("replayed.py:climbs", PROBLEM, "points away from Q-learning's update: cosine -"),
+    ("replayed.py:ignores_terminated", PROBLEM, "bootstraps where the episode terminated"),
+    ("replayed.py:bootstraps_at_the_end_alone", PROBLEM, "bootstraps where the episode terminated"),
+    ("moved_on.py:never_reads_log_prob", PROBLEM, "reads neither batch.log_prob nor batch.policy"),
+    ("moved_on.py:max_for_min", PROBLEM, r"moved along it 1\.00: max for min\?"),
+    ("moved_on.py:drives_away", PROBLEM, r"the loss drives it further: cosine -"),
+    ("moved_on.py:clips_alone", NOTE, r"with the gradient of -E\[r A\], 0\.\d\d times as far"),
+    ("moved_on.py:time_limit_is_an_end", NOTE, "not where a time limit cut the episode"),
+    ("refused.py:metric_called_loss", PROBLEM, "names a metric 'loss', which is recorded already"),
+    ("refused.py:metric_of_the_runner", PROBLEM, "names a metric 'evaluation_return'"),
+    ("refused.py:metric_called_by_number", PROBLEM, "must name its metrics by strings, not 0"),
+    ("refused.py:not_differentiable", PROBLEM, "compare refuses it: not_differentiable cannot be differentiated"),
     ("replayed.py:on_policy_field", PROBLEM, "ReplayBatch has no field 'value_target'"),
 ]
 
@@ -55,7 +68,8 @@ DIAGNOSES = [
 LONG = {
     "divides_by_all_rows", "value_moves_away", "advantage_leaks", "value_target_leaks", "log_of_zero", "infinite_slope",
     "always_nan", "forgets_its_hyperparameter", "gradient_of_another", "normalises_itself",
-    "target_leaks_through_one_call", "no_mask", "climbs", "sums", "metric_of_every_sample", "no_metrics",
+    "target_leaks_through_one_call", "no_mask", "climbs", "sums", "bootstraps_at_the_end_alone",
+    "metric_called_by_number", "max_for_min", "drives_away", "clips_alone", "time_limit_is_an_end", "metric_of_every_sample", "no_metrics",
 }  # fmt: skip
 
 
@@ -102,12 +116,22 @@ def test_the_loss_of_every_algorithm_passes(name):
     assert "respects the mask" in said
     assert "no gradient flows through next_observation" in said
     assert ("it equals the policy gradient" in said) == (name != "dqn")
+    assert ("moved against the advantage: cosine 1.00" in said) == (name in ("trpo", "ppo"))
+    assert ("bootstraps, and not where the episode terminated" in said) == (name in ("dqn", "pgql"))
+    assert not any("which" in each.text for each in findings)
     assert ("continuous actions" in said) == (name in ("reinforce", "a2c", "trpo", "ppo"))
 
 
 GALLERY = (
     "spo", "ppo_kl", "dpo_drift", "importance_weighted", "munchausen", "quantile", "conservative", "entropy_reinforce",
 )  # fmt: skip
+
+
+def test_which_fields_of_the_batch_the_parent_reads_and_a_loss_does_not_is_said_with_what_they_are():
+    user = load_loss(str(WRONG / "replayed.py:ignores_terminated"))
+    said = [each.text for each in reads(prepare(user, "CartPole-v1")) if each.level == NOTE]
+    why = "where the episode ended for good and nothing follows"
+    assert said == [f"does not depend on batch.terminated ({why}), which dqn's own loss does"]
 
 
 @pytest.mark.slow

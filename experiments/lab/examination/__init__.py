@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from algos.core.types import Batch
-from experiments.lab.examination import form, gradients, limits, samples
+from experiments.lab.examination import directions, form, gradients, limits, samples
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Case, Finding, parts, prepare
 from experiments.lab.outside.user_loss import UserLoss
 
@@ -30,13 +30,15 @@ def examine(user: UserLoss) -> list[Finding]:
 
 
 def examine_on(case: Case) -> list[Finding]:
-    """Returns the findings on one environment; a loss that cannot be compiled is examined no further."""
+    """Returns the findings on one environment; a loss that `compare` refuses is examined no further."""
     single, findings = form.returns(case.astype(np.float32))
     if single is None:
         return findings
-    findings += form.vmaps(single)
-    if findings[-1].level == PROBLEM:
-        return findings
+    for check in (form.accepted, form.vmaps) if findings[-1].level == OK else (form.vmaps,):
+        found = check(single)
+        findings += found
+        if any(each.level == PROBLEM for each in found):
+            return findings
     findings += form.reads(single)
     bounds = limits.limits(single)
     with jax.enable_x64(True):
@@ -45,7 +47,7 @@ def examine_on(case: Case) -> list[Finding]:
             return findings + bounds
         if none := gradients.presence(double):
             return findings + none + bounds
-        for check in (gradients.differences, gradients.leaks, gradients.directions, samples.examine_samples):
+        for check in (gradients.differences, gradients.leaks, directions.directions, samples.examine_samples):
             findings += check(double)
     return findings + bounds
 
@@ -58,6 +60,6 @@ def on_continuous_actions(case: Case) -> list[Finding]:
     findings = limits.limits(single)
     with jax.enable_x64(True):
         double = case._replace(loss=single.loss)
-        findings += gradients.differences(double) + gradients.directions(double)
+        findings += gradients.differences(double) + directions.directions(double)
     wrong = [each._replace(text=f"with continuous actions: {each.text}") for each in findings if each.level == PROBLEM]
     return wrong or [Finding(OK, "continuous actions: finite at the same limits, gradient as by finite differences")]

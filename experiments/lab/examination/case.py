@@ -15,6 +15,7 @@ from experiments.lab.outside.user_loss import UserLoss
 from experiments.lab.settings import ALGORITHMS
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
+TINY = 1e-12  # a gradient shorter than this is none
 NUM_ENVS, NUM_STEPS, TIME_LIMIT = 5, 26, 12  # two episodes fit a rollout: REINFORCE counts whole ones only
 SAMPLES = NUM_ENVS * NUM_STEPS  # 130, a size that no layer has: an axis of it is the samples'
 SMALL = {
@@ -49,6 +50,7 @@ class Case(NamedTuple):
     hparams: Any
     old: Any
     user: UserLoss
+    environment: str
 
     def trace(self) -> jax.Array:
         """Returns the loss, a scalar, for a program that is being traced."""
@@ -110,7 +112,9 @@ def prepare(user: UserLoss, environment: str) -> Case:
         params, batch, hparams = cast((params, batch, user.hparams_class()), np.float64)
         old = moved(params, 0.1, seed=0)
         batch = recollected(apply, old, batch, moved(params, 0.1, seed=1))
-        return Case(user.function, apply, moved(old, 0.03, seed=2), cast(batch, np.float64), hparams, old, user)
+        return Case(
+            user.function, apply, moved(old, 0.03, seed=2), cast(batch, np.float64), hparams, old, user, environment
+        )
 
 
 @functools.cache

@@ -1,17 +1,34 @@
 """Whether a loss can be called, compiled and vmapped, gives what it should, and what it reads."""
 
+import dataclasses
 import inspect
+import re
 import traceback
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+import envs
 from algos.pgql import Batches
-from experiments.lab.examination.case import NOTE, OK, PROBLEM, Case, Finding
+from experiments.lab.contenders import with_settings_of
+from experiments.lab.examination.case import NOTE, OK, PROBLEM, Case, Finding, prepare
 from experiments.lab.examination.jaxprs import needed
+from experiments.lab.outside import loss_trace
 from experiments.lab.outside.loss_errors import reason
-from experiments.lab.settings import ALGORITHMS
+from experiments.lab.settings import ALGORITHMS, contender
+
+MISSED = {
+    "action": "what was done",
+    "reward": "what was gained",
+    "terminated": "where the episode ended for good and nothing follows",
+    "log_prob": "how probable the action was: how far the policy has moved since",
+    "value": "what the value was at collection",
+    "advantage": "how good the action was",
+    "value_target": "what the value should be",
+    "next_observation": "what followed",
+    "discount": "gamma^n: hparams.gamma in its place is right for n_step = 1 alone",
+    "target_params": "the target network: without it the target moves with every step",
+}
 
 
 def explained(error: Exception, path, doing: str) -> Finding:
@@ -33,32 +50,36 @@ def returns(case: Case) -> tuple[Case | None, list[Finding]]:
         jax.eval_shape(call, case.params, case.batch)
     except Exception as error:
         return None, [explained(error, case.user.path, "the loss fails")]
-    result = results[0]
-    line, findings, loss = return_line(case), [], case.loss
-    if not (isinstance(result, tuple) and len(result) == 2):
-        what = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-        what = "no metrics" if isinstance(result, jax.Array) else what
-        findings.append(Finding(PROBLEM, f"must return (scalar, dict of metrics), returns {what}", line))
-        if not isinstance(result, jax.Array):
-            return None, findings
-        loss, result = (lambda *arguments: (case.loss(*arguments), {})), (result, {})
-    value, metrics = result
-    shape, dtype = np.shape(value), jnp.result_type(value) if isinstance(value, jax.Array | float) else None
-    if shape != () or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-        what = f"an array of shape {shape}" if shape != () else f"{type(value).__name__} of dtype {dtype}"
-        text = f"the loss must be a scalar float, is {what}: reduce it with losses.mean(x, batch.mask)"
-        return None, [*findings, Finding(PROBLEM, text, line)]
-    findings += wrong_metrics(metrics, line)
-    return case._replace(loss=loss), findings or [Finding(OK, "returns a scalar and a dict of scalar metrics")]
+    result, line = results[0], return_line(case)
+    wrong = loss_trace.fault(result)
+    if not wrong:
+        return case, [Finding(OK, "returns a scalar and a dict of scalar metrics")]
+    is_pair = isinstance(result, tuple) and len(result) == 2
+    if loss_trace.fault((result[0] if is_pair else result, {})):
+        return None, [Finding(PROBLEM, wrong, line)]
+
+    def without_metrics(*arguments):
+        result = case.loss(*arguments)
+        return (result[0] if is_pair else result), {}
+
+    return case._replace(loss=without_metrics), [Finding(PROBLEM, wrong, line)]
 
 
-def wrong_metrics(metrics, line: int) -> list[Finding]:
-    """Returns the problems of what should be a dict of scalars."""
-    if not isinstance(metrics, dict):
-        return [Finding(PROBLEM, f"metrics must be a dict of scalars, are {type(metrics).__name__}", line)]
-    wrong = {name: np.shape(x) for name, x in metrics.items() if np.shape(x) != ()}
-    listed = ", ".join(f"{name!r} has shape {shape}" for name, shape in wrong.items())
-    return [Finding(PROBLEM, f"every metric must be a scalar: {listed}", line)] if wrong else []
+def accepted(case: Case) -> list[Finding]:
+    """Returns the problem for which `compare` would refuse the loss, by the very trace that it makes; else nothing."""
+    user, module = case.user, ALGORITHMS[case.user.algorithm][0]
+    if user.function is module.loss:
+        return []
+    parent = contender(user.algorithm, case.environment, steps=1)
+    hparams = with_settings_of(parent.hparams, user.hparams_class)
+    own = dataclasses.replace(parent, loss=user.function, hparams=hparams, network=user.network)
+    try:
+        loss_trace.made(own, envs.make(case.environment))
+    except ValueError as error:
+        place = re.match(rf"{re.escape(str(user.path))}:(\d+): ", str(error))
+        text = str(error).removeprefix(place.group() if place else "")
+        return [Finding(PROBLEM, f"compare refuses it: {text}", int(place.group(1)) if place else None)]
+    return []
 
 
 def return_line(case: Case) -> int:
@@ -88,17 +109,24 @@ def reads(case: Case) -> list[Finding]:
     findings = [
         Finding(OK, f"depends on batch: {', '.join(batch) or 'nothing'}; hparams: {', '.join(hparams) or 'none'}")
     ]
-    module, _ = ALGORITHMS[case.user.algorithm]
+    name, module = case.user.algorithm, ALGORITHMS[case.user.algorithm][0]
     own = set(type(case.hparams).__dataclass_fields__) - set(module.HParams.__dataclass_fields__)
-    for name in sorted(own - set(hparams)):
-        text = f"the loss does not depend on its own hyperparameter {name!r}: a sweep of it would show nothing"
+    for field in sorted(own - set(hparams)):
+        text = f"the loss does not depend on its own hyperparameter {field!r}: a sweep of it would show nothing"
         findings.append(Finding(PROBLEM, text, case.user.line))
-    if case.user.network is None:
-        idle = [name for name in used(case._replace(loss=module.loss))[1] if name not in hparams]
+    parent = case if case.user.network is None else prepare(case.user._replace(network=None), case.environment)
+    usual_batch, usual_hparams = used(parent._replace(loss=module.loss))
+    unread = [f"batch.{field}{why(field)}" for field in usual_batch if field not in batch and field != "mask"]
+    for idle in (unread, [field for field in usual_hparams if field not in hparams]):
         if idle:
-            text = f"does not depend on {', '.join(idle)}, which {case.user.algorithm}'s own loss does"
+            text = f"does not depend on {', '.join(idle)}, which {name}'s own loss does"
             findings.append(Finding(NOTE, text, case.user.line))
     return findings
+
+
+def why(field: str) -> str:
+    """Returns in brackets what a loss misses that does not read the field of the batch."""
+    return f" ({MISSED[field]})" if field in MISSED else ""
 
 
 def used(case: Case) -> tuple[list[str], list[str]]:

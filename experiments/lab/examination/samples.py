@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from algos.core.types import Batch
 from experiments.lab.examination.case import (
     NOTE,
     OK,
@@ -17,13 +18,14 @@ from experiments.lab.examination.case import (
 from experiments.lab.examination.jaxprs import line_of, needed, parting
 
 SAME = 1e-8  # relative, in float64
+GOES_ON, TERMINATED, TRUNCATED = 0, 1, 2  # every fourth step
 
 
 def examine_samples(case: Case) -> list[Finding]:
     """Returns the findings; float64."""
     case = case._replace(batch=edited(case.batch, partly_masked))
     respects = mask(case)
-    findings = respects + order(case) + pairs(case)
+    findings = respects + order(case) + pairs(case) + ends(case)
     if all(finding.level != PROBLEM for finding in findings):
         findings += reduction(case)
     return findings
@@ -96,6 +98,43 @@ def permuted(part, axis: int):
     """Returns the part with the given leading axis in another order."""
     index = np.random.default_rng(0).permutation(part.mask.shape[axis])
     return on_samples(part, lambda x, _: np.take(x, index, axis))
+
+
+def ends(case: Case) -> list[Finding]:
+    """Returns whether what follows an episode's end counts: never where it terminated, always where time ran out."""
+    case = case._replace(batch=edited(case.batch, ending))
+    goes_on, terminated, truncated = (
+        case._replace(batch=edited(case.batch, lambda part, kind=kind: followed(part, kind)))
+        for kind in (GOES_ON, TERMINATED, TRUNCATED)
+    )
+    if not same(case, terminated):
+        text = "bootstraps where the episode terminated: multiply what follows by (1 - batch.terminated)"
+        return [Finding(PROBLEM, text, line_of_change(case, terminated))]
+    if same(case, goes_on):
+        return []
+    findings = [Finding(OK, "bootstraps, and not where the episode terminated")]
+    if all(isinstance(part, Batch) for part in parts(case.batch)) and same(case, truncated):
+        text = "bootstraps, but not where a time limit cut the episode: batch.truncated is no end of its rewards"
+        findings.append(Finding(NOTE, text, case.user.line))
+    return findings
+
+
+def ending(part):
+    """Returns the part with episodes that terminate, and others that time cuts, here and there."""
+    kind = np.arange(part.mask.size).reshape(part.mask.shape) % 4
+    truncated = {"truncated": kind == TRUNCATED} if isinstance(part, Batch) else {}
+    return part.replace(mask=np.ones_like(part.mask), terminated=kind == TERMINATED, **truncated)
+
+
+def followed(part, kind: int):
+    """Returns the part with something else following the steps of that kind."""
+    chosen = np.arange(part.mask.size).reshape(part.mask.shape) % 4 == kind
+
+    def other(x):
+        return np.where(chosen.reshape(chosen.shape + (1,) * (x.ndim - chosen.ndim)), 2.0 * x + 1.0, x)
+
+    fields = [name for name in ("next_observation", "next_value") if hasattr(part, name)]
+    return part.replace(**{name: other(getattr(part, name)) for name in fields})
 
 
 def pairs(case: Case) -> list[Finding]:

@@ -63,8 +63,8 @@ def _trace(contender: Contender, env: Env, files: set[Path]) -> None:
         algorithm = contender.make(env)
         state = jax.eval_shape(algorithm.init, jax.random.key(0), contender.hparams)
         _, metrics = jax.eval_shape(algorithm.step, state, contender.hparams)
-    except Fault as fault:
-        raise ValueError(f"{_return_line(loss)}: {loss.__name__} {fault}") from None
+    except Fault as error:
+        raise ValueError(f"{_return_line(loss)}: {loss.__name__} {error}") from None
     except Exception as error:
         where = raised_at(error, files)
         if where:
@@ -86,9 +86,9 @@ def _watched(loss: Callable, returned: list[dict]) -> Callable:
 
     def watched(params, apply, batch, hparams):
         result = loss(params, apply, batch, hparams)
-        fault = _fault(result)
-        if fault:
-            raise Fault(fault)
+        found = fault(result)
+        if found:
+            raise Fault(found)
         value, metrics = result
         returned.append(metrics)
         return value, {OWN + name: x for name, x in metrics.items()}
@@ -96,7 +96,7 @@ def _watched(loss: Callable, returned: list[dict]) -> Callable:
     return watched
 
 
-def _fault(result: Any) -> str:
+def fault(result: Any) -> str:
     """Returns what is wrong with what a loss returns, or nothing."""
     if not (isinstance(result, tuple) and len(result) == 2):
         what = f"a tuple of {len(result)}" if isinstance(result, tuple) else _described(result)

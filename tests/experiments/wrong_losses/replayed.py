@@ -30,3 +30,17 @@ def climbs(params, apply, batch, hparams: dqn.HParams):
 def on_policy_field(params, apply, batch, hparams: dqn.HParams):
     q = losses.action_value(apply(params, batch.observation), batch.action)
     return mean(squared(q - batch.value_target), batch.mask), {}  # wrong
+
+
+def ignores_terminated(params, apply, batch, hparams: dqn.HParams):
+    q = losses.action_value(apply(params, batch.observation), batch.action)
+    next_value = jnp.max(apply(batch.target_params, batch.next_observation), axis=-1)
+    error = batch.reward + batch.discount * next_value - q
+    return mean(squared(error), batch.mask), {}  # wrong
+
+
+def bootstraps_at_the_end_alone(params, apply, batch, hparams: dqn.HParams):
+    q = losses.action_value(apply(params, batch.observation), batch.action)
+    next_value = jnp.max(apply(batch.target_params, batch.next_observation), axis=-1)
+    error = batch.reward + batch.discount * batch.terminated * next_value - q
+    return mean(squared(error), batch.mask), {}  # wrong

@@ -1,0 +1,95 @@
+"""What the report's figures draw is what the statistics say of the curves: read from the lines before they are SVG."""
+
+import numpy as np
+import pytest
+from test_report import make_folder
+
+from experiments.lab.folder.run_folder import join, read
+from experiments.lab.report import figures, findings
+from experiments.lab.statistics import iqm, iqm_interval, probability_of_improvement
+
+RETURNS = {"ppo": (100.0, 200.0, 900.0, 300.0, 350.0), "a2c": (90.0, 310.0, 120.0, 130.0, 0.0)}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """ppo, whose seed 2 diverged, and a2c."""
+    return join([read(make_folder(tmp_path / "run", {"CartPole-v1": RETURNS}, diverged={"ppo": [2]}))])["CartPole-v1"]
+
+
+@pytest.fixture
+def panels(monkeypatch):
+    """The panels of every figure that is made."""
+    made = []
+    monkeypatch.setattr(figures, "_svg", lambda figure, title: made.append(figure.axes[0]))
+    return made
+
+
+def heights(band):
+    """Returns (low, high) of a filled band at each of its places."""
+    low, high = {}, {}
+    for x, y in band.get_paths()[0].vertices:
+        low[x], high[x] = min(y, low.get(x, np.inf)), max(y, high.get(x, -np.inf))
+    return np.array([low[x] for x in sorted(low)]), np.array([high[x] for x in sorted(high)])
+
+
+def test_a_learning_curve_is_the_iqm_over_seeds_and_its_interval(results, panels):
+    figures.learning_curves(results, figures.styles(["ppo", "a2c"]))
+    for result, line, band in zip(results, panels[0].lines, panels[0].collections):
+        returns = result.evaluations.to_numpy()
+        assert np.array_equal(line.get_ydata(), iqm(returns))
+        assert np.allclose(heights(band), iqm_interval(returns))
+
+
+def test_a_diagnostic_is_the_iqm_over_seeds_and_their_middle_half(results, panels):
+    ppo = results[0]
+    ppo.curves["value"] = np.where(ppo.curves.metric == "value_loss", ppo.curves.seed**2 + 1.0, ppo.curves.value)
+    figures.diagnostic([ppo], figures.styles(["ppo"]), "value_loss")
+    assert panels[0].lines[0].get_ydata() == pytest.approx([iqm([1.0, 2.0, 5.0, 10.0, 17.0])] * 3)
+    low, high = heights(panels[0].collections[0])
+    assert (low.tolist(), high.tolist()) == ([2.0] * 3, [10.0] * 3)
+
+
+def test_the_share_of_seeds_at_a_score_rises_by_one_seed_where_one_reaches_it(results, panels):
+    found = findings.efficiencies(results, 100.0)
+    # ppo's seeds are at half their final return after 500 steps; 100 and 900, that diverged, come late and never
+    assert found["ppo"].steps.tolist()[:2] == [1000.0, 500.0] and np.isnan(found["ppo"].steps[2])
+    figures.reached({"ppo": found["ppo"]}, {"ppo": 1000}, figures.styles(["ppo"]))
+    line = panels[0].lines[0]
+    assert line.get_xdata().tolist() == [0, 500.0, 500.0, 500.0, 1000.0, 1000]
+    assert line.get_ydata().tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 0.8])
+
+
+def test_the_bounds_of_p_lie_around_it_on_both_sides_of_the_matrix(results):
+    returns = {result.name: (result.seeds, result.returns) for result in results}
+    cells = findings.improvements(returns)
+    for row, column in ((0, 1), (1, 0)):
+        names = list(returns)
+        expected = probability_of_improvement(returns[names[row]][1], returns[names[column]][1])
+        chance = cells[row][column]
+        assert chance.low < chance.value < chance.high
+        assert [chance.value, chance.low, chance.high] == pytest.approx([expected.value, expected.low, expected.high])
+
+
+def test_the_scale_runs_from_the_mean_iqm_before_training_to_the_best_final_one(results):
+    for result, start in zip(results, (10.0, 30.0)):
+        result.curves.loc[(result.curves.metric == "evaluation_return") & (result.curves.env_steps == 0), "value"] = (
+            start
+        )
+    scale = findings.scale_of(results)
+    assert (scale.start, scale.best) == (20.0, max(result.figures["iqm"] for result in results))
+    assert scale.at(0.25) == pytest.approx(20.0 + 0.25 * (scale.best - 20.0))
+
+
+def test_a_run_that_diverged_scores_as_the_worst_of_its_environment_and_never_above_the_start():
+    scores = {"a": np.array([[0.5, np.nan], [np.nan, 0.25]]), "b": np.array([[0.75, -2.0], [1.0, 1.0]])}
+    filled = findings.with_worst(scores)
+    assert filled["a"].tolist() == [[0.5, -2.0], [0.0, 0.25]]
+    assert filled["b"].tolist() == scores["b"].tolist()
+
+
+def test_contenders_are_ranked_by_iqm_and_one_without_comes_last(results):
+    results[0].figures["iqm"] = None
+    assert [each.name for each in findings.ranked(results)] == ["a2c", "ppo"]
+    results[0].figures["iqm"] = 1e9
+    assert [each.name for each in findings.ranked(results)] == ["ppo", "a2c"]
