@@ -106,5 +106,4 @@ def _strong(state):
 def _action(space) -> Discrete | Box:
     if isinstance(space, spaces.Discrete):
         return Discrete(int(space.n))
-    low, high = (np.broadcast_to(np.asarray(bound, np.float64), space.shape) for bound in (space.low, space.high))
-    return Box(tuple(map(float, low)), tuple(map(float, high)))
+    return Box(*(np.broadcast_to(np.asarray(bound, np.float64), space.shape) for bound in (space.low, space.high)))
