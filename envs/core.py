@@ -1,6 +1,7 @@
 """What an environment is here: pure functions and static facts, and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -8,34 +9,70 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+NO_BOUND = float(np.finfo(np.float32).max) / 2.0  # from here on a bound of actions is none; gymnax writes it for inf
 
-class Discrete(NamedTuple):
-    """Actions 0 to n - 1, as int32 scalars."""
+
+@dataclass(frozen=True)
+class Discrete:
+    """Actions `start` to start + n - 1, as int32 scalars. A policy chooses 0 to n - 1. Raises ValueError for n < 1."""
 
     n: int
+    start: int = 0
+
+    def __post_init__(self):
+        if not all(isinstance(number, (int, np.integer)) for number in (self.n, self.start)) or self.n < 1:
+            raise ValueError(f"Discrete has whole numbers, n of 1 or more, not n={self.n!r}, start={self.start!r}")
 
     @property
     def shape(self) -> tuple[int, ...]:
         return ()
 
-    def clip(self, action: jax.Array) -> jax.Array:
-        """Returns the action as it is: a discrete action has no bounds to exceed."""
-        return action
+    def to_environment(self, action: jax.Array) -> jax.Array:
+        """Returns what the environment is given for a policy's choice, 0 to n - 1."""
+        return action + self.start if self.start else action
 
 
-class Box(NamedTuple):
-    """Real action vectors [d] between `low` and `high` (tuples of d floats)."""
+@dataclass(frozen=True)
+class Box:
+    """Real actions between `low` and `high`: numbers, or arrays of one shape (kept as nested tuples); no bound: inf.
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    A policy acts in units of the box, by one vector [size]: its -1 is `low`, its 1 is `high`. A side without a bound is
+    not scaled: 1 there is 1. Raises ValueError for bounds of two shapes, and where low is not below high.
+    """
+
+    low: Any
+    high: Any
+
+    def __post_init__(self):
+        low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
+        if low.shape != high.shape or not low.size or not np.all(low < high):
+            raise ValueError(f"Box needs low < high, both of one shape, not low={self.low!r}, high={self.high!r}")
+        object.__setattr__(self, "low", _nested(low.tolist()))
+        object.__setattr__(self, "high", _nested(high.tolist()))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.low),)
+        return np.shape(self.low)
 
-    def clip(self, action: jax.Array) -> jax.Array:
-        """Returns the action moved to the nearest point of the box, elementwise."""
-        return jnp.clip(action, np.asarray(self.low, action.dtype), np.asarray(self.high, action.dtype))
+    @property
+    def size(self) -> int:
+        return np.size(self.low)
+
+    def to_environment(self, action: jax.Array) -> jax.Array:
+        """Returns what the environment is given, [..., *shape], for a policy's action [..., size]; beyond ±1 clipped."""
+        low, high = np.ravel(self.low), np.ravel(self.high)
+        has_low, has_high = low > -NO_BOUND, high < NO_BOUND
+        half = np.where(has_low & has_high, (high - low) / 2.0, 1.0)
+        middle = np.where(has_low, low + half, np.where(has_high, high - half, 0.0))
+        if np.any(middle != 0.0) or np.any(half != 1.0):  # [-1, 1] is not touched, to the bit
+            action = np.asarray(middle, action.dtype) + np.asarray(half, action.dtype) * action
+        low, high = np.where(has_low, low, -np.inf), np.where(has_high, high, np.inf)
+        action = jnp.clip(action, np.asarray(low, action.dtype), np.asarray(high, action.dtype))
+        return action.reshape(*action.shape[:-1], *self.shape)
+
+
+def _nested(values):
+    return tuple(map(_nested, values)) if isinstance(values, list) else values
 
 
 @struct.dataclass

@@ -1,4 +1,4 @@
-"""gymnax environments as `Env`: the only file that knows gymnax, and where its slips are corrected."""
+"""gymnax environments as `Env`: with `gymnax_corrections` all that knows gymnax."""
 
 import inspect
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 from gymnax.environments import spaces
 
 from envs.core import Box, Discrete, Env, TimeStep
+from envs.gymnax_corrections import keep_moving, spawn_in_free_row, stop_at_left_wall
 
 NEEDS_NETWORK = "MNISTBandit-bsuite"
 UNBOUNDED = 1e6  # gymnax writes the largest float32, or half of it, for no bound
@@ -34,9 +35,12 @@ def make_gymnax(name: str, **fields) -> Env:
         return _strong(state), observe(observation)
 
     def step(key, state, action):
+        if name == "Asterix-MinAtar":
+            key_spawn, key = jax.random.split(key)
+            state = keep_moving(spawn_in_free_row(key_spawn, state))
         observation, state, reward, terminated, _ = env.step_env(key, state, action, params)
         if name == "MountainCarContinuous-v0":
-            state = _stop_at_left_wall(state, params)
+            state = stop_at_left_wall(state, params)
             observation = env.get_obs(state)
         reward = jnp.asarray(reward).astype(jnp.float32).reshape(())
         truncated = env.is_truncated(state, params)
@@ -99,14 +103,7 @@ def _strong(state):
     return jax.tree.map(strong, state)
 
 
-def _stop_at_left_wall(state, params):
-    """Returns the state with no velocity into the left wall, as in gymnasium; gymnax 1.0.1 forgets it."""
-    into_wall = (state.position <= params.min_position) & (state.velocity < 0)
-    return state.replace(velocity=jnp.where(into_wall, 0.0, state.velocity))
-
-
 def _action(space) -> Discrete | Box:
     if isinstance(space, spaces.Discrete):
         return Discrete(int(space.n))
-    low, high = (np.broadcast_to(np.asarray(bound, np.float64), space.shape) for bound in (space.low, space.high))
-    return Box(tuple(map(float, low)), tuple(map(float, high)))
+    return Box(*(np.broadcast_to(np.asarray(bound, np.float64), space.shape) for bound in (space.low, space.high)))

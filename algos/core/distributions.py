@@ -97,7 +97,7 @@ class DiagonalGaussian:
     log_std: jax.Array
 
     def log_prob(self, action: jax.Array) -> jax.Array:
-        """Returns the log density of the unclipped action, summed over d, [...]."""
+        """Returns the log density of the action as sampled, summed over d, [...]."""
         scaled = (action - self.mean) * jnp.exp(-self.log_std)
         return -jnp.sum(0.5 * scaled**2 + self.log_std + 0.5 * LOG_2PI, axis=-1)
 

@@ -15,10 +15,15 @@ from envs import Box, Discrete, Env
 HIDDEN_GAIN = float(np.sqrt(2.0))
 POLICY_GAIN = 0.01  # the first policy is close to uniform
 CONV_FEATURES = 16  # of the MinAtar networks (arXiv 1903.03176)
+KERNEL = 3  # by 3, theirs too
 
 
 class Tower(nn.Module):
-    """Returns features [..., hidden_sizes[-1]] of observations [..., *shape]. Images (H, W, C) pass a 3x3 convolution."""
+    """Returns features [..., hidden_sizes[-1]] of observations [..., *shape].
+
+    Three axes are an image (H, W, C) and pass a 3x3 convolution where H and W allow one; every other shape is taken as
+    one vector. uint8 is divided by 255.
+    """
 
     observation_shape: tuple[int, ...]
     hidden_sizes: Sequence[int]
@@ -28,8 +33,10 @@ class Tower(nn.Module):
     def __call__(self, observation):
         leading = observation.shape[: observation.ndim - len(self.observation_shape)]
         x = observation.astype(jnp.promote_types(observation.dtype, jnp.float32))
-        if len(self.observation_shape) == 3:
-            x = nn.relu(nn.Dense(CONV_FEATURES, kernel_init=orthogonal(HIDDEN_GAIN), name="Conv")(patches(x, 3)))
+        if observation.dtype == jnp.uint8:
+            x = x / 255.0
+        if len(self.observation_shape) == 3 and min(self.observation_shape[:2]) >= KERNEL:
+            x = nn.relu(nn.Dense(CONV_FEATURES, kernel_init=orthogonal(HIDDEN_GAIN), name="Conv")(patches(x, KERNEL)))
         x = x.reshape(*leading, -1)
         for size in self.hidden_sizes:
             x = self.activation(nn.Dense(size, kernel_init=orthogonal(HIDDEN_GAIN))(x))
@@ -56,7 +63,7 @@ class ActorCritic(nn.Module):
     @nn.compact
     def __call__(self, observation):
         features = Tower(self.observation_shape, self.hidden_sizes, name="actor")(observation)
-        size = self.action.n if isinstance(self.action, Discrete) else self.action.shape[0]
+        size = self.action.n if isinstance(self.action, Discrete) else self.action.size
         head = nn.Dense(size, kernel_init=orthogonal(POLICY_GAIN), name="policy")(features)
         if isinstance(self.action, Discrete):
             policy = Categorical(head)

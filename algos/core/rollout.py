@@ -23,7 +23,7 @@ def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps
         draws, noise = randomness
         policy, _ = apply(params, state.observation)
         action = policy.sample_from(noise)
-        next_state, reached, episode = vector.step(state, draws, vector.env.action.clip(action))
+        next_state, reached, episode = vector.step(state, draws, vector.env.action.to_environment(action))
         transition = Transition(
             state.observation,
             action,
@@ -55,7 +55,7 @@ def episode_metrics(episodes, mask=True) -> Metrics:
 def evaluate(env: Env, act, key, num_episodes: int) -> jax.Array:
     """Returns the undiscounted returns [num_episodes] of one whole episode each.
 
-    act: (key, observation) -> action, for a single observation. Runs until the last episode has ended.
+    act: (key, observation) -> a policy's action, for a single observation. Runs until the last episode has ended.
     """
     key_reset, key_run = jax.random.split(key)
     reset_keys = jax.vmap(jax.random.fold_in, (None, 0))(key_reset, jnp.arange(num_episodes))
@@ -66,7 +66,7 @@ def evaluate(env: Env, act, key, num_episodes: int) -> jax.Array:
         time, state, observation, running, returns = carry
         keys = jax.random.split(jax.random.fold_in(key_run, time), (2, num_episodes))
         action = jax.vmap(act)(keys[0], observation)
-        state, reached = jax.vmap(env.step)(keys[1], state, env.action.clip(action))
+        state, reached = jax.vmap(env.step)(keys[1], state, env.action.to_environment(action))
         returns = returns + jnp.where(running, reached.reward, 0.0)
         running = running & ~(reached.terminated | reached.truncated)
         return time + 1, state, reached.observation, running, returns

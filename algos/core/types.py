@@ -18,7 +18,7 @@ class Transition:
     """What a rollout records, [T, B, ...]."""
 
     observation: jax.Array
-    action: jax.Array  # as sampled, before clipping to the action bounds
+    action: jax.Array  # as sampled: in units of the action's bounds where it has any, before clipping
     policy: Any  # the distribution that the action was drawn from
     reward: jax.Array
     next_observation: jax.Array  # the one reached, before any reset
@@ -34,7 +34,7 @@ class Batch:
     """
 
     observation: jax.Array
-    action: jax.Array
+    action: jax.Array  # as sampled: -1 is the lower bound of the environment's action, 1 the upper
     policy: Any  # the distribution at collection time, with log_prob, entropy, kl, mode
     log_prob: jax.Array  # of the action, at collection time
     value: jax.Array  # V(observation), at collection time
@@ -79,7 +79,9 @@ class Algorithm(NamedTuple):
 
     init: Callable[[jax.Array, Any], Any]  # (key, hparams) -> state
     step: Callable[[Any, Any], tuple[Any, Metrics]]  # (state, hparams) -> (state, metrics)
-    act: Callable[[Any, jax.Array, jax.Array, bool], jax.Array]  # (state, key, observation, explore) -> action
+    act: Callable[
+        [Any, jax.Array, jax.Array, bool], jax.Array
+    ]  # (state, key, observation, explore) -> action, as Batch has it
     steps_per_update: int  # environment steps that one `step` takes
     steps_in_init: int = 0  # environment steps that `init` takes, to fill a replay buffer
 

@@ -497,14 +497,14 @@ def assert_density_of_the_unclipped(batch):
     np.testing.assert_allclose(batch.log_prob, density, rtol=1e-4, atol=1e-5)
 
 
-def test_the_action_stored_is_unclipped_and_the_one_sent_is_clipped(float64):
+def test_the_action_stored_is_the_one_sampled_and_the_one_sent_is_scaled_and_clipped(float64):
     clipped = []
     for _, _, _, metrics in history("continuous")[::7]:
         batch = metrics["batch"]
-        sent = np.clip(batch.action[:, 0], -LIMIT, LIMIT)
+        sent = LIMIT * np.clip(batch.action[:, 0], -1.0, 1.0)
         np.testing.assert_allclose(batch.reward, batch.observation[:, 0] * sent, rtol=1e-6)
         assert_density_of_the_unclipped(batch)
-        clipped.append(np.mean(np.abs(batch.action) > LIMIT))
+        clipped.append(np.mean(np.abs(batch.action) > 1.0))
     assert np.mean(clipped) > 0.1
 
 
@@ -519,10 +519,10 @@ def test_a_gaussian_policy_takes_one_step_on_pendulum():
     before, after, metrics = probes.quick_jit(first_step)(jax.random.key(0))
     batch = jax.tree.map(np.asarray, metrics["batch"])
     cosine, sine, speed = batch.observation.T
-    torque = np.clip(batch.action[:, 0], -2.0, 2.0)
+    torque = 2.0 * np.clip(batch.action[:, 0], -1.0, 1.0)
     reward = -(np.arctan2(sine, cosine) ** 2 + 0.1 * speed**2 + 0.001 * torque**2)
     np.testing.assert_allclose(batch.reward, reward, rtol=1e-4, atol=1e-4)
-    assert np.abs(batch.action).max() > 2.0
+    assert np.abs(batch.action).max() > 1.0
     assert_density_of_the_unclipped(batch)
     assert 0.0 < metrics["kl"] <= 0.01 * (1 + 1e-3) and metrics["surrogate_improvement"] > 0.0
     assert np.all(before["params"]["log_std"] != after.params["params"]["log_std"])

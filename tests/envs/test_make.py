@@ -172,12 +172,6 @@ def test_every_environment_describes_its_actions_by_plain_numbers(name):
         assert all(low < high for low, high in zip(action.low, action.high, strict=True))
 
 
-def test_a_box_clips_elementwise_and_a_discrete_action_passes():
-    box = Box((-1.0, -2.0), (1.0, 0.5))
-    np.testing.assert_array_equal(box.clip(jnp.array([[-3.0, 3.0], [0.5, -1.0]])), [[-1.0, 0.5], [0.5, -1.0]])
-    assert Discrete(3).clip(jnp.int32(2)) == 2
-
-
 def test_bounds_of_observations_are_those_of_gymnasium_and_absent_where_one_is_infinite():
     for name in ("MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1"):
         low, high = envs.make(name).observation_bounds

@@ -233,6 +233,12 @@ def test_an_action_beyond_its_bounds_is_played_as_the_nearest_within_them():
     np.testing.assert_allclose(episode.states[1].xy_vel, [0.05, -0.025], rtol=1e-6)
 
 
+def test_an_action_is_played_in_units_of_its_bounds():
+    env = envs.make("PointRobot-misc")  # moves by its action, which lies within 0.1
+    episode = policies.player(env, lambda key, observation: jnp.array([0.5, -9.0]))(jax.random.key(0), 1)
+    np.testing.assert_allclose(episode.states[1].pos - episode.states[0].pos, [0.05, -0.1], rtol=1e-6)
+
+
 def test_a_contender_with_other_settings_does_not_take_the_policy():
     _, state = invented("CartPole-v1", "ppo")
     row = {name: leaf[0] for name, leaf in policies._named(policies.acting(state)).items()}

@@ -22,7 +22,7 @@ from experiments.lab.folder.run_folder import policy_file
 
 SEEDS = "seeds"
 ACTING = ("params", "normalizer")  # the fields of a train state that a greedy action depends on
-Act = Callable[[jax.Array, jax.Array], jax.Array]  # (key, observation) -> action
+Act = Callable[[jax.Array, jax.Array], jax.Array]  # (key, observation) -> action, in the policy's units
 
 
 class Episode(NamedTuple):
@@ -113,8 +113,7 @@ def player(env: Env, act: Act) -> Callable[[jax.Array, int], Episode]:
     @jax.jit
     def step(key, state, observation):
         key_act, key_step = jax.random.split(key)
-        state, reached = env.step(key_step, state, env.action.clip(act(key_act, observation)))
-        return state, reached
+        return env.step(key_step, state, env.action.to_environment(act(key_act, observation)))
 
     reset = jax.jit(env.reset)
 
