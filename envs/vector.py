@@ -54,7 +54,8 @@ def vectorize(env: Env, num_envs: int) -> VectorEnv:
     """Returns `num_envs` auto-resetting copies of `env`.
 
     `TimeStep.observation` is the observation reached, before any reset; the state's is the one after it.
-    Environment i begins the same under one key for any `num_envs` above i.
+    Environment i begins the same under one key for any `num_envs` above i. An episode of `env.max_steps` steps is
+    truncated there, whether the environment sees to it itself or not.
     """
     if num_envs < 1:
         raise ValueError(f"num_envs must be 1 or more, not {num_envs}")
@@ -72,9 +73,10 @@ def vectorize(env: Env, num_envs: int) -> VectorEnv:
 
     def step(state, draws, action):
         environment, reached = jax.vmap(env.step)(draws.key, state.environment, action)
+        episode_length = state.episode_length + 1
+        reached = reached.replace(truncated=reached.truncated | (episode_length >= env.max_steps))
         ended = reached.terminated | reached.truncated
         episode_return = state.episode_return + reached.reward
-        episode_length = state.episode_length + 1
         state = VectorState(
             environment=_where(ended, draws.reset_environment, environment),
             observation=_where(ended, draws.reset_observation, reached.observation),

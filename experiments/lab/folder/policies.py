@@ -134,7 +134,7 @@ def player(env: Env, act: Act) -> Callable[[jax.Array, int], Episode]:
             states.append(jax.device_get(state))
             observations.append(np.asarray(observation))
             rewards.append(float(reached.reward))
-            ended = bool(reached.terminated | reached.truncated)
+            ended = bool(reached.terminated | reached.truncated) or len(rewards) >= env.max_steps
         return Episode(states, observations, np.array(rewards), ended)
 
     return play
