@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import envs
 from algos.core.types import Algorithm
 from experiments.lab import devices
 from experiments.lab.experiment import Contender, Experiment, families
 from experiments.lab.folder.manifest import CODE, kept_name, read_manifest, sha256
-from experiments.lab.outside import loss_trace
+from experiments.lab.outside import env_trace, loss_trace
 from experiments.lab.plan import state_bytes
 
 
@@ -15,7 +14,7 @@ def check(experiment: Experiment) -> None:
     """Raises ValueError, in one line, for an experiment that cannot run. Compiles nothing."""
     check_names(experiment)
     for task in experiment.tasks:
-        env = envs.make(task.environment, **task.fields)
+        env = env_trace.checked(task)
         for family in families(task):
             algorithm = loss_trace.made(family[0], env)
             needed = algorithm.steps_in_init + algorithm.steps_per_update

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from algos.core.types import Algorithm
-from envs import Env, make
+from envs import Env
 from experiments.lab.chunks import Pace, Position, advance_groups, evaluate_groups, interruptible, patiently
 from experiments.lab.experiment import Contender, Experiment, Task, families, with_width
 from experiments.lab.folder import policies
@@ -93,7 +93,7 @@ def run(
     """
     experiment = with_width(experiment)
     for task in experiment.tasks:
-        env = make(task.environment, **task.fields)
+        env = task.make()
         for family in families(task):
             if (task.environment, family[0].name) not in finished:
                 yield Compiling(task, family)

@@ -14,7 +14,6 @@ from urllib.parse import quote
 import jax
 import numpy as np
 
-import envs
 from envs import Env
 from experiments.lab.experiment import Contender, Experiment
 from experiments.lab.folder.files import write_whole
@@ -90,7 +89,7 @@ def load(folder: Path, environment: str, name: str, seed: int) -> Act:
     diverged = [leaf for leaf, value in row.items() if leaf.startswith("['params']") and not np.isfinite(value).all()]
     if diverged:
         raise ValueError(f"{name} diverged under seed {seed}: its parameters are not finite")
-    return rebuild(contender, envs.make(environment, **task.fields), row)
+    return rebuild(contender, task.make(), row)
 
 
 def rebuild(contender: Contender, env: Env, arrays: dict[str, np.ndarray]) -> Act:

@@ -27,6 +27,11 @@ def reason(error: BaseException) -> str:
             "a Python if, while, and, or, not, min or max decides on a value that is known only when it runs, "
             "an array or a hyperparameter: use jnp.where"
         )
+    if isinstance(error, jax.errors.UnexpectedTracerError):
+        return (
+            "an array of an earlier call is used, that Python kept (in a global, in self, in a list): hand on what a later "
+            "call needs, an environment in its state"
+        )
     if isinstance(error, jax.errors.TracerArrayConversionError):
         return "numpy is called on a traced array: use jax.numpy"
     if isinstance(error, jax.errors.TracerIntegerConversionError):

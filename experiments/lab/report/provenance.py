@@ -112,7 +112,9 @@ def _in_words(what: str, value: Any, values: Sequence[Any]) -> str:
 def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     git, device = manifest.get("git", {}), manifest.get("device", {})
     state = {True: ", with changes that are in no commit", False: ", no changes"}.get(git.get("dirty"), "")
-    fields = {name: task["fields"] for name, task in manifest["environments"].items() if task.get("fields")}
+    tasks = manifest["environments"].items()
+    fields = {name: task["fields"] for name, task in tasks if task.get("fields")}
+    factories = {name: task["factory"] for name, task in tasks if task.get("factory")}
     rows = [
         ("commit", f"{git.get('commit') or 'unknown'}{state}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items())),
@@ -122,6 +124,7 @@ def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("environment steps under each seed", f"{manifest['steps']:,}"),
         ("evaluations", f"{manifest.get('evaluations', '?')}, of {manifest.get('eval_episodes', '?')} episodes each"),
         ("block width", str(manifest.get("width", "?"))),
+        *((f"{name} is made by", factory) for name, factory in factories.items()),
         *((f"fields of {name}", ", ".join(f"{key}={value}" for key, value in each.items())) for name, each in fields.items()),
         *((f"SHA-256 of {path}", digest) for path, digest in manifest.get("sources", {}).items()),
         ("promise", manifest.get("promise", "")),
