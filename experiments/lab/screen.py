@@ -67,14 +67,15 @@ def warn(line: Line, event: runner.Event, console: Console) -> None:
     if faulty and not line.faulty:
         line.faulty = True
         text = faults_in_words(event.contender.name, line.environment, faulty)
-        console.print(f"{text}, {event.rows[0][1]:,} steps into its training", highlight=False, soft_wrap=True)
+        console.print(f"after {event.rows[0][1]:,} environment steps {text}", highlight=False, soft_wrap=True)
 
 
 def faults_in_words(name: str, environment: str, seeds: Iterable[str]) -> str:
     """Returns that the environment is at fault, not the contender."""
     return (
         f"{name}: {environment} gave rewards or observations that are not finite, for finite actions, under seeds "
-        f"{', '.join(map(str, seeds))}: a fault of the environment, not of the algorithm or its settings"
+        f"{', '.join(map(str, seeds))}: a fault of the environment, not of the algorithm or its settings; "
+        "python -m experiments.doctor says where it begins"
     )
 
 

@@ -51,7 +51,9 @@ def examine_environment(task: Task) -> list[Finding]:
     findings += [each._replace(text=f"{where}: {each.text}") for each in found.values()]
     bounds = " within its bounds" if env.observation_bounds is not None else ""
     if not any(each.level == PROBLEM for each in findings):
-        findings.append(Finding(OK, f"{steps:,} steps of {NUM_ENVS} environments: all finite{bounds}, one key one outcome"))
+        findings.append(
+            Finding(OK, f"{steps:,} steps of {NUM_ENVS} environments: all finite{bounds}, one key one outcome")
+        )
     return findings
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from envs import Box, Discrete, Env, TimeStep
 from experiments.lab.experiment import Task
-from experiments.lab.outside.loss_errors import raised_at, reason
+from experiments.lab.outside.loss_errors import KEPT, raised_at, reason
 from experiments.lab.outside.user_files import load, neighbours
 from experiments.lab.outside.user_loss import check_function, source
 
@@ -80,15 +80,19 @@ def check_facts(env: Any, factory: Callable | None) -> None:
     sizes = isinstance(shape, tuple) and all(_is_whole(size) and size > 0 for size in shape)
     require(sizes, f"Env.observation_shape must be a tuple of whole numbers, as (4,), is {shape!r}")
     require(_is_whole(steps) and 0 < steps <= MOST_STEPS, f"Env.max_steps must be a whole number above 0, is {steps!r}")
-    require(isinstance(action, Discrete | Box), f"Env.action must be envs.Discrete or envs.Box, is {_described(action)}")
+    require(
+        isinstance(action, Discrete | Box), f"Env.action must be envs.Discrete or envs.Box, is {_described(action)}"
+    )
     if isinstance(action, Discrete):
         require(_is_whole(action.n) and action.n > 0, f"Discrete.n must be a whole number above 0, is {action.n!r}")
     else:
         require(_are_bounds(action.low, action.high), f"Box.low must be below Box.high, entry by entry: {action}")
     if env.observation_bounds is not None:
         low, high = env.observation_bounds
-        fit = all(np.broadcast_shapes(np.shape(bound), shape) == shape for bound in (low, high))
-        require(fit and _are_bounds(low, high), f"Env.observation_bounds must be (low, high) of shape {shape}, low below")
+        fit = np.shape(low) == np.shape(high) == shape
+        require(
+            fit and _are_bounds(low, high), f"Env.observation_bounds must be (low, high) of shape {shape}, low below"
+        )
 
 
 def check_calls(env: Env) -> None:
@@ -125,20 +129,24 @@ def check_step(env: Env, before: Any, result: Any) -> None:
         raise Fault(f"the reward must be a scalar, has shape {jnp.shape(reached.reward)}", env.step)
     for name in ("terminated", "truncated"):
         value = getattr(reached, name)
-        if not _is_array(value) or jnp.shape(value) != () or jnp.result_type(value) != bool:
+        if not _is_array(value) or jnp.shape(value) != () or jnp.result_type(value) != jnp.bool_:
             raise Fault(f"{name} must be one bool, as x > 1 gives, is {_described(value)}", env.step)
 
 
 def _traced(function: Callable, check: Callable[[Any], None], *arguments: Any) -> Any:
     """Returns the shapes and dtypes that the function gives. Raises Fault where a second trace is another program."""
 
-    def watched(*arguments):
-        result = function(*arguments)
-        check(result)
-        return result
+    def trace():
+        def watched(*arguments):  # a new one each time: of a known function jax remembers the trace
+            result = function(*arguments)
+            check(result)
+            return result
 
-    first, shapes = jax.make_jaxpr(watched, return_shape=True)(*arguments)
-    second = jax.make_jaxpr(watched)(*arguments)
+        return jax.make_jaxpr(watched, return_shape=True)(*arguments)
+
+    (first, shapes), (second, _) = trace(), trace()
+    if any(isinstance(const, jax.core.Tracer) for const in first.consts):
+        raise Fault(KEPT, function)
     if not _same_program(first, second):
         raise Fault(
             "called twice with the same arguments it does not do the same: something in Python changes from call to "
@@ -170,7 +178,8 @@ def _check_same_types(before: Any, after: Any, function: Callable) -> None:
     """Raises Fault where a step changes what the state is made of: no loop could carry it on."""
     if jax.tree.structure(before) != jax.tree.structure(after):
         raise Fault(
-            f"the state is {jax.tree.structure(before)} after reset and {jax.tree.structure(after)} after step", function
+            f"the state is {jax.tree.structure(before)} after reset and {jax.tree.structure(after)} after step",
+            function,
         )
     for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after)):
         if (old.shape, old.dtype) != (jnp.shape(new), jnp.result_type(new)):

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import jax
 
+KEPT = (
+    "an array of an earlier call is used, that Python kept (in a global, in self, in a list): hand on what a later call "
+    "needs, an environment in its state"
+)
+
 
 def raised_at(error: BaseException, files: Iterable[Path]) -> str | None:
     """Returns FILE:LINE of the innermost frame of the error that lies in one of the files; None where none does."""
@@ -28,10 +33,7 @@ def reason(error: BaseException) -> str:
             "an array or a hyperparameter: use jnp.where"
         )
     if isinstance(error, jax.errors.UnexpectedTracerError):
-        return (
-            "an array of an earlier call is used, that Python kept (in a global, in self, in a list): hand on what a later "
-            "call needs, an environment in its state"
-        )
+        return KEPT
     if isinstance(error, jax.errors.TracerArrayConversionError):
         return "numpy is called on a traced array: use jax.numpy"
     if isinstance(error, jax.errors.TracerIntegerConversionError):
