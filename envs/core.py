@@ -94,7 +94,7 @@ class Env(NamedTuple):
     step: Callable[[jax.Array, Any, jax.Array], tuple[Any, TimeStep]]  # (key, state, action)
     observation_shape: tuple[int, ...]
     action: Discrete | Box
-    max_steps: int  # the time limit, in environment steps
+    max_steps: int  # an episode is truncated after so many steps, if it has not ended before
     observation_bounds: tuple[np.ndarray, np.ndarray] | None = (
         None  # (low, high); None where one is infinite or unknown
     )

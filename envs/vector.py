@@ -40,6 +40,7 @@ class Episode:
     ended: jax.Array
     episode_return: jax.Array
     length: jax.Array
+    fault: jax.Array | None = None  # where the environment gave what is not finite; filled in after a rollout
 
 
 class VectorEnv(NamedTuple):
@@ -54,7 +55,8 @@ def vectorize(env: Env, num_envs: int) -> VectorEnv:
     """Returns `num_envs` auto-resetting copies of `env`.
 
     `TimeStep.observation` is the observation reached, before any reset; the state's is the one after it.
-    Environment i begins the same under one key for any `num_envs` above i.
+    Environment i begins the same under one key for any `num_envs` above i. An episode of `env.max_steps` steps is
+    truncated there, whether the environment sees to it itself or not.
     """
     if num_envs < 1:
         raise ValueError(f"num_envs must be 1 or more, not {num_envs}")
@@ -72,10 +74,13 @@ def vectorize(env: Env, num_envs: int) -> VectorEnv:
 
     def step(state, draws, action):
         environment, reached = jax.vmap(env.step)(draws.key, state.environment, action)
-        reached = reached.replace(reward=jnp.asarray(reached.reward, jnp.float32))  # what follows computes in its dtype
+        episode_length = state.episode_length + 1
+        reached = reached.replace(
+            reward=jnp.asarray(reached.reward, jnp.float32),  # what follows computes in its dtype
+            truncated=reached.truncated | (episode_length >= env.max_steps),
+        )
         ended = reached.terminated | reached.truncated
         episode_return = state.episode_return + reached.reward
-        episode_length = state.episode_length + 1
         state = VectorState(
             environment=_where(ended, draws.reset_environment, environment),
             observation=_where(ended, draws.reset_observation, reached.observation),

@@ -18,7 +18,7 @@ class Args(Options):
     """
 
     env: tuple[str, ...] = ("CartPole-v1",)
-    """Environment ids, as gymnax names them."""
+    """Environment ids, as gymnax names them, and environments of your own as FILE.py:FUNCTION."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
     seeds: count("--seeds", most=1_000_000) = 10
@@ -36,17 +36,28 @@ def compare(args: Args) -> int:
 
 def experiment_of(args: Args):
     """Returns the experiment that the arguments describe. Raises BadInput."""
-    from experiments.lab.contenders import contenders
-    from experiments.lab.experiment import Experiment, Task
+    from experiments.lab.experiment import Experiment
 
     for names in (args.env, args.algos):
         if not names or len(set(names)) < len(names):
             raise BadInput(f"name each environment and each algorithm once, not: {' '.join(names) or 'none'}")
     try:
-        tasks = tuple(Task(env, contenders(args.algos, env, args.steps)) for env in args.env)
+        tasks = tuple(task_of(env, args) for env in args.env)
     except ValueError as error:
         raise BadInput(error) from None
     return Experiment(tasks=tasks, seeds=tuple(range(args.seeds)), steps=args.steps, width=None)
+
+
+def task_of(env: str, args: Args):
+    """Returns the task on an environment, which is called as its function where it is a user's own. Raises ValueError."""
+    from experiments.lab.contenders import contenders
+    from experiments.lab.experiment import Task
+    from experiments.lab.outside.env_trace import load_factory
+    from experiments.lab.outside.user_loss import is_reference
+
+    factory = load_factory(env) if is_reference(env) else None
+    name = factory.__name__ if factory else env
+    return Task(name, contenders(args.algos, name, args.steps), factory=factory)
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""Examines a loss and says in plain words what it found: python -m experiments.doctor my_losses.py:spo"""
+"""Examines a loss or an environment and says in plain words what it found: python -m experiments.doctor my_losses.py:spo"""
 
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
@@ -13,13 +13,15 @@ COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 @dataclass(frozen=True)
 class Args:
-    """Examine a loss: its form, its gradient, what it makes of samples and mask, what it does at the limits.
+    """Examine a loss: its form, its gradient, what it makes of samples and mask, what it does at the limits. Or an
+    environment: its form, whether it is pure, finite, within its bounds, and ends.
 
     One line a finding: ok, note or problem, with the line of the file to look at. Exit status 1 when there is a problem.
     """
 
-    loss: Annotated[str, tyro.conf.Positional]
-    """The loss: FILE.py:FUNCTION or MODULE:FUNCTION, annotated with the HParams of its algorithm."""
+    what: Annotated[str, tyro.conf.Positional]
+    """FILE.py:FUNCTION or MODULE:FUNCTION of a loss, annotated with the HParams of its algorithm, or of a function without
+    arguments that makes an environment. Or the id of an environment."""
 
 
 def doctor(args: Args) -> int:
@@ -29,24 +31,43 @@ def doctor(args: Args) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from experiments.lab.examination import PROBLEM, examine
-    from experiments.lab.outside.user_loss import load_loss
+    from experiments.lab.examination import PROBLEM
 
     jax.config.update("jax_disable_most_optimizations", True)  # many programs, each run a few times
     try:
-        user = load_loss(args.loss)
+        name, path, findings = examined(args.what)
     except ValueError as error:
         raise BadInput(error) from None
-    findings = examine(user)
     console = Console()
     for finding in findings:
-        place = f"{user.path}:{finding.line}: " if finding.line else ""
+        place = f"{path}:{finding.line}: " if finding.line else ""
         line = Text.assemble((f"{finding.level:<8}", COLOURS[finding.level]), place, finding.text)
         console.print(line, soft_wrap=True)
     problems = sum(finding.level == PROBLEM for finding in findings)
-    name = user.function.__name__
-    console.print(f"{name}, a loss of {user.algorithm}: " + (f"{problems} to mend" if problems else "no problem found"))
+    console.print(f"{name}: " + (f"{problems} to mend" if problems else "no problem found"))
     return 1 if problems else 0
+
+
+def examined(what: str):
+    """Returns (what it is called, the file of its findings' lines, the findings). Raises ValueError for nothing."""
+    import envs
+    from experiments.lab.examination import examine
+    from experiments.lab.examination.environment import examine_environment
+    from experiments.lab.experiment import Task
+    from experiments.lab.outside.env_trace import takes_nothing
+    from experiments.lab.outside.user_files import load
+    from experiments.lab.outside.user_loss import check_function, declared, is_reference
+
+    if not is_reference(what):
+        envs.make(what)
+        return f"{what}, an environment", None, examine_environment(Task(what, ()))
+    function = load(what)
+    check_function(function, what)
+    if takes_nothing(function):
+        task = Task(function.__name__, (), factory=function)
+        return f"{task.environment}, an environment", None, examine_environment(task)
+    user = declared(function, what)
+    return f"{function.__name__}, a loss of {user.algorithm}", user.path, examine(user)
 
 
 def main() -> NoReturn:

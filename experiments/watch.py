@@ -46,8 +46,7 @@ class Args:
 class Choice(NamedTuple):
     """What is shown."""
 
-    environment: str
-    fields: dict[str, Any]  # of the environment
+    task: Any  # the experiment's
     names: tuple[str, ...]
     seeds: tuple[int, ...]
 
@@ -55,6 +54,11 @@ class Choice(NamedTuple):
     def panels(self) -> list[tuple[str, int]]:
         """Name and seed of each panel, in order."""
         return [(name, seed) for name in self.names for seed in self.seeds]
+
+    @property
+    def environment(self) -> str:
+        """What it is called."""
+        return self.task.environment
 
 
 def watch(args: Args) -> int:
@@ -65,7 +69,7 @@ def watch(args: Args) -> int:
 
     try:
         choice = chosen(args)
-        drawn = drawing(choice.environment, choice.fields)
+        drawn = drawing(choice.environment, choice.task.fields, own=choice.task.factory is not None)
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])
@@ -97,8 +101,8 @@ def chosen(args: Args) -> Choice:
     seeds = one_of(args.seed or (str(experiment.seeds[0]),), [str(seed) for seed in experiment.seeds], "seed")
     if len(names) * len(seeds) > MOST_PANELS:
         raise BadInput(f"{len(names)} algorithms and {len(seeds)} seeds are more than {MOST_PANELS} panels")
-    fields = next(task.fields for task in experiment.tasks if task.environment == environment)
-    return Choice(environment, fields, names, tuple(map(int, seeds)))
+    task = next(task for task in experiment.tasks if task.environment == environment)
+    return Choice(task, names, tuple(map(int, seeds)))
 
 
 def one_of(words: Sequence[str], there: Sequence[str], what: str) -> tuple[str, ...]:
@@ -145,11 +149,10 @@ def play(args: Args, choice: Choice) -> list[list[Any]]:
     """Returns [episode][panel]: what each policy does, all from the same state, within the number of frames."""
     import jax
 
-    import envs
     from experiments.lab.drawing.side_by_side import length
     from experiments.lab.folder import policies
 
-    env = envs.make(choice.environment, **choice.fields)
+    env = choice.task.make()
     try:
         acts = [policies.load(args.folder, choice.environment, *panel) for panel in choice.panels]
     except ValueError as error:

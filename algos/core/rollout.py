@@ -1,7 +1,10 @@
 """Collecting experience: one scan over vectorised environments, and whole episodes for evaluation."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import lax
 
 from algos.core.types import Metrics, Transition
@@ -36,7 +39,8 @@ def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps
         return next_state, (transition, episode)
 
     state, (transitions, episodes) = lax.scan(one_step, state, (draws, noise))
-    return state, transitions, episodes
+    fault = faulty(transitions.action, transitions.reward, transitions.next_observation)
+    return state, transitions, episodes.replace(fault=fault)
 
 
 def episode_metrics(episodes, mask=True) -> Metrics:
@@ -49,27 +53,70 @@ def episode_metrics(episodes, mask=True) -> Metrics:
         "episode_count": jnp.sum(ended, dtype=jnp.int32).astype(jnp.float32),
         "episode_return_sum": jnp.sum(episodes.episode_return, where=ended),
         "episode_length_sum": jnp.sum(jnp.sum(episodes.length, axis=0, where=ended).astype(jnp.float32)),
+        "fault_count": jnp.sum(episodes.fault, dtype=jnp.float32),
     }
 
 
-def evaluate(env: Env, act, key, num_episodes: int) -> jax.Array:
-    """Returns the undiscounted returns [num_episodes] of one whole episode each.
+def faulty(action, reward, observation) -> jax.Array:
+    """Returns where an environment answered a finite action with a reward [...] or an observation [..., *shape] that is
+    not finite. An action that is not finite is the learner's fault, and so is what comes of it."""
+    return _finite(action, reward.ndim) & ~(_finite(reward, reward.ndim) & _finite(observation, reward.ndim))
 
-    act: (key, observation) -> a policy's action, for a single observation. Runs until the last episode has ended.
-    """
+
+def _finite(x, num_axes: int) -> jax.Array:
+    """Returns whether all is finite beyond the first `num_axes` axes."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.ones(x.shape[:num_axes], bool)
+    return jnp.all(jnp.isfinite(x), axis=tuple(range(num_axes, x.ndim)))
+
+
+@struct.dataclass
+class Evaluation:
+    """One whole episode in each of B environments, as far as it is."""
+
+    key: jax.Array
+    time: jax.Array  # int32, steps made
+    environment: Any  # [B, ...]
+    observation: jax.Array  # [B, ...]
+    running: jax.Array  # [B]
+    returns: jax.Array  # [B] float32, undiscounted
+    faults: jax.Array  # int32, observations that were not finite
+
+
+def begin_evaluation(env: Env, key, num_episodes: int) -> Evaluation:
+    """Returns the episodes before their first steps."""
     key_reset, key_run = jax.random.split(key)
     reset_keys = jax.vmap(jax.random.fold_in, (None, 0))(key_reset, jnp.arange(num_episodes))
     state, observation = jax.vmap(env.reset)(reset_keys)
-    running = jnp.ones(num_episodes, bool)
+    running, returns = jnp.ones(num_episodes, bool), jnp.zeros(num_episodes, jnp.float32)
+    return Evaluation(key_run, jnp.int32(0), state, observation, running, returns, jnp.int32(0))
 
-    def step_all(carry):
-        time, state, observation, running, returns = carry
-        keys = jax.random.split(jax.random.fold_in(key_run, time), (2, num_episodes))
-        action = jax.vmap(act)(keys[0], observation)
-        state, reached = jax.vmap(env.step)(keys[1], state, env.action.to_environment(action))
-        returns = returns + jnp.where(running, reached.reward, 0.0)
-        running = running & ~(reached.terminated | reached.truncated)
-        return time + 1, state, reached.observation, running, returns
 
-    start = (jnp.int32(0), state, observation, running, jnp.zeros(num_episodes, jnp.float32))
-    return lax.while_loop(lambda carry: jnp.any(carry[3]), step_all, start)[-1]
+def advance_evaluation(env: Env, act, evaluation: Evaluation, num_steps) -> Evaluation:
+    """Returns the episodes after `num_steps` more steps, which may be traced, or sooner where all have ended.
+
+    act: (key, observation) -> a policy's action, for a single observation. `env.max_steps` ends an episode that goes on.
+    """
+    num_episodes, until = evaluation.running.shape[0], evaluation.time + num_steps
+
+    def step_all(now):
+        keys = jax.random.split(jax.random.fold_in(now.key, now.time), (2, num_episodes))
+        action = env.action.to_environment(jax.vmap(act)(keys[0], now.observation))
+        state, reached = jax.vmap(env.step)(keys[1], now.environment, action)
+        ended = reached.terminated | reached.truncated | (now.time + 1 >= env.max_steps)
+        fault = now.running & ~_finite(now.observation, 1)  # of the carry: the step stays one fused piece, and its bits
+        return now.replace(
+            time=now.time + 1,
+            environment=state,
+            observation=reached.observation,
+            running=now.running & ~ended,
+            returns=now.returns + jnp.where(now.running, reached.reward, 0.0),
+            faults=now.faults + jnp.sum(fault, dtype=jnp.int32),
+        )
+
+    return lax.while_loop(lambda now: jnp.any(now.running) & (now.time < until), step_all, evaluation)
+
+
+def evaluate(env: Env, act, key, num_episodes: int) -> jax.Array:
+    """Returns the undiscounted returns [num_episodes] of one whole episode each; `act` as in `advance_evaluation`."""
+    return advance_evaluation(env, act, begin_evaluation(env, key, num_episodes), env.max_steps).returns

@@ -194,7 +194,6 @@ def answer(fields: dict[str, int]) -> None:
 def progress(setting: Setting) -> Iterable[tuple[float, int]]:
     """Yields (seconds since compiling ended, environment steps of all seeds) whenever the runner has made a chunk."""
     from algos import ppo
-    from envs import make
     from experiments.lab import runner
     from experiments.lab.experiment import Contender, Experiment, Task
 
@@ -203,7 +202,7 @@ def progress(setting: Setting) -> Iterable[tuple[float, int]]:
     task = Task("CartPole-v1", (contender,))
     seeds = tuple(range(setting.seeds))
     experiment = Experiment((task,), seeds, STEPS, evaluations=1, eval_episodes=1, width=setting.width)
-    for event in runner.train(experiment, task, (contender,), make(task.environment)):
+    for event in runner.train(experiment, task, (contender,), task.make()):
         if isinstance(event, runner.Progress):
             yield event.run_seconds, event.env_steps
 

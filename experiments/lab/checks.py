@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import envs
 from algos.core.config import require_in_range
 from algos.core.types import Algorithm
 from experiments.lab import devices
@@ -10,7 +9,7 @@ from experiments.lab.experiment import Contender, Experiment, families
 from experiments.lab.folder.files import sha256
 from experiments.lab.folder.kept_code import CODE, kept_name
 from experiments.lab.folder.manifest import read_manifest
-from experiments.lab.outside import loss_trace
+from experiments.lab.outside import env_trace, loss_trace
 from experiments.lab.plan import state_bytes
 from experiments.lab.sweeps import selection
 
@@ -22,7 +21,7 @@ def check(experiment: Experiment) -> None:
     check_names(experiment)
     check_settings(experiment)
     for task in experiment.tasks:
-        env = envs.make(task.environment, **task.fields)
+        env = env_trace.checked(task)
         for family in families(task):
             algorithm = loss_trace.made(family[0], env)
             needed = algorithm.steps_in_init + algorithm.steps_per_update

@@ -1,5 +1,6 @@
 """What a run leaves and shows at its end: summary, pictures, report, tables and verdicts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,25 @@ def conclude(
         console.print(table)
         console.print(*(swept or found["verdicts"]), "", sep="\n", highlight=False, soft_wrap=True)
         for name, figures in found["algorithms"].items():
-            if figures["diverged_seeds"]:
-                seeds = ", ".join(map(str, figures["diverged_seeds"]))
-                own = loss_trace.own_loss(experiment, environment, name)
-                text = f"{name}: diverged (parameters or return not finite) under seeds {seeds}, so no IQM{own}"
-                console.print(text, highlight=False, soft_wrap=True)
+            for line in not_finite(experiment, environment, name, figures):
+                console.print(line, highlight=False, soft_wrap=True)
     try:
         page.write(folder)
     except run_folder.Unusable as error:
         console.print(f"no report.html: {error}", highlight=False, soft_wrap=True)
     files = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))
     console.print("files:", *files, sep="\n  ", highlight=False, soft_wrap=True)
+
+
+def not_finite(experiment: Experiment, environment: str, name: str, figures: dict[str, Any]) -> Iterator[str]:
+    """Yields in words which seeds have no finite result: those whose environment is at fault apart from the others."""
+    faulty = figures.get("faulty_seeds", [])
+    if faulty:
+        yield screen.faults_in_words(name, environment, faulty)
+    diverged = ", ".join(str(seed) for seed in figures["diverged_seeds"] if seed not in faulty)
+    if diverged:
+        own = loss_trace.own_loss(experiment, environment, name)
+        yield f"{name}: diverged (parameters or return not finite) under seeds {diverged}, so no IQM{own}"
 
 
 def write_summary(experiment: Experiment, folder: Path, results: records.Results, interrupted: bool) -> dict[str, Any]:

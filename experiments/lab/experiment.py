@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+import envs
 from algos.core.types import Algorithm, Loss
 from envs import Env
 from experiments.lab import devices
@@ -38,7 +39,12 @@ class Task:
 
     environment: str
     contenders: tuple[Contender, ...]
-    fields: dict[str, Any] = field(default_factory=dict)  # of the environment, as `envs.make` takes them
+    fields: dict[str, Any] = field(default_factory=dict)  # of the environment, as `envs.make` or the factory takes them
+    factory: Callable[..., Env] | None = None  # of a user's own file; None: `envs.make` knows the environment
+
+    def make(self) -> Env:
+        """Returns the environment. Raises ValueError for an id or a field that there is not."""
+        return envs.make(self.environment, **self.fields) if self.factory is None else self.factory(**self.fields)
 
 
 def families(task: Task) -> list[tuple[Contender, ...]]:

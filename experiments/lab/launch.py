@@ -20,7 +20,7 @@ from experiments.lab.folder.manifest import command_line, read_experiment, read_
 from experiments.lab.plan import announcement
 from experiments.lab.progress import checkpoints
 from experiments.lab.progress import tensorboard as event_files
-from experiments.lab.progress.book import Book, Stopped, asked_to_stop
+from experiments.lab.progress.book import Book, Stopped, asked_to_stop, patience
 from experiments.lab.report import page
 from experiments.lab.sweeps import selection
 
@@ -111,13 +111,15 @@ def held(folder: Path) -> Iterator[None]:
 
 def complete(experiment: Experiment, folder: Path, results: records.Results, saved: dict | None) -> int:
     """Trains what `results` lack, from the checkpoint `saved` on, and returns the exit status."""
-    line = f"interrupted at once: what was saved before is kept; go on with {resuming(folder)}"
-    with signals.handled(signals.at_once(line)):
-        status = _complete(experiment, folder, results, saved)
+    at_once = signals.at_once(f"interrupted at once: what was saved before is kept; go on with {resuming(folder)}")
+    with signals.handled(at_once):
+        status = _complete(experiment, folder, results, saved, at_once)
         return status or report_best(experiment, folder, results)
 
 
-def _complete(experiment: Experiment, folder: Path, results: records.Results, saved: dict | None) -> int:
+def _complete(
+    experiment: Experiment, folder: Path, results: records.Results, saved: dict | None, at_once: signals.Handler
+) -> int:
     console = Console()
     console.print(announcement(experiment), highlight=False, soft_wrap=True)
     finished = {(environment, name) for environment, algorithms in results.items() for name in algorithms}
@@ -133,9 +135,9 @@ def _complete(experiment: Experiment, folder: Path, results: records.Results, sa
         return checkpoints.restore(folder, saved, groups) if here else None
 
     with asked_to_stop() as signal_number:
-        book = Book(folder, experiment, results, signal_number)
+        book, waiting = Book(folder, experiment, results, signal_number), patience(signal_number, at_once)
         try:
-            for event in screen.shown(runner.run(experiment, finished, restore), experiment, console):
+            for event in screen.shown(runner.run(experiment, finished, restore, waiting), experiment, console):
                 book.record(event)
         except Stopped:
             pass  # the signal's number says the rest

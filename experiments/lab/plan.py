@@ -4,7 +4,6 @@ import math
 
 import jax
 
-import envs
 from algos.core.types import Algorithm
 from experiments.lab.experiment import Experiment, families, label
 from experiments.lab.folder.manifest import device
@@ -55,7 +54,7 @@ def memory(experiment: Experiment) -> int:
     return max(
         len(family) * len(experiment.seeds) * state_bytes(family[0].make(env), family[0].hparams)
         for task in experiment.tasks
-        for env in (envs.make(task.environment, **task.fields),)
+        for env in (task.make(),)
         for family in families(task)
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from algos.core.loop import Sums, advance, no_metrics
-from algos.core.rollout import evaluate
+from algos.core.rollout import advance_evaluation, begin_evaluation
 from algos.core.types import Algorithm
 from envs import Env
 
@@ -38,7 +38,8 @@ class Programs(NamedTuple):
 
     begin: Callable  # (seed, hparams) -> Trials
     advance: Callable  # (state, sums, hparams, num_updates) -> (state, sums); `state` is given up
-    evaluate: Callable  # (state, key_eval, point) -> (returns [..., episodes], parameters are finite [...])
+    begin_evaluation: Callable  # (key_eval, point) -> Evaluation
+    advance_evaluation: Callable  # (state, evaluation, num_steps) -> (Evaluation, parameters are finite [...])
 
 
 def trial_mesh(num_trials: int, width: int) -> Mesh:
@@ -76,23 +77,28 @@ def compile_programs(env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width:
     def train(state, sums, hparams, num_updates):
         return advance(algorithm, state, hparams, sums, num_updates)
 
-    def test(state, key_eval, point):
+    def begin_test(key_eval, point):
+        return begin_evaluation(env, jax.random.fold_in(key_eval, point), eval_episodes)
+
+    def test(state, evaluation, num_steps):
         def act(key, observation):
             return algorithm.act(state, key, observation, False)
 
-        returns = evaluate(env, act, jax.random.fold_in(key_eval, point), eval_episodes)
         finite = jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), jax.tree.leaves(state.params))
-        return returns, jnp.all(jnp.stack(finite))
+        return advance_evaluation(env, act, evaluation, num_steps), jnp.all(jnp.stack(finite))
 
     seed, number = jnp.zeros((mesh.size, width), jnp.uint32), jnp.int32(0)
     begin = spread(begin, mesh, width, (TRIALS, TRIALS))
     trials = _placed(jax.eval_shape(begin, seed, over_trials(hparams, seed)), mesh)
     train = spread(train, mesh, width, (TRIALS, TRIALS, TRIALS, SAME))
+    begin_test = spread(begin_test, mesh, width, (TRIALS, SAME))
+    evaluation = _placed(jax.eval_shape(begin_test, trials.key_eval, number), mesh)
     test = spread(test, mesh, width, (TRIALS, TRIALS, SAME))
     lowered = [
         jax.jit(begin).lower(seed, over_trials(hparams, seed)),
         jax.jit(train, donate_argnums=0).lower(trials.state, trials.sums, trials.hparams, number),
-        jax.jit(test).lower(trials.state, trials.key_eval, number),
+        jax.jit(begin_test).lower(trials.key_eval, number),
+        jax.jit(test).lower(trials.state, evaluation, number),
     ]
     with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
         return Programs(*pool.map(lambda program: program.compile(), lowered))

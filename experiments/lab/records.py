@@ -96,6 +96,7 @@ def figures(event: runner.Finished) -> dict[str, Any]:
         "mean": float(returns.mean()),
         "final_returns": event.final_returns,
         "diverged_seeds": event.diverged,
+        "faulty_seeds": list(event.faulty),  # the environment's fault, not the contender's
         "env_steps": event.env_steps,
         "compile_seconds": round(event.compile_seconds, 3),
         "run_seconds": round(event.run_seconds, 3),

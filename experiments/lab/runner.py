@@ -2,44 +2,29 @@
 
 import operator
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from algos.core.loop import totals
 from algos.core.types import Algorithm
-from envs import Env, make
+from envs import Env
+from experiments.lab.chunks import Pace, Position, advance_groups, evaluate_groups, interruptible, patiently
 from experiments.lab.experiment import Contender, Experiment, Task, families, with_width
 from experiments.lab.folder import policies
-from experiments.lab.programs import (
-    Programs,
-    Trials,
-    compile_programs,
-    in_groups,
-    in_seed_order,
-    trial_arrays,
-    trial_mesh,
-)
+from experiments.lab.programs import Trials, compile_programs, in_groups, in_seed_order, trial_arrays, trial_mesh
 
-CHUNK_SECONDS = 0.5  # how long the devices work before the host looks again
+CHUNK_SECONDS = 0.5  # how long the devices train before the host looks again
+EVALUATION_SECONDS = 0.5  # and how long they evaluate
 EPISODE_SUMS = ("episode_return_sum", "episode_length_sum", "episode_count")
+FAULTS = "environment_faults"  # the metric: steps and resets at which the environment gave what is not finite
 
 Row = tuple[int, int, str, float]  # seed, environment steps, metric, value
 Family = tuple[Contender, ...]  # contenders that one program serves
-
-
-@dataclass
-class Position:
-    """How far the trials of a family are. A run that goes on from a saved one has the same bits as one never cut."""
-
-    groups: list[Trials]
-    updates: list[int]  # made so far, by each group
-    evaluations: int = 0  # made so far
-    run_seconds: float = 0.0  # since compiling ended
 
 
 Restore = Callable[[Task, Family, list[Trials]], Position | None]  # given the groups as they begin
@@ -88,6 +73,7 @@ class Finished(Event):
     compile_seconds: float  # of the family
     run_seconds: float  # the contender's share of its family's
     acting: dict[str, Any]  # what acting needs of the state, of every seed, NumPy arrays [seeds, ...]
+    faulty: Sequence[int] = ()  # seeds under which the environment gave what is not finite, at any time
 
 
 def nothing_saved(task: Task, family: Family, groups: list[Trials]) -> None:
@@ -95,24 +81,33 @@ def nothing_saved(task: Task, family: Family, groups: list[Trials]) -> None:
 
 
 def run(
-    experiment: Experiment, finished: Container[tuple[str, str]] = (), restore: Restore = nothing_saved
+    experiment: Experiment,
+    finished: Container[tuple[str, str]] = (),
+    restore: Restore = nothing_saved,
+    waiting: Callable[[], None] = patiently,
 ) -> Iterator[Event]:
     """Trains every contender of every task and yields what happens.
 
     finished: the (environment, contender) pairs that need no training, whole families of them.
     restore: gives the position of a family that was begun before.
+    waiting: called now and then while the devices work.
     """
     experiment = with_width(experiment)
     for task in experiment.tasks:
-        env = make(task.environment, **task.fields)
+        env = task.make()
         for family in families(task):
             if (task.environment, family[0].name) not in finished:
                 yield Compiling(task, family)
-                yield from train(experiment, task, family, env, restore)
+                yield from train(experiment, task, family, env, restore, waiting)
 
 
 def train(
-    experiment: Experiment, task: Task, family: Family, env: Env, restore: Restore = nothing_saved
+    experiment: Experiment,
+    task: Task,
+    family: Family,
+    env: Env,
+    restore: Restore = nothing_saved,
+    waiting: Callable[[], None] = patiently,
 ) -> Iterator[Event]:
     """Trains the contenders of one family under every seed and yields what happens, a `Finished` of each last."""
     algorithm, seeds, width = family[0].make(env), experiment.seeds, experiment.width
@@ -126,31 +121,37 @@ def train(
 
     started = time.perf_counter()
     trials = trial_arrays(seeds, [contender.hparams for contender in family])
-    groups = [programs.begin(*group) for group in in_groups(trials, mesh, width)]
+    groups = [interruptible(partial(programs.begin, *group), waiting) for group in in_groups(trials, mesh, width)]
     no_sums = groups[0].sums
-    position = restore(task, family, groups) or Position(groups, [0] * len(groups))
-    groups, clock = position.groups, Clock(started - position.run_seconds)
+    position = restore(task, family, groups) or Position(groups, [0] * len(groups), [0] * num_trials)
+    started -= position.run_seconds
+    training, evaluating = Pace(CHUNK_SECONDS, waiting), Pace(EVALUATION_SECONDS, waiting)
+
+    def progress() -> Progress:
+        share = sum(position.updates) / (points[-1] * len(position.groups))
+        env_steps = int(share * num_trials * env_steps_after(points[-1], algorithm))
+        position.run_seconds = time.perf_counter() - started
+        return Progress(task, family, share, env_steps, position.run_seconds, position)
+
     while position.evaluations < len(points):
-        point = points[position.evaluations]
+        point, tested = points[position.evaluations], []
         made = point - points[max(position.evaluations - 1, 0)]
-        for _ in advance_groups(programs, position, point, clock):
-            share = sum(position.updates) / (points[-1] * len(groups))
-            env_steps = int(share * num_trials * env_steps_after(points[-1], algorithm))
-            position.run_seconds = clock.seconds()
-            yield Progress(task, family, share, env_steps, position.run_seconds, position)
-        tested = [programs.evaluate(group.state, group.key_eval, jnp.int32(position.evaluations)) for group in groups]
-        returns, finite = in_seed_order(tested, num_trials)
-        returns = np.where(finite, returns.mean(axis=1, dtype=np.float64), np.nan)  # no policy is left to have a return
-        sums = totals(in_seed_order([group.sums for group in groups], num_trials))
-        groups[:] = [group._replace(sums=no_sums) for group in groups]
+        for _ in advance_groups(programs, position, point, training):
+            yield progress()
+        for _ in evaluate_groups(programs, position, env.max_steps, evaluating, tested):
+            yield progress()
+        returns, sums, faults = measured(position, tested, num_trials)
+        position.groups[:] = [group._replace(sums=no_sums) for group in position.groups]
+        position.faults = [before + new for before, new in zip(position.faults, faults)]
         position.evaluations += 1
         for contender, own in each_contender(family, len(seeds)):
             own_sums = {name: values[own] for name, values in sums.items()}
             rows = metric_rows(seeds, env_steps_after(point, algorithm), returns[own], own_sums, made)
+            rows += fault_rows(seeds, env_steps_after(point, algorithm), faults[own])
             yield Evaluated(task, family, contender, float(returns[own].mean()), rows)
 
-    acting = in_seed_order([policies.acting(group.state) for group in groups], num_trials)
-    run_seconds = clock.seconds() / len(family)
+    acting = in_seed_order([policies.acting(group.state) for group in position.groups], num_trials)
+    run_seconds = (time.perf_counter() - started) / len(family)
     for contender, own in each_contender(family, len(seeds)):
         yield Finished(
             task,
@@ -162,39 +163,25 @@ def train(
             compile_seconds=compile_seconds,
             run_seconds=run_seconds,
             acting=jax.tree.map(operator.itemgetter(own), acting),
+            faulty=[seed for seed, count in zip(seeds, position.faults[own]) if count],
         )
+
+
+def measured(position: Position, tested: list[Any], num_trials: int) -> tuple[np.ndarray, dict[str, Any], list[int]]:
+    """Returns (mean return [trials], NaN where no policy is left to have one; sums of metrics [trials]; how often the
+    environment gave what is not finite, in training and evaluation, [trials])."""
+    found = [(evaluation.returns, evaluation.faults, finite) for evaluation, finite in tested]
+    returns, faults, finite = in_seed_order(found, num_trials)
+    faults = np.where(finite, faults + np.sum(~np.isfinite(returns), axis=1), 0)  # else the policy is at fault
+    returns = np.where(finite, returns.mean(axis=1, dtype=np.float64), np.nan)
+    sums = totals(in_seed_order([group.sums for group in position.groups], num_trials))
+    return returns, sums, (faults + sums.pop("fault_count")).astype(int).tolist()
 
 
 def each_contender(family: Family, num_seeds: int) -> Iterator[tuple[Contender, slice]]:
     """Yields each contender of a family and where its trials are among those of the family."""
     for index, contender in enumerate(family):
         yield contender, slice(index * num_seeds, (index + 1) * num_seeds)
-
-
-@dataclass
-class Clock:
-    """Time since compiling ended, and how many updates to make before the host looks again."""
-
-    started: float
-    chunk: int = 1
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self.started
-
-
-def advance_groups(programs: Programs, position: Position, updates: int, clock: Clock) -> Iterator[None]:
-    """Yields as the groups advance, one after another, until each has made `updates`, in chunks of about
-    CHUNK_SECONDS."""
-    for number, trials in enumerate(position.groups):
-        while position.updates[number] < updates:
-            size = min(updates - position.updates[number], clock.chunk)
-            began = time.perf_counter()
-            state, sums = programs.advance(trials.state, trials.sums, trials.hparams, jnp.int32(size))
-            trials = jax.block_until_ready(trials._replace(state=state, sums=sums))
-            clock.chunk = max(1, int(size * CHUNK_SECONDS / (time.perf_counter() - began)))
-            position.groups[number] = trials
-            position.updates[number] += size
-            yield
 
 
 def num_updates(steps: int, algorithm: Algorithm) -> int:
@@ -230,3 +217,8 @@ def metric_rows(seeds, env_steps: int, returns, sums: dict[str, np.ndarray], num
             value = values[index] if name.endswith("_max") else values[index] / num_updates
             rows.append((seed, env_steps, name, float(value)))
     return rows
+
+
+def fault_rows(seeds, env_steps: int, faults: Sequence[int]) -> list[Row]:
+    """Returns a row for each seed under which the environment gave what is not finite: sound ones have none."""
+    return [(seed, env_steps, FAULTS, float(count)) for seed, count in zip(seeds, faults) if count]

@@ -33,6 +33,7 @@ class Line:
     last_return: float | None = None
     seconds_left: float | None = None
     told: float = 0.0  # the share at the last plain line
+    faulty: bool = False  # whether the environment gave what is not finite
 
 
 def shown(events: Iterable[runner.Event], experiment: Experiment, console: Console) -> Iterator[runner.Event]:
@@ -45,14 +46,37 @@ def shown(events: Iterable[runner.Event], experiment: Experiment, console: Conso
     if not console.is_terminal:
         for event in events:
             line = lines[event.task.environment, event.family[0].name]
+            warn(line, event, console)
             update(line, event)
             tell(line, event, console)
             yield event
         return
     with Live(get_renderable=lambda: draw(lines.values()), console=console, refresh_per_second=8):
         for event in events:
-            update(lines[event.task.environment, event.family[0].name], event)
+            line = lines[event.task.environment, event.family[0].name]
+            warn(line, event, console)
+            update(line, event)
             yield event
+
+
+def warn(line: Line, event: runner.Event, console: Console) -> None:
+    """Prints, the first time, that the environment gave what is not finite, and under which seeds."""
+    faulty = (
+        [str(row[0]) for row in event.rows if row[2] == runner.FAULTS] if isinstance(event, runner.Evaluated) else []
+    )
+    if faulty and not line.faulty:
+        line.faulty = True
+        text = faults_in_words(event.contender.name, line.environment, faulty)
+        console.print(f"after {event.rows[0][1]:,} environment steps {text}", highlight=False, soft_wrap=True)
+
+
+def faults_in_words(name: str, environment: str, seeds: Iterable[str]) -> str:
+    """Returns that the environment is at fault, not the contender."""
+    return (
+        f"{name}: {environment} gave rewards or observations that are not finite, for finite actions, under seeds "
+        f"{', '.join(map(str, seeds))}: a fault of the environment, not of the algorithm or its settings; "
+        "python -m experiments.doctor says where it begins"
+    )
 
 
 def update(line: Line, event: runner.Event) -> None:
@@ -63,7 +87,7 @@ def update(line: Line, event: runner.Event) -> None:
         case runner.Progress():
             line.status, line.share = "running", event.share
             line.steps_per_second = event.env_steps / event.run_seconds
-            line.seconds_left = event.run_seconds * (1.0 - event.share) / event.share
+            line.seconds_left = event.run_seconds * (1.0 - event.share) / event.share if event.share else None
         case runner.Evaluated():
             line.last_return = event.mean_return
         case runner.Finished():
@@ -90,7 +114,7 @@ def draw(lines: Iterable[Line]) -> Table:
             ProgressBar(total=1.0, completed=line.share, width=10),
             status,
             f"{line.steps_per_second / 1000.0:,.0f}k steps/s" if line.share else "",
-            "" if line.last_return is None else evaluated("evaluation", line.last_return),
+            "" if line.last_return is None else evaluated("evaluation", line),
         )
     return table
 
@@ -106,7 +130,7 @@ def tell(line: Line, event: runner.Event, console: Console) -> None:
         case runner.Evaluated() if line.share >= line.told + PLAIN_SHARE:
             line.told = line.share
             rate, left = f"{line.steps_per_second:,.0f} steps/s", duration(line.seconds_left)
-            result = evaluated("evaluation return", line.last_return)
+            result = evaluated("evaluation return", line)
             console.print(where, f"{line.share:.0%}, {rate}, {result}, {left} left", highlight=False, soft_wrap=True)
 
 
@@ -117,9 +141,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def evaluated(what: str, mean_return: float) -> str:
+def evaluated(what: str, line: Line) -> str:
     """Returns what there is to say of the last evaluation."""
-    return f"{what} {mean_return:.1f}" if isfinite(mean_return) else "a seed diverged"
+    if isfinite(line.last_return):
+        return f"{what} {line.last_return:.1f}"
+    return "the environment gave what is not finite" if line.faulty else "a seed diverged"
 
 
 def number(value: float | None) -> str:

@@ -207,3 +207,24 @@ def test_a_reward_of_any_dtype_is_float32_behind_vectorize(dtype):
     state, reached, episode = vector.step(state, at(draws, 0), jnp.zeros(2, jnp.int32))
     for reward in (reached.reward, episode.episode_return):
         assert reward.dtype == jnp.float32 and reward.tolist() == [1.0, 1.0]
+
+
+def test_an_environment_that_never_ends_is_truncated_at_its_limit_and_not_before():
+    def step(key, state, action):
+        return state + 1, TimeStep(jnp.ones(1) * state, jnp.float32(1.0), jnp.bool_(False), jnp.bool_(False))
+
+    env = Env("endless", lambda key: (jnp.int32(0), jnp.zeros(1)), step, (1,), Discrete(2), LIMIT)
+    vector = envs.vectorize(env, 2)
+
+    def scan(key):
+        rows = vector.draw(key, 3 * LIMIT), jnp.zeros((3 * LIMIT, 2), jnp.int32)
+        return lax.scan(lambda state, row: (lambda s, *r: (s, r))(*vector.step(state, *row)), vector.reset(key), rows)[
+            1
+        ]
+
+    reached, episodes = jax.jit(scan)(jax.random.key(0))
+    due = np.arange(1, 3 * LIMIT + 1) % LIMIT == 0
+    np.testing.assert_array_equal(reached.truncated, np.stack([due, due], axis=1))
+    assert not reached.terminated.any()
+    np.testing.assert_array_equal(episodes.ended, reached.truncated)
+    assert set(episodes.length[episodes.ended].tolist()) == {LIMIT}

@@ -150,7 +150,7 @@ def test_a_checkpoint_that_the_disk_has_no_room_for_is_an_os_error_and_leaves_no
         "import jax.numpy as jnp, numpy as np\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "noise = np.random.default_rng(0).normal(size=(100, 200))\n"
-        "position = runner.Position([jnp.asarray(noise + index) for index in range(60)], [0])\n"
+        "position = runner.Position([jnp.asarray(noise + index) for index in range(60)], [0], [0])\n"
         "try:\n"
         "    checkpoints.save(pathlib.Path(sys.argv[1]), None, (), position)\n"
         "except OSError as error:\n"

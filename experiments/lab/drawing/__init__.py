@@ -37,11 +37,17 @@ DRAWINGS = {
 }
 
 
-def drawing(environment: str, fields: dict[str, Any]) -> Drawing:
-    """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation).
+OWN = Drawing(grids.anything, 100)
+
+
+def drawing(environment: str, fields: dict[str, Any], own: bool = False) -> Drawing:
+    """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). One of a
+    user's own file is drawn by its observation.
 
     Raises ValueError, listing those that can be drawn, for one that cannot.
     """
+    if own:
+        return OWN
     if environment not in DRAWINGS:
         raise ValueError(f"{environment} cannot be drawn; those that can: {', '.join(DRAWINGS)}")
     chosen = DRAWINGS[environment]

@@ -50,6 +50,18 @@ def channels(state, observation) -> Scene:
     return _scene(grid.shape[:2], [(row, column, CHANNELS[channel]) for channel, row, column in found])
 
 
+def anything(state, observation) -> Scene:
+    """Returns an image as `channels` does, and of any other observation a bar for each number x, x / (1 + |x|) high."""
+    shown = np.asarray(observation)
+    if shown.ndim in (2, 3) and (shown.ndim == 2 or shown.shape[-1] <= len(CHANNELS)):
+        return channels(state, observation)
+    numbers = np.nan_to_num(shown.astype(float).ravel())
+    wide, tall = float(len(numbers)), len(numbers) / 4.0
+    heights = (tall * numbers / (1.0 + np.abs(numbers))).tolist()
+    bars = [Polygon(((i + 0.1, 0.0), (i + 0.9, 0.0), (i + 0.9, y), (i + 0.1, y)), BLUE) for i, y in enumerate(heights)]
+    return Scene((*bars, Line(((0.0, 0.0), (wide, 0.0)), 0.02 * wide, GREY)), (0.0, wide, -tall, tall))
+
+
 def catch(state, observation) -> Scene:
     """Returns the ball and the paddle."""
     ball = (int(state.ball_y), int(state.ball_x), ORANGE)

@@ -116,6 +116,7 @@ def _settings(manifest: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {name: manifest.get(name) for name in SETTINGS}
     for environment, task in manifest["environments"].items():
         content[environment] = {"fields": task.get("fields", {}), "contenders": " ".join(task["algorithms"])}
+        content[environment]["factory"] = run_folder.without_places(task.get("factory"))
         for name, contender in task["algorithms"].items():
             content[f"{environment} {name}"] = run_folder.without_places(contender)
     return content | {"users' own files": sorted(digest[:12] for digest in manifest.get("sources", {}).values())}

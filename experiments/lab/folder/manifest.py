@@ -70,6 +70,7 @@ def describe(experiment: Experiment) -> dict[str, Any]:
         "environments": {
             task.environment: {
                 "fields": task.fields,
+                **({"factory": reference(task.factory)} if task.factory else {}),
                 "algorithms": {contender.name: describe_contender(contender) for contender in task.contenders},
             }
             for task in experiment.tasks
@@ -115,8 +116,9 @@ def reference(function: Callable) -> str:
 def user_sources(experiment: Experiment) -> list[Path]:
     """Returns the users' own files that the experiment's functions and classes come from, and those that they import."""
     contenders = [contender for task in experiment.tasks for contender in task.contenders]
-    parts = [part for one in contenders for part in (one.loss, one.network, type(one.hparams)) if part is not None]
-    files = {reference(part).rpartition(":")[0] for part in parts}
+    parts = [part for one in contenders for part in (one.loss, one.network, type(one.hparams))]
+    parts += [task.factory for task in experiment.tasks]
+    files = {reference(part).rpartition(":")[0] for part in parts if part is not None}
     own = {Path(file) for file in files if file.endswith(".py")}
     return sorted(own.union(*map(user_files.neighbours, own)))
 
@@ -149,6 +151,7 @@ def read_experiment(folder: Path) -> Experiment:
                     environment,
                     tuple(_contender(name, settings, folder) for name, settings in task["algorithms"].items()),
                     task["fields"],
+                    _load(task["factory"], folder) if "factory" in task else None,
                 )
                 for environment, task in manifest["environments"].items()
             ),

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-import envs
 from envs import Env
 from experiments.lab.experiment import Contender, Experiment
 from experiments.lab.folder.files import write_whole
@@ -85,7 +84,7 @@ def load(folder: Path, environment: str, name: str, seed: int) -> Act:
     diverged = [leaf for leaf, value in row.items() if leaf.startswith("['params']") and not np.isfinite(value).all()]
     if diverged:
         raise ValueError(f"{name} diverged under seed {seed}: its parameters are not finite")
-    return rebuild(contender, envs.make(environment, **task.fields), row)
+    return rebuild(contender, task.make(), row)
 
 
 def rebuild(contender: Contender, env: Env, arrays: dict[str, np.ndarray]) -> Act:
@@ -128,7 +127,7 @@ def player(env: Env, act: Act) -> Callable[[jax.Array, int], Episode]:
             states.append(jax.device_get(state))
             observations.append(np.asarray(observation))
             rewards.append(float(reached.reward))
-            ended = bool(reached.terminated | reached.truncated)
+            ended = bool(reached.terminated | reached.truncated) or len(rewards) >= env.max_steps
         return Episode(states, observations, np.array(rewards), ended)
 
     return play

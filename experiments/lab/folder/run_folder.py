@@ -56,6 +56,11 @@ class Result:
         return self.figures["diverged_seeds"] if self.figures else []
 
     @property
+    def faulty(self) -> list[int]:
+        """The seeds under which the environment gave what is not finite; folders of older versions do not say."""
+        return self.figures.get("faulty_seeds", []) if self.figures else []
+
+    @property
     def earned(self) -> np.ndarray:
         """The final return of each seed as measured, NaN where it is not finite, [seeds]."""
         return np.array(self.figures["final_returns"], np.float64)

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import jax
 
+KEPT = (
+    "an array of an earlier call is used, that Python kept (in a global, in self, in a list): hand on what a later call "
+    "needs, an environment in its state"
+)
+
 
 def raised_at(error: BaseException, files: Iterable[Path]) -> str | None:
     """Returns FILE:LINE of the innermost frame of the error that lies in one of the files; None where none does."""
@@ -27,6 +32,8 @@ def reason(error: BaseException) -> str:
             "a Python if, while, and, or, not, min or max decides on a value that is known only when it runs, "
             "an array or a hyperparameter: use jnp.where"
         )
+    if isinstance(error, jax.errors.UnexpectedTracerError):
+        return KEPT
     if isinstance(error, jax.errors.TracerArrayConversionError):
         return "numpy is called on a traced array: use jax.numpy"
     if isinstance(error, jax.errors.TracerIntegerConversionError):

@@ -17,7 +17,8 @@ from experiments.lab.outside.user_files import neighbours
 from experiments.lab.outside.user_loss import check_function, check_hparams, place, source
 
 OWN = "own "  # stands before the names of a loss's metrics while it is traced, to tell them from the algorithm's
-RECORDED = ("evaluation_return", "training_return", "training_length", "training_episodes")  # by the runner
+# by the runner:
+RECORDED = ("evaluation_return", "training_return", "training_length", "training_episodes", "environment_faults")
 
 
 class Fault(Exception):

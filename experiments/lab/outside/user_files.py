@@ -30,7 +30,9 @@ def load(reference: str) -> Any:
     try:
         module = importlib.import_module(where)
     except Exception as error:
-        raise ValueError(f"cannot import {where!r}: {reason(error)}; a loss is named as FILE.py:FUNCTION") from None
+        raise ValueError(
+            f"cannot import {where!r}: {reason(error)}; a function of yours is named as FILE.py:FUNCTION"
+        ) from None
     return _member(module, name, where)
 
 

@@ -14,6 +14,7 @@ from experiments.lab.progress import checkpoints
 from experiments.lab.progress import tensorboard as event_files
 
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost
+PATIENCE_SECONDS = 5.0  # that a signal waits for the devices, to save what they are at
 
 
 class Stopped(Exception):
@@ -70,3 +71,17 @@ def asked_to_stop() -> Iterator[Callable[[], int]]:
 
     with signals.handled(ask) as before:
         yield lambda: asked[0] if asked else 0
+
+
+def patience(stop: Callable[[], int], end: signals.Handler) -> Callable[[], None]:
+    """Returns what to call now and then while the devices work: it ends the process by `end` where a signal asked to stop
+    and the work goes on and on. A checkpoint needs its result."""
+    asked: list[float] = []
+
+    def waiting():
+        if stop():
+            asked.append(time.monotonic())
+        if asked and asked[-1] - asked[0] > PATIENCE_SECONDS:
+            end(stop(), None)
+
+    return waiting

@@ -71,6 +71,7 @@ def save(folder: Path, task: Task, family: Family, position: Position) -> dict[s
         "contenders": [contender.name for contender in family],
         "devices": len(position.groups[0].key_eval),
         "updates": position.updates,
+        "faults": position.faults,
         "evaluations": position.evaluations,
         "run_seconds": position.run_seconds,
         "files": {str(file.relative_to(path)): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()},
@@ -123,7 +124,8 @@ def restore(folder: Path, saved: dict[str, Any], groups: list[Trials]) -> Positi
         arrays = checkpointer.restore(path, template)
     leaves, structure = jax.tree.flatten(groups)
     placed = [_as_leaf(arrays[_name(index)], leaf) for index, leaf in enumerate(leaves)]
-    return Position(jax.tree.unflatten(structure, placed), saved["updates"], saved["evaluations"], saved["run_seconds"])
+    numbers = {name: saved[name] for name in ("updates", "faults", "evaluations", "run_seconds")}
+    return Position(jax.tree.unflatten(structure, placed), **numbers)
 
 
 def read(folder: Path, experiment: Experiment) -> dict[str, Any]:

@@ -27,9 +27,14 @@ def cautions(folders: Sequence[Folder], joined: dict[str, list[Result]]) -> list
             if not result.figures:
                 shown = "its curves are shown as far as they go" if len(result.curves) else "it left no curves"
                 lines.append(f"{result.name} on {environment} did not finish: {shown}.")
-    diverged = [
-        _divergence(environment, each) for environment, results in joined.items() for each in results if each.diverged
-    ]
+    every = [(environment, each) for environment, results in joined.items() for each in results]
+    faulty = [_in_seeds(environment, each, each.faulty) for environment, each in every if each.faulty]
+    if faulty:
+        lines.append(
+            f"The environment gave rewards or observations that are not finite, for finite actions: {'; '.join(faulty)}. "
+            "That is no fault of the algorithm or its settings."
+        )
+    diverged = [_in_seeds(environment, each, each.diverged) for environment, each in every if each.diverged]
     if diverged:
         lines.append(f"Diverged, with parameters or a return that are not finite: {'; '.join(diverged)}. {WORST}")
     return lines + (_differences(folders) if several else [])
@@ -69,9 +74,9 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
     return f"{'one seed' if len(seeds) == 1 else f'{len(seeds)} seeds'} ({listed(seeds)})"
 
 
-def _divergence(environment: str, result: Result) -> str:
-    seeds = ", ".join(map(str, result.diverged))
-    return f"{result.name} on {environment} in {len(result.diverged)} of {len(result.seeds)} seeds (seed {seeds})"
+def _in_seeds(environment: str, result: Result, seeds: Sequence[int]) -> str:
+    listed_seeds = ", ".join(map(str, seeds))
+    return f"{result.name} on {environment} in {len(seeds)} of {len(result.seeds)} seeds (seed {listed_seeds})"
 
 
 def _differences(folders: Sequence[Folder]) -> list[str]:
@@ -106,7 +111,9 @@ def _in_words(what: str, value: Any, values: Sequence[Any]) -> str:
 
 def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     device = manifest.get("device", {})
-    fields = {name: task["fields"] for name, task in manifest["environments"].items() if task.get("fields")}
+    tasks = manifest["environments"].items()
+    fields = {name: task["fields"] for name, task in tasks if task.get("fields")}
+    factories = {name: task["factory"] for name, task in tasks if task.get("factory")}
     rows = [
         ("date", manifest.get("date", "")),
         ("commit", _commit(manifest.get("git", {}))),
@@ -118,6 +125,7 @@ def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("environment steps under each seed", f"{manifest['steps']:,}"),
         ("evaluations", f"{manifest.get('evaluations', '?')}, of {manifest.get('eval_episodes', '?')} episodes each"),
         ("block width", str(manifest.get("width", "?"))),
+        *((f"{name} is made by", factory) for name, factory in factories.items()),
         *((f"fields of {name}", ", ".join(f"{key}={value}" for key, value in each.items())) for name, each in fields.items()),
         *((f"SHA-256 of {path}", digest) for path, digest in manifest.get("sources", {}).items()),
         ("promise", manifest.get("promise", "")),
