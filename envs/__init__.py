@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 
 from envs.core import Box, Discrete, Env, TimeStep
+from envs.mdp import problems
 from envs.vector import VectorEnv, VectorState, vectorize
 
 __all__ = ["Box", "Discrete", "Env", "TimeStep", "VectorEnv", "VectorState", "ids", "make", "register", "vectorize"]
@@ -18,7 +19,7 @@ def ids() -> tuple[str, ...]:
     """Returns the ids that `make` knows."""
     from envs.gymnax_env import IDS
 
-    return (*IDS, *_registered)
+    return (*IDS, *problems.IDS, *_registered)
 
 
 def register(name: str, factory: Callable[..., Env]) -> None:
@@ -36,6 +37,8 @@ def make(name: str, **fields) -> Env:
 
     if name in IDS or name == NEEDS_NETWORK:
         return make_gymnax(name, **fields)
+    if name in problems.IDS:
+        return problems.make_finite(name, **fields)
     if name not in _registered:
         raise ValueError(f"unknown environment {name!r}; choose from: {', '.join(ids())}")
     factory = _registered[name]

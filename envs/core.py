@@ -98,3 +98,4 @@ class Env(NamedTuple):
     observation_bounds: tuple[np.ndarray, np.ndarray] | None = (
         None  # (low, high); None where one is infinite or unknown
     )
+    model: Any = None  # the finite model (`envs.mdp.MDP`) that the environment samples, where it is one

@@ -25,7 +25,7 @@ class Categorical:
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Returns log p(action), [...]. A selection instead of a gather: its gradient is no scatter."""
         chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
-        return jnp.sum(self.log_probs(), axis=-1, where=chosen)
+        return jnp.sum(jnp.where(chosen, self.log_probs(), 0.0), axis=-1)
 
     def entropy(self) -> jax.Array:
         """Returns -sum_a p(a) log p(a) in nats, [...]."""

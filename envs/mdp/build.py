@@ -1,0 +1,125 @@
+"""Models from what people have: dense and sparse matrices, Gymnasium's tables, functions over an index space."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import scipy.sparse
+
+from envs.mdp.model import MDP, check
+from envs.mdp.rewards import Reward
+
+
+def from_arrays(successor, probability, reward, terminated, start=None, cell=None) -> MDP:
+    """Returns the model of arrays that broadcast to [S, A, K]; `successor` has the whole shape or the others give it.
+
+    start: the distribution of the first state [S], or one state; None: any state, all alike.
+    Raises ValueError that names the first entry which cannot be.
+    """
+    arrays = np.broadcast_arrays(
+        np.asarray(successor, np.int32),
+        np.asarray(probability, np.float64),
+        np.asarray(reward, np.float64),
+        np.asarray(terminated, bool),
+    )
+    if arrays[0].ndim != 3:
+        raise ValueError(f"a model's arrays have three axes [states, actions, outcomes], not {arrays[0].ndim}")
+    mdp = MDP(*_compact(*arrays), start=_start(start, arrays[0].shape[0]), cell=cell)
+    check(mdp)
+    return mdp
+
+
+def from_dense(probability, reward: Reward, terminal=(), start=None) -> MDP:
+    """Returns the model of P [S, A, S'], whose `terminal` states end the episode as they are reached."""
+    probability = np.asarray(probability, np.float64)
+    if probability.ndim != 3 or probability.shape[0] != probability.shape[2]:
+        raise ValueError(f"probability must be [states, actions, states], not {list(probability.shape)}")
+    states, actions, _ = probability.shape
+    rows = [scipy.sparse.csr_array(probability[:, action]) for action in range(actions)]
+    return from_sparse(rows, reward, terminal, start)
+
+
+def from_sparse(probability: Sequence, reward: Reward, terminal=(), start=None) -> MDP:
+    """Returns the model of one scipy-sparse matrix P_a [S, S'] an action. `terminal` as in `from_dense`."""
+    matrices = [scipy.sparse.csr_array(matrix) for matrix in probability]
+    states = matrices[0].shape[0]
+    if any(matrix.shape != (states, states) for matrix in matrices):
+        raise ValueError(f"every action's matrix must be {states} x {states}, as the first one's rows")
+    width = max(int(np.diff(matrix.indptr).max(initial=1)) for matrix in matrices)
+    successor = np.zeros((states, len(matrices), width), np.int32)
+    chance = np.zeros(successor.shape)
+    for action, matrix in enumerate(matrices):
+        rows = np.repeat(np.arange(states), np.diff(matrix.indptr))
+        place = np.arange(matrix.nnz) - matrix.indptr[rows]
+        successor[rows, action, place] = matrix.indices
+        chance[rows, action, place] = matrix.data
+    ends = np.zeros(states, bool)
+    ends[list(terminal)] = True
+    earned = reward(successor)
+    if earned.shape != successor.shape:
+        raise ValueError(f"the reward gives {list(earned.shape)} for successors {list(successor.shape)}")
+    over = ends[:, None, None]  # a state that ends the episode leads nowhere, whatever its rows say
+    itself = np.arange(states)[:, None, None]
+    first = np.arange(width) == 0
+    return from_arrays(
+        successor=np.where(over, itself, successor),
+        probability=np.where(over, first, chance),
+        reward=np.where(over, 0.0, earned),
+        terminated=ends[successor] | over,
+        start=start,
+    )
+
+
+def from_gymnasium(source, start=None) -> MDP:
+    """Returns the model of a Gymnasium environment that has a table `P`, or of such a table:
+    P[s][a] = [(probability, next state, reward, terminated), ...]. `start` None: the environment's own.
+
+    Raises ValueError for a source without a table. A time limit is no part of the table.
+    """
+    source = getattr(source, "unwrapped", source)
+    table = source if isinstance(source, dict) else getattr(source, "P", None)
+    if not isinstance(table, dict):
+        raise ValueError(f"{type(source).__name__} has no table P: only finite models can be read")
+    start = getattr(source, "initial_state_distrib", None) if start is None else start
+    states, actions = len(table), len(table[0])
+    width = max(len(outcomes) for row in table.values() for outcomes in row.values())
+    filled = np.zeros((states, actions, width, 4))
+    for state, row in table.items():
+        for action, outcomes in row.items():
+            filled[state, action, : len(outcomes)] = outcomes
+    probability, successor, reward, terminated = np.moveaxis(filled, -1, 0)
+    return from_arrays(successor, probability, reward, terminated, start)
+
+
+def from_step(step: Callable, num_states: int, num_actions: int, start=None, cell=None) -> MDP:
+    """Returns the model that a function over indices describes, called once for all pairs.
+
+    step(state [S, 1, 1], action [1, A, 1]) -> (successor, probability, reward, terminated), that broadcast to [S, A, K].
+    """
+    outcomes = step(np.arange(num_states)[:, None, None], np.arange(num_actions)[None, :, None])
+    shape = np.broadcast_shapes((num_states, num_actions, 1), *(np.shape(array) for array in outcomes))
+    if shape[:2] != (num_states, num_actions):
+        raise ValueError(f"step gives arrays {list(shape)}, and there are {num_states} states, {num_actions} actions")
+    return from_arrays(*(np.broadcast_to(array, shape) for array in outcomes), start=start, cell=cell)
+
+
+def _start(start, states: int) -> np.ndarray:
+    """Returns the distribution of the first state, [S]."""
+    if start is None:
+        return np.full(states, 1.0 / states)
+    if np.ndim(start) == 0:
+        if not 0 <= int(start) < states:
+            raise ValueError(f"start is no state of 0 to {states - 1}: {start}")
+        return (np.arange(states) == int(start)).astype(np.float64)
+    return np.asarray(start, np.float64)
+
+
+def _compact(successor, probability, reward, terminated):
+    """Returns the arrays with outcomes of probability 0 moved behind the others, and cut off where no pair needs them."""
+    empty = probability == 0.0
+    if not empty.any():
+        return tuple(np.array(array) for array in (successor, probability, reward, terminated))
+    order = np.argsort(empty, axis=2, kind="stable")
+    width = max(1, int((~empty).sum(2).max()))
+    return tuple(
+        np.take_along_axis(array, order, axis=2)[..., :width] for array in (successor, probability, reward, terminated)
+    )
