@@ -92,7 +92,7 @@ class Env(NamedTuple):
     name: str
     reset: Callable[[jax.Array], tuple[Any, jax.Array]]  # (key) -> (state, observation)
     step: Callable[[jax.Array, Any, jax.Array], tuple[Any, TimeStep]]  # (key, state, action)
-    observation_shape: tuple[int, ...]
+    observation_shape: tuple[int, ...]  # three axes are an image (height, width, channels): flatten what is none
     action: Discrete | Box
     max_steps: int  # the time limit, in environment steps
     observation_bounds: tuple[np.ndarray, np.ndarray] | None = (
