@@ -17,7 +17,7 @@ from flax import struct
 
 from envs.mdp.model import MDP, expected_reward, goes_on
 
-UNROLLED = 32  # outcomes of a pair that are added one by one: XLA makes one loop over the states of it, not several
+UNROLLED = 64  # outcomes of a state, of all its actions, that are written out one by one
 
 
 @struct.dataclass
@@ -71,17 +71,22 @@ def choose(tables: Tables, action: jax.Array) -> Tables:
 
 def action_value(tables: Tables, value: jax.Array, gamma) -> jax.Array:
     """Returns Q [S, A] of the values V [S] of the next states."""
+    if tables.onward[0].size > UNROLLED:
+        gamma = jnp.asarray(gamma, value.dtype)
+        return tables.reward + gamma * (tables.onward * _at(value, tables.successor)).sum(-1)
     return jnp.stack(_columns(tables, value, gamma), -1)
 
 
 def backup(tables: Tables, value: jax.Array, gamma) -> jax.Array:
     """Returns (T V)(s) = max_a Q(s, a), [S] (S&B eq. 3.19)."""
+    if tables.onward[0].size > UNROLLED:
+        return action_value(tables, value, gamma).max(1)
     return functools.reduce(jnp.maximum, _columns(tables, value, gamma))
 
 
 def best(tables: Tables, value: jax.Array, gamma) -> tuple[jax.Array, jax.Array]:
     """Returns (T V [S], an action of the greatest Q in each state, int32 [S]): the first of equals. `greedy` has them all."""
-    columns = _columns(tables, value, gamma)
+    columns = jnp.unstack(action_value(tables, value, gamma), axis=1)
     highest, action = columns[0], jnp.zeros(columns[0].shape, jnp.int32)
     for number, column in enumerate(columns[1:], start=1):
         action = jnp.where(column > highest, number, action)
@@ -125,18 +130,15 @@ def error_bound(tables: Tables, value: jax.Array, backed_up: jax.Array, gamma):
 
 
 def _columns(tables: Tables, value: jax.Array, gamma) -> list[jax.Array]:
-    """Returns Q(., a) for each action, [S] each. One loop over the states computes them: measured three to ten times as fast
-    on a CPU as a gather of [S, A, K] and its reduction."""
+    """Returns Q(., a) for each action, [S] each. One loop over the states computes them all, up to their greatest: on a CPU
+    that is three to ten times as fast as a gather of [S, A, K] and two reductions, where there are few outcomes."""
     gamma = jnp.asarray(gamma, value.dtype)
-    successor, onward = tables.successor, tables.onward
-
-    def expected(action):
-        if onward.shape[-1] > UNROLLED:
-            return (onward[:, action] * _at(value, successor[:, action])).sum(-1)
-        outcomes = range(onward.shape[-1])
-        return functools.reduce(jnp.add, [onward[:, action, k] * _at(value, successor[:, action, k]) for k in outcomes])
-
-    return [tables.reward[:, action] + gamma * expected(action) for action in range(onward.shape[1])]
+    _, actions, outcomes = tables.successor.shape
+    columns = []
+    for a in range(actions):
+        terms = [tables.onward[:, a, k] * _at(value, tables.successor[:, a, k]) for k in range(outcomes)]
+        columns.append(tables.reward[:, a] + gamma * functools.reduce(jnp.add, terms))
+    return columns
 
 
 def _at(value: jax.Array, index: jax.Array) -> jax.Array:
