@@ -119,7 +119,8 @@ def error_bound(tables: Tables, value: jax.Array, backed_up: jax.Array, gamma):
     """
     slack, change = rounding(tables, value), backed_up - value
     low, high = gamma * tables.least, gamma * tables.most
-    geometric = jnp.stack([low / (1.0 - low), high / (1.0 - high)]) * (1.0 + 8 * np.finfo(np.float64).eps / (1.0 - high))
+    geometric = jnp.stack([low / (1.0 - low), high / (1.0 - high)])  # C + C^2 + ...
+    geometric *= 1.0 + 8 * jnp.finfo(geometric.dtype).eps / (1.0 - high)
     least, most = jnp.min(change) - slack, jnp.max(change) + slack
     lower = jnp.min(geometric * least) - slack
     upper = jnp.max(geometric * most) + slack
@@ -143,4 +144,4 @@ def _columns(tables: Tables, value: jax.Array, gamma) -> list[jax.Array]:
 
 def _at(value: jax.Array, index: jax.Array) -> jax.Array:
     """Returns value[index]; the model's checks have seen to it that every index is a state."""
-    return value.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return jnp.asarray(value).at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)

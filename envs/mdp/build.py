@@ -102,6 +102,24 @@ def from_step(step: Callable, num_states: int, num_actions: int, start=None, cel
     return from_arrays(*(np.broadcast_to(array, shape) for array in outcomes), start=start, cell=cell)
 
 
+def epsilon_soft(mdp: MDP, epsilon: float) -> MDP:
+    """Returns the model whose action a takes a, or with probability epsilon any of the actions, all alike: what is best in it
+    is the best epsilon-soft policy of the model (S&B section 5.4)."""
+    if not 0.0 <= epsilon <= 1.0:
+        raise ValueError(f"epsilon must be 0 to 1, not {epsilon}")
+    states, actions = mdp.num_states, mdp.num_actions
+    taken = (1.0 - epsilon) * np.eye(actions) + epsilon / actions  # [A, A]
+
+    def any_of(array):
+        return np.broadcast_to(array.reshape(states, 1, -1), (states, actions, actions * mdp.num_outcomes))
+
+    successor, probability, reward, terminated = map(
+        any_of, (mdp.successor, mdp.probability, mdp.reward, mdp.terminated)
+    )
+    chance = probability * np.repeat(taken, mdp.num_outcomes, axis=1)
+    return from_arrays(successor, chance, reward, terminated, mdp.start, mdp.cell)
+
+
 def _start(start, states: int) -> np.ndarray:
     """Returns the distribution of the first state, [S]."""
     if start is None:

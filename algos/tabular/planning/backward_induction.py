@@ -33,7 +33,9 @@ def solve(mdp: MDP, horizon: int, gamma: float = 1.0, last=None, dtype=np.float6
         values, policy, slack = _induced(tables, last.astype(dtype), gamma, horizon)
         discounts = np.cumsum(np.append(1.0, np.cumprod(np.full(horizon - 1, gamma * float(tables.most)))))
         bound = float(np.max(slack) * discounts[-1])
-        return Solution(np.concatenate([last[None].astype(dtype), np.asarray(values)]), np.asarray(policy), bound, horizon)
+        return Solution(
+            np.concatenate([last[None].astype(dtype), np.asarray(values)]), np.asarray(policy), bound, horizon
+        )
 
 
 @partial(jax.jit, static_argnames="horizon")

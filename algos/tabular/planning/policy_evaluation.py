@@ -6,8 +6,6 @@
 Without a discount the policy must come to an end from every state, else the equation has no single solution.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np

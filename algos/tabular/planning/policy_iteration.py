@@ -4,8 +4,6 @@ A state's actions change only where another is better by more than rounding, so 
 that comes to an end is followed by one that does: where nothing is earned for ever, equal values tempt to go on for ever.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,20 +24,21 @@ def solve(mdp: MDP, gamma: float, policy=None, method: str | None = None, max_it
     Raises ValueError as value iteration does; for gamma = 1 also where going on for ever costs nothing, but ending does.
     """
     check_improvable(mdp, gamma)
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations must be 1 or more, not {max_iterations}")
     policy = check_policy(mdp, uniform(mdp) if policy is None else policy, gamma)
     method = method or ("direct" if mdp.num_states <= SPARSE else "krylov")
     with jax.enable_x64(True):
-        tables, total = bellman.tables(mdp), -np.inf
-        for iteration in range(1, max_iterations + 1):
+        tables, total, better, iterations = bellman.tables(mdp), -np.inf, True, 0
+        while better and iterations < max_iterations:
             value = policy_evaluation.solve(mdp, policy, gamma, method).value
             policy, better = improved(tables, value, policy, gamma)
-            if not better or not value.sum() > total:  # rounding alone could go in circles
-                break
-            total = value.sum()
-        return solved(tables, value, gamma, iteration)
+            better = better and value.sum() > total  # rounding alone could go in circles
+            total, iterations = value.sum(), iterations + 1
+        return solved(tables, value, gamma, iterations)
 
 
-@partial(jax.jit)
+@jax.jit
 def improved(tables: bellman.Tables, value, policy, gamma):
     """Returns (policy [S, A], whether it is another): greedy in the states where it earns more than the value."""
     q = bellman.action_value(tables, value, gamma)
@@ -60,4 +59,6 @@ def check_improvable(mdp: MDP, gamma: float) -> None:
         free = closed(mdp, expected_reward(mdp) == 0.0)
         if free.any():
             state = np.argwhere(free)[0][0]
-            raise ValueError(f"from state {state} a policy can go on for ever at no cost: use value iteration, {REMEDY}")
+            raise ValueError(
+                f"from state {state} a policy can go on for ever at no cost: use value iteration, {REMEDY}"
+            )

@@ -4,7 +4,6 @@ import math
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 

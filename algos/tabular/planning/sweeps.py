@@ -58,7 +58,10 @@ def gauss_seidel(tables, value, gamma, tolerance, most, everywhere=lambda x: x):
 
     def renew(state, value):
         rows = tables.replace(
-            **{name: lax.dynamic_slice_in_dim(getattr(tables, name), state, 1) for name in ("successor", "onward", "reward")}
+            **{
+                name: lax.dynamic_slice_in_dim(getattr(tables, name), state, 1)
+                for name in ("successor", "onward", "reward")
+            }
         )
         return lax.dynamic_update_slice(value, bellman.backup(rows, value, gamma), (state,))
 
