@@ -31,7 +31,7 @@ WEIGHTINGS = ("discounted", "undiscounted")
 
 def policy_of(network, unravel: Callable, observations: jax.Array) -> Policy:
     """Returns the policy of an actor-critic network. observations [S, ...]: what it sees of each state (one-hot: an identity
-    matrix). unravel: what `ravel_pytree` of its parameters gave."""
+    matrix). unravel: what `ravel_pytree` of its parameters gave, as float64 where the results are to be."""
     return lambda params: network.apply(unravel(params), observations)[0]
 
 

@@ -101,7 +101,9 @@ def filled(mdp: MDP) -> MDP:
 
 
 @pytest.mark.parametrize("planner", PLANNERS)
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}-{row.gamma}-{'-'.join(map(str, row.fields.values()))}")
+@pytest.mark.parametrize(
+    "row", ROWS, ids=lambda row: f"{row.name}-{row.gamma}-{'-'.join(map(str, row.fields.values()))}"
+)
 def test_every_planner_finds_the_known_values_of_every_problem(row, planner):
     mdp = known(row.name, **row.fields)
     solution = PLANNERS[planner](mdp, row.gamma)

@@ -51,7 +51,9 @@ def exact(mdp: MDP, gamma: float, policy=None) -> np.ndarray:
 
 MODELS = [never_ends, often_ends, rarely_ends]
 LIMITED = {
-    "value iteration": lambda mdp, gamma, stop, **rest: value_iteration.solve(mdp, gamma, 1e-300, max_sweeps=stop, **rest),
+    "value iteration": lambda mdp, gamma, stop, **rest: value_iteration.solve(
+        mdp, gamma, 1e-300, max_sweeps=stop, **rest
+    ),
     "in place": lambda mdp, gamma, stop, **rest: value_iteration.solve(
         mdp, gamma, 1e-300, max_sweeps=stop, in_place=True, **rest
     ),
@@ -190,7 +192,9 @@ def waits_or_pays():
 def test_waiting_for_ever_at_no_cost_is_found_by_value_iteration_and_refused_by_policy_iteration():
     assert value_iteration.solve(waits_or_pays(), 1.0).value == 0.0
     for plan in (policy_iteration.solve, modified_policy_iteration.solve):
-        with pytest.raises(ValueError, match="from state 0 a policy can go on for ever at no cost: use value iteration"):
+        with pytest.raises(
+            ValueError, match="from state 0 a policy can go on for ever at no cost: use value iteration"
+        ):
             plan(waits_or_pays(), 1.0)
 
 

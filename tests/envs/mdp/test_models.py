@@ -89,7 +89,11 @@ def test_dense_sparse_arrays_and_functions_make_the_same_model():
 
 def test_rewards_of_states_actions_and_transitions_are_one_convention():
     probability, _ = random_parts(1)
-    here, pair, there = np.random.default_rng(2).normal(size=STATES), np.ones((STATES, ACTIONS)), np.arange(STATES) ** 2.0
+    here, pair, there = (
+        np.random.default_rng(2).normal(size=STATES),
+        np.ones((STATES, ACTIONS)),
+        np.arange(STATES) ** 2.0,
+    )
     reference = from_dense(probability, of_transition(np.broadcast_to(here[:, None, None], probability.shape)))
     assert_same(from_dense(probability, on_leaving(here)), reference)
     assert_same(from_dense(probability, of_action(pair * here[:, None])), reference)
@@ -117,7 +121,9 @@ TABLES = {
 @pytest.mark.parametrize("name", TABLES)
 def test_our_models_are_gymnasiums_tables(name):
     ours, theirs = problems.model(name), from_gymnasium(TABLES[name]())
-    if name == "Taxi":  # theirs lists the numbers whose passenger is at the goal; where it ends they name no row that matters
+    if (
+        name == "Taxi"
+    ):  # theirs lists the numbers whose passenger is at the goal; where it ends they name no row that matters
         assert (reachable(ours) == reachable(theirs)).all()
     assert_same(ours, theirs)
 
@@ -237,7 +243,9 @@ def test_what_is_no_model_is_refused_in_one_line(message):
 def test_an_impossible_outcome_may_earn_anything():
     mdp = from_arrays(np.zeros((1, 1, 3)), np.array([0.0, 1.0, 0.0]), np.array([-np.inf, 2.0, np.nan]), False)
     assert mdp.num_outcomes == 1 and mdp.reward == 2.0
-    uneven = from_arrays(np.zeros((1, 2, 2)), np.array([[0.0, 1.0], [0.5, 0.5]]), np.array([[np.inf, 2.0], [1.0, 3.0]]), False)
+    uneven = from_arrays(
+        np.zeros((1, 2, 2)), np.array([[0.0, 1.0], [0.5, 0.5]]), np.array([[np.inf, 2.0], [1.0, 3.0]]), False
+    )
     np.testing.assert_array_equal(expected_reward(uneven), [[2.0, 2.0]])
 
 
