@@ -116,8 +116,9 @@ def _algorithm(env: Env, name: str, method: Method, num_steps: int, behave: Call
         key, key_draw = jax.random.split(state.key)
         if state.epsilon is not None:
             state = state.replace(epsilon=jnp.asarray(hparams.epsilon, jnp.float32))
-        rate = annealed(hparams.learning_rate, hparams.anneal, state.update * num_steps, hparams.total_steps)
-        hparams = hparams.replace(learning_rate=rate)
+        if hasattr(hparams, "anneal"):
+            rate = annealed(hparams.learning_rate, hparams.anneal, state.update * num_steps, hparams.total_steps)
+            hparams = hparams.replace(learning_rate=rate)
 
         def one_step(carry, draws):
             return _one_step(walk, method, behave, carry, draws, state.epsilon, hparams)
