@@ -52,6 +52,11 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     """Returns double Q-learning on `env`. update: (q [2, S, A], step, hparams) -> q. Raises ValueError for what has no
     finite model."""
     require(config, "num_steps")
+    return control(env, "double_q_learning", method(env, config, update), config.num_steps)
+
+
+def method(env: Env, config: Config, update=update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         return jnp.stack([table(*env.model.reward.shape[:2], hparams)] * 2), ()
@@ -59,5 +64,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     def learn(q, memory, step, hparams):
         return update(q, step, hparams), memory
 
-    method = Method(start, learn, row=lambda q, state: q[0, state] + q[1, state], num_words=1)
-    return control(env, "double_q_learning", method, config.num_steps)
+    return Method(start, learn, row=lambda q, state: q[0, state] + q[1, state], num_words=1)

@@ -103,6 +103,11 @@ def make(env: Env, config: Config = Config(), *, update=q_learning.update) -> Al
     """Returns Dyna-Q on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered. Raises ValueError
     for what has no finite model."""
     require(config, "num_planning", "num_steps")
+    return control(env, "dyna_q", method(env, config, update), config.num_steps)
+
+
+def method(env: Env, config: Config, update=q_learning.update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         shape = env.model.reward.shape[:2]
@@ -118,4 +123,4 @@ def make(env: Env, config: Config = Config(), *, update=q_learning.update) -> Al
 
         return lax.fori_loop(0, config.num_planning, plan, q), model
 
-    return control(env, "dyna_q", Method(start, learn, num_words=WORDS * config.num_planning), config.num_steps)
+    return Method(start, learn, num_words=WORDS * config.num_planning)

@@ -19,6 +19,7 @@ from algos.tabular.dyna_q import WORDS, again, nothing_remembered, remembered
 from algos.tabular.online import Method, control, table
 from envs import Env
 
+
 @dataclass(frozen=True)
 class Config:
     """What changes a shape, a trip count or a branch."""
@@ -36,7 +37,9 @@ class HParams:
     total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
     gamma: float = 0.99
     epsilon: float = 0.1
-    kappa: float = 1e-3  # what an action gains, in planning, by not being taken: kappa times the root of the steps since
+    kappa: float = (
+        1e-3  # what an action gains, in planning, by not being taken: kappa times the root of the steps since
+    )
     initial_value: float = 0.0  # of every action: above what can be had, it makes a greedy policy explore
 
 
@@ -44,6 +47,11 @@ def make(env: Env, config: Config = Config(), *, update=q_learning.update) -> Al
     """Returns Dyna-Q+ on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered. Raises ValueError
     for what has no finite model."""
     require(config, "num_planning", "num_steps")
+    return control(env, "dyna_q_plus", method(env, config, update), config.num_steps)
+
+
+def method(env: Env, config: Config, update=q_learning.update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         shape = env.model.reward.shape[:2]
@@ -61,7 +69,7 @@ def make(env: Env, config: Config = Config(), *, update=q_learning.update) -> Al
 
         return lax.fori_loop(0, config.num_planning, plan, q), model
 
-    return control(env, "dyna_q_plus", Method(start, learn, num_words=WORDS * config.num_planning), config.num_steps)
+    return Method(start, learn, num_words=WORDS * config.num_planning)
 
 
 def every(model):
@@ -71,5 +79,5 @@ def every(model):
 
 def with_bonus(model, step, kappa):
     """Returns the step with what its pair gains by not being taken."""
-    since = (model.time - model.last_taken[step.state, step.action]).astype(jnp.float32)
+    since = jnp.asarray(model.time - model.last_taken[step.state, step.action], float)
     return step.replace(reward=step.reward + kappa * jnp.sqrt(since))

@@ -22,7 +22,7 @@ class Record:
 
 def no_episode(num_places: int, max_steps: int) -> Record:
     """Returns the record before the first step."""
-    zeros = jnp.zeros(max_steps, jnp.float32)
+    zeros = jnp.zeros(max_steps)
     return Record(
         place=jnp.zeros(max_steps, jnp.int32),
         reward=zeros,
@@ -72,7 +72,7 @@ def weights(record: Record, steps):
         product = product * record.ratio[steps - 1 - index]
         return product, found.at[steps - 1 - index].set(product)
 
-    return lax.fori_loop(0, steps, backwards, (jnp.float32(1.0), jnp.zeros_like(record.ratio)))[1]
+    return lax.fori_loop(0, steps, backwards, (jnp.ones(()), jnp.zeros_like(record.ratio)))[1]
 
 
 def over(record: Record, ended) -> Record:

@@ -1,6 +1,6 @@
 """Expected SARSA (van Seijen et al. 2009; Sutton and Barto 2018, section 6.6), pi the epsilon-greedy policy:
 
-    Q(S, A) <- Q(S, A) + alpha (R + gamma sum_a pi(a|S') Q(S', a) - Q(S, A))                                     (6.9)
+Q(S, A) <- Q(S, A) + alpha (R + gamma sum_a pi(a|S') Q(S', a) - Q(S, A))                                     (6.9)
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,11 @@ def update(q, step, hparams: HParams):
 def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     """Returns expected SARSA on `env`. update: (q, step, hparams) -> q. Raises ValueError for what has no finite model."""
     require(config, "num_steps")
+    return control(env, "expected_sarsa", method(env, config, update), config.num_steps)
+
+
+def method(env: Env, config: Config, update=update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         return table(*env.model.reward.shape[:2], hparams), ()
@@ -53,4 +58,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     def learn(q, memory, step, hparams):
         return update(q, step, hparams), memory
 
-    return control(env, "expected_sarsa", Method(start, learn), config.num_steps)
+    return Method(start, learn)

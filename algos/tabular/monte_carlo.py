@@ -48,6 +48,11 @@ class Memory:
 def make(env: Env, config: Config = Config()) -> Algorithm:
     """Returns Monte Carlo control on `env`. Raises ValueError for what has no finite model."""
     require(config, "num_steps")
+    return control(env, "monte_carlo", method(env, config), config.num_steps)
+
+
+def method(env: Env, config: Config) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         q = table(*env.model.reward.shape[:2], hparams)
@@ -69,4 +74,4 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
         values, visits = lax.fori_loop(0, steps, average, (q.reshape(-1), memory.visits))
         return values.reshape(q.shape), Memory(episodes.over(record, ended), visits)
 
-    return control(env, "monte_carlo", Method(start, learn), config.num_steps)
+    return Method(start, learn)

@@ -21,6 +21,7 @@ from jax import lax
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import episodes
+from algos.tabular.experience import walk_of
 from algos.tabular.online import Method, checked_policy, prediction, values
 from envs import Env
 
@@ -55,41 +56,50 @@ def make(env: Env, config: Config = Config(), *, policy=None, behaviour=None) ->
     """Returns Monte Carlo prediction of a policy [S, A]; None: any action, all alike. behaviour: the policy [S, A] that is
     followed, None: the same. Raises ValueError for what has no finite model, and where it is never done what is asked of."""
     require(config, "num_steps")
+    model, _ = walk_of(env, "monte_carlo_prediction")
+    followed, ratios = policy, None
+    if behaviour is not None:
+        followed = checked_policy(behaviour, model)
+        ratios = _ratios(checked_policy(policy, model), followed)
+    how = method(env, config, ratios)
+    return prediction(env, "monte_carlo_prediction", how, config.num_steps, followed)
+
+
+def method(env: Env, config: Config, ratios=None) -> Method:
+    """Returns how the table is begun, and learned from a step. ratios: pi(a|s) / b(a|s) [S, A], None: on-policy."""
 
     def start(hparams):
-        states = env.model.num_states
-        return values(states, hparams), Memory(episodes.no_episode(states, env.max_steps), jnp.zeros(states))
+        v = values(env.model.num_states, hparams)
+        return v, Memory(episodes.no_episode(v.size, env.max_steps), jnp.zeros_like(v))
 
     def learn(v, memory, step, hparams):
-        ratio = jnp.asarray(ratios)[step.state, step.action]
+        ratio = 1.0 if ratios is None else jnp.asarray(ratios)[step.state, step.action]
         record = episodes.noted(memory.record, step.state, step.reward, ratio)
         ended = step.terminated | step.truncated
         beyond = jnp.where(step.terminated, 0.0, v[step.next_state])
         found, steps = episodes.returns(record, ended, beyond, hparams.gamma)
-        weight = episodes.weights(record, steps) if off_policy else jnp.ones_like(found)
+        weight = jnp.ones_like(found) if ratios is None else episodes.weights(record, steps)
 
         def average(time, carry):
-            counts = record.first[time] | (not config.first_visit)
-            place = record.place[time]
-            new = averaged(*(x[place] for x in carry), found[time], weight[time], hparams.learning_rate)
-            return tuple(x.at[place].set(jnp.where(counts, y, x[place])) for x, y in zip(carry, new))
+            counts, place = record.first[time] | (not config.first_visit), record.place[time]
+            old = [x[place] for x in carry]
+            new = averaged(*old, found[time], weight[time], hparams.learning_rate, config.weighted)
+            return tuple(x.at[place].set(jnp.where(counts, y, z)) for x, y, z in zip(carry, new, old))
 
         v, total = lax.fori_loop(0, steps, average, (v, memory.total))
         return v, Memory(episodes.over(record, ended), total)
 
-    def averaged(value, total, found, weight, rate):
-        if not config.weighted:
-            return value + jnp.where(rate > 0.0, rate, 1.0 / (total + 1.0)) * (weight * found - value), total + 1.0
-        total = total + weight
-        share = jnp.where(weight > 0.0, weight / jnp.where(total > 0.0, total, 1.0), 0.0)
-        return value + jnp.where(rate > 0.0, rate * weight, share) * (found - value), total
+    return Method(start, learn)
 
-    algorithm = prediction(env, "monte_carlo_prediction", Method(start, learn), config.num_steps,
-                           policy if behaviour is None else behaviour)  # fmt: skip
-    off_policy = behaviour is not None
-    ratios = _ratios(checked_policy(policy, env.model), checked_policy(behaviour, env.model)) if off_policy else (
-        np.ones((env.model.num_states, env.model.num_actions), np.float32))  # fmt: skip
-    return algorithm
+
+def averaged(value, total, found, weight, rate, weighted: bool):
+    """Returns (V, N or C) after one more return, which counts `weight`."""
+    if not weighted:
+        total = total + 1.0
+        return value + jnp.where(rate > 0.0, rate, 1.0 / total) * (weight * found - value), total
+    total = total + weight
+    share = jnp.where(weight > 0.0, weight / jnp.where(total > 0.0, total, 1.0), 0.0)
+    return value + jnp.where(rate > 0.0, rate * weight, share) * (found - value), total
 
 
 def _ratios(policy: np.ndarray, behaviour: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ class Window:
 
 def no_steps(n: int) -> Window:
     """Returns the window before an episode's first step."""
-    return Window(jnp.zeros(n, jnp.int32), jnp.zeros(n, jnp.float32), jnp.int32(0))
+    return Window(jnp.zeros(n, jnp.int32), jnp.zeros(n), jnp.int32(0))
 
 
 def learn(values, window: Window, place, step, next_value, hparams):

@@ -1,7 +1,7 @@
 """n-step SARSA (Sutton and Barto 2018, section 7.2):
 
-    G_t = R_{t+1} + ... + gamma^{n-1} R_{t+n} + gamma^n Q(S_{t+n}, A_{t+n})                                      (7.4)
-    Q(S_t, A_t) <- Q(S_t, A_t) + alpha (G_t - Q(S_t, A_t))                                                       (7.5)
+G_t = R_{t+1} + ... + gamma^{n-1} R_{t+n} + gamma^n Q(S_{t+n}, A_{t+n})                                      (7.4)
+Q(S_t, A_t) <- Q(S_t, A_t) + alpha (G_t - Q(S_t, A_t))                                                       (7.5)
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,11 @@ class HParams:
 def make(env: Env, config: Config = Config()) -> Algorithm:
     """Returns n-step SARSA on `env`. Raises ValueError for what has no finite model."""
     require(config, "n", "num_steps")
+    return control(env, "n_step_sarsa", method(env, config), config.num_steps)
+
+
+def method(env: Env, config: Config) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         return table(*env.model.reward.shape[:2], hparams), n_step.no_steps(config.n)
@@ -48,4 +53,4 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
         values, window = n_step.learn(q.reshape(-1), window, place, step, next_value, hparams)
         return values.reshape(q.shape), window
 
-    return control(env, "n_step_sarsa", Method(start, learn, commits=True), config.num_steps)
+    return Method(start, learn, commits=True)

@@ -1,6 +1,6 @@
 """n-step TD (Sutton and Barto 2018, section 7.1):
 
-    V(S_t) <- V(S_t) + alpha (R_{t+1} + ... + gamma^{n-1} R_{t+n} + gamma^n V(S_{t+n}) - V(S_t))                 (7.2)
+V(S_t) <- V(S_t) + alpha (R_{t+1} + ... + gamma^{n-1} R_{t+n} + gamma^n V(S_{t+n}) - V(S_t))                 (7.2)
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,11 @@ class HParams:
 def make(env: Env, config: Config = Config(), *, policy=None) -> Algorithm:
     """Returns n-step TD of a policy [S, A]; None: any action, all alike. Raises ValueError for what has no finite model."""
     require(config, "n", "num_steps")
+    return prediction(env, "n_step_td", method(env, config), config.num_steps, policy)
+
+
+def method(env: Env, config: Config) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         return values(env.model.num_states, hparams), n_step.no_steps(config.n)
@@ -43,4 +48,4 @@ def make(env: Env, config: Config = Config(), *, policy=None) -> Algorithm:
     def learn(v, window, step, hparams):
         return n_step.learn(v, window, step.state, step, v[step.next_state], hparams)
 
-    return prediction(env, "n_step_td", Method(start, learn), config.num_steps, policy)
+    return Method(start, learn)

@@ -49,6 +49,11 @@ class Memory:
 def make(env: Env, config: Config = Config()) -> Algorithm:
     """Returns off-policy Monte Carlo control on `env`. Raises ValueError for what has no finite model."""
     require(config, "num_steps")
+    return control(env, "off_policy_monte_carlo", method(env, config), config.num_steps)
+
+
+def method(env: Env, config: Config) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         q = table(*env.model.reward.shape[:2], hparams)
@@ -78,8 +83,8 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
             return index + 1, found, jnp.where(still, weight * record.ratio[time], 0.0), q, total
 
         beyond = jnp.where(step.terminated, 0.0, jnp.max(q[step.next_state]))
-        carry = (jnp.int32(0), beyond, jnp.float32(1.0), q, memory.total)
+        carry = (jnp.int32(0), beyond, jnp.ones(()), q, memory.total)
         *_, q, total = lax.while_loop(goes_on, backwards, carry)
         return q, Memory(episodes.over(record, ended), total)
 
-    return control(env, "off_policy_monte_carlo", Method(start, learn), config.num_steps)
+    return Method(start, learn)

@@ -46,12 +46,12 @@ class Method(NamedTuple):
 
 def table(num_states: int, num_actions: int, hparams):
     """Returns Q [S, A] before anything is learned."""
-    return jnp.full((num_states, num_actions), jnp.asarray(hparams.initial_value, jnp.float32))
+    return jnp.full((num_states, num_actions), jnp.asarray(hparams.initial_value, float))
 
 
 def values(num_states: int, hparams):
     """Returns V [S] before anything is learned."""
-    return jnp.full(num_states, jnp.asarray(hparams.initial_value, jnp.float32))
+    return jnp.full(num_states, jnp.asarray(hparams.initial_value, float))
 
 
 def control(env: Env, name: str, method: Method, num_steps: int) -> Algorithm:
@@ -127,9 +127,7 @@ def _algorithm(env: Env, name: str, method: Method, num_steps: int, behave: Call
         carry, episodes = lax.scan(one_step, carry, draw(walk, key_draw, num_steps, method.num_words))
         params, memory, running = carry
         change = jnp.max(jnp.abs(params - state.params))
-        after = state.replace(
-            params=params, memory=memory, environment=running, key=key, update=state.update + 1
-        )
+        after = state.replace(params=params, memory=memory, environment=running, key=key, update=state.update + 1)
         return after, {"value_change": change, **episode_metrics(episodes)}
 
     return Algorithm(init, step, act, num_steps)

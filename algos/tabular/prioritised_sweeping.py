@@ -22,6 +22,7 @@ from algos.tabular import learned_model
 from algos.tabular.online import Method, control, table
 from envs import Env
 
+
 @dataclass(frozen=True)
 class Config:
     """What changes a shape, a trip count or a branch."""
@@ -53,6 +54,11 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
     """Returns prioritised sweeping on `env`, whose pairs may have as many outcomes as the environment's model has at most.
     Raises ValueError for what has no finite model."""
     require(config, "num_planning", "num_steps")
+    return control(env, "prioritised_sweeping", method(env, config), config.num_steps)
+
+
+def method(env: Env, config: Config) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         shape = env.model.reward.shape
@@ -78,4 +84,4 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
         q, priority = lax.fori_loop(0, config.num_planning, backup, (q, priority))
         return q, Memory(counts, priority)
 
-    return control(env, "prioritised_sweeping", Method(start, learn), config.num_steps)
+    return Method(start, learn)

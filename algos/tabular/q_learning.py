@@ -1,6 +1,6 @@
 """Q-learning (Watkins 1989; Sutton and Barto 2018, section 6.5):
 
-    Q(S, A) <- Q(S, A) + alpha (R + gamma max_a Q(S', a) - Q(S, A))                                              (6.8)
+Q(S, A) <- Q(S, A) + alpha (R + gamma max_a Q(S', a) - Q(S, A))                                              (6.8)
 """
 
 from dataclasses import dataclass
@@ -44,6 +44,11 @@ def update(q, step, hparams: HParams):
 def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     """Returns Q-learning on `env`. update: (q, step, hparams) -> q. Raises ValueError for what has no finite model."""
     require(config, "num_steps")
+    return control(env, "q_learning", method(env, config, update), config.num_steps)
+
+
+def method(env: Env, config: Config, update=update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         return table(*env.model.reward.shape[:2], hparams), ()
@@ -51,4 +56,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     def learn(q, memory, step, hparams):
         return update(q, step, hparams), memory
 
-    return control(env, "q_learning", Method(start, learn), config.num_steps)
+    return Method(start, learn)

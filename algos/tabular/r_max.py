@@ -48,12 +48,17 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
     require(config, "known_after", "num_sweeps", "num_steps")
     if config.untried not in learned_model.UNTRIED:
         raise ValueError(f"untried must be one of {', '.join(learned_model.UNTRIED)}, not {config.untried!r}")
+    return control(env, "r_max", method(env, config), config.num_steps)
+
+
+def method(env: Env, config: Config) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         counts = learned_model.nothing_seen(*env.model.reward.shape)
         optimistic = config.untried == "optimistic"
         best = hparams.best_reward / (1.0 - hparams.gamma) if optimistic else 0.0
-        return jnp.full(env.model.reward.shape[:2], jnp.asarray(best, jnp.float32)), counts
+        return jnp.full(env.model.reward.shape[:2], jnp.asarray(best, float)), counts
 
     def learn(q, counts, step, hparams):
         counts = learned_model.seen(counts, step)
@@ -67,4 +72,4 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
 
         return lax.fori_loop(0, jnp.where(due, config.num_sweeps, 0), sweep, q), counts
 
-    return control(env, "r_max", Method(start, learn), config.num_steps)
+    return Method(start, learn)

@@ -45,6 +45,11 @@ def update(q, step, hparams: HParams):
 def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     """Returns SARSA on `env`. update: (q, step, hparams) -> q. Raises ValueError for what has no finite model."""
     require(config, "num_steps")
+    return control(env, "sarsa", method(env, config, update), config.num_steps)
+
+
+def method(env: Env, config: Config, update=update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         return table(*env.model.reward.shape[:2], hparams), ()
@@ -52,4 +57,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
     def learn(q, memory, step, hparams):
         return update(q, step, hparams), memory
 
-    return control(env, "sarsa", Method(start, learn, commits=True), config.num_steps)
+    return Method(start, learn, commits=True)

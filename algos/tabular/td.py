@@ -1,6 +1,6 @@
 """TD(0) (Sutton 1988; Sutton and Barto 2018, section 6.1):
 
-    V(S) <- V(S) + alpha (R + gamma V(S') - V(S))                                                                (6.2)
+V(S) <- V(S) + alpha (R + gamma V(S') - V(S))                                                                (6.2)
 """
 
 from dataclasses import dataclass
@@ -42,6 +42,11 @@ def make(env: Env, config: Config = Config(), *, update=update, policy=None) -> 
     """Returns TD(0) of a policy [S, A]; None: any action, all alike. update: (v, step, hparams) -> v. Raises ValueError
     for what has no finite model."""
     require(config, "num_steps")
+    return prediction(env, "td", method(env, config, update), config.num_steps, policy)
+
+
+def method(env: Env, config: Config, update=update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
         return values(env.model.num_states, hparams), ()
@@ -49,4 +54,4 @@ def make(env: Env, config: Config = Config(), *, update=update, policy=None) -> 
     def learn(v, memory, step, hparams):
         return update(v, step, hparams), memory
 
-    return prediction(env, "td", Method(start, learn), config.num_steps, policy)
+    return Method(start, learn)

@@ -13,8 +13,8 @@ and true online TD(lambda) (van Seijen et al. 2016), whose values are those of t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -23,7 +23,6 @@ from algos.core.returns import td_target
 from algos.core.types import Algorithm
 from algos.tabular.online import Method, prediction, values
 from envs import Env
-
 
 TRACES = ("accumulating", "replacing", "true_online")
 
@@ -51,35 +50,28 @@ class HParams:
 
 @struct.dataclass
 class Memory:
-    trace: jax.Array  # [S]
-    old_value: jax.Array  # V(S) when S was reached, for "true_online"
-    change: jax.Array  # [S], what the episode has changed so far, where it is put together at the end
+    trace: Any  # [S]
+    old_value: Any  # V(S) when S was reached, for "true_online"
+    change: Any  # [S], what the episode has changed so far, where it is put together at the end
 
 
 def make(env: Env, config: Config = Config(), *, policy=None) -> Algorithm:
     """Returns TD(lambda) of a policy [S, A]; None: any action, all alike. Raises ValueError for what has no finite model
     and for a trace that is none."""
     _check(config)
+    return prediction(env, "td_lambda", method(env, config), config.num_steps, policy)
+
+
+def method(env: Env, config: Config) -> Method:
+    """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
-        zeros = jnp.zeros(env.model.num_states, jnp.float32)
-        return values(env.model.num_states, hparams), Memory(zeros, jnp.float32(hparams.initial_value), zeros)
+        v = values(env.model.num_states, hparams)
+        return v, Memory(jnp.zeros_like(v), v[0], jnp.zeros_like(v))
 
     def learn(v, memory, step, hparams):
-        here = jnp.arange(v.size) == step.state
-        decay, ended = hparams.gamma * hparams.lambda_, step.terminated | step.truncated
-        error = td_target(step.reward, step.terminated, v[step.next_state], hparams.gamma) - v[step.state]
-        if config.trace == "accumulating":
-            trace = decay * memory.trace + here
-        elif config.trace == "replacing":
-            trace = jnp.where(here, 1.0, decay * memory.trace)
-        else:
-            trace = decay * memory.trace + (1.0 - hparams.learning_rate * decay * memory.trace[step.state]) * here
-        change = hparams.learning_rate * error * trace
-        if config.trace == "true_online":
-            since = v[step.state] - memory.old_value
-            change = hparams.learning_rate * ((error + since) * trace - since * here)
-        old_value = v[step.next_state]
+        trace, change = changed(v, memory, step, hparams, config.trace)
+        old_value, ended = v[step.next_state], step.terminated | step.truncated
         if config.offline:
             change = memory.change + change
             v, change = jnp.where(ended, v + change, v), jnp.where(ended, 0.0, change)
@@ -87,7 +79,23 @@ def make(env: Env, config: Config = Config(), *, policy=None) -> Algorithm:
             v, change = v + change, memory.change
         return v, Memory(jnp.where(ended, 0.0, trace), old_value, change)
 
-    return prediction(env, "td_lambda", Method(start, learn), config.num_steps, policy)
+    return Method(start, learn)
+
+
+def changed(v, memory: Memory, step, hparams: HParams, kind: str):
+    """Returns (trace [S], what the step changes of V [S])."""
+    here, decay, rate = jnp.arange(v.size) == step.state, hparams.gamma * hparams.lambda_, hparams.learning_rate
+    value, fading = v[step.state], decay * memory.trace
+    error = td_target(step.reward, step.terminated, v[step.next_state], hparams.gamma) - value
+    if kind == "accumulating":
+        trace = fading + here
+        return trace, rate * error * trace
+    if kind == "replacing":
+        trace = jnp.where(here, 1.0, fading)
+        return trace, rate * error * trace
+    trace = fading + (1.0 - rate * fading[step.state]) * here
+    since = value - memory.old_value
+    return trace, rate * ((error + since) * trace - since * here)
 
 
 def _check(config: Config) -> None:

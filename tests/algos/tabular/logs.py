@@ -1,4 +1,4 @@
-"""Logs of steps for tests, and a method's learning run over one: no environment, so that both sides see the same steps."""
+"""Logs of steps for tests, and a method's learning over one: no environment, so that both sides see the same steps."""
 
 import functools
 from typing import NamedTuple
@@ -6,11 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import probes
 from jax import lax
 
-from algos.tabular import online
 from algos.tabular.experience import Step
+from envs.mdp import as_env, from_arrays
+
+STATES, ACTIONS = 5, 3
 
 
 class Log(NamedTuple):
@@ -25,17 +26,17 @@ class Log(NamedTuple):
     truncated: np.ndarray
 
 
-def random_log(seed: int, num_steps: int = 60, states: int = 5, actions: int = 3, ends=(0.15, 0.05)) -> Log:
+def random_log(seed: int, num_steps: int = 60, terminates: float = 0.15, cut: float = 0.05) -> Log:
     """Returns episodes that wander at random, end by themselves or are cut; the last step ends one."""
     random = np.random.default_rng(seed)
-    visited, taken = random.integers(states, size=num_steps + 1), random.integers(actions, size=num_steps + 1)
-    terminated, truncated = (random.random(num_steps) < chance for chance in ends)
+    states, actions = random.integers(STATES, size=num_steps + 1), random.integers(ACTIONS, size=num_steps + 1)
+    terminated, truncated = (random.random(num_steps) < chance for chance in (terminates, cut))
     terminated[-1] = True
-    reward = random.integers(-3, 4, num_steps) / 2.0
-    next_state, next_action = visited[1:].copy(), taken[1:].copy()
+    next_state, next_action = states[1:].copy(), actions[1:].copy()
     for t in np.flatnonzero(terminated | truncated):  # what was reached is no state of the next episode
-        next_state[t], next_action[t] = random.integers(states), random.integers(actions)
-    return Log(visited[:-1], taken[:-1], reward, next_state, next_action, terminated, truncated)
+        next_state[t], next_action[t] = random.integers(STATES), random.integers(ACTIONS)
+    reward = random.normal(size=num_steps)
+    return Log(states[:-1], actions[:-1], reward, next_state, next_action, terminated, truncated)
 
 
 def episodes(log: Log) -> list[Log]:
@@ -44,33 +45,32 @@ def episodes(log: Log) -> list[Log]:
     return [Log(*parts) for parts in zip(*(np.split(x, cuts) for x in log))]
 
 
-def method_of(module, env, config, monkeypatch, **chosen) -> online.Method:
-    """Returns what a module's `make` hands to `online`: how its table is learned."""
-    kept = {}
-
-    def keep(env, name, method, *_):
-        kept["method"] = method
-        return real[kind](env, name, method, *_)
-
-    real = {kind: getattr(online, kind) for kind in ("control", "prediction")}
-    (kind,) = [kind for kind in real if hasattr(module, kind)]
-    with monkeypatch.context() as patch:
-        patch.setattr(module, kind, keep)
-        module.make(env, config, **chosen)
-    return kept["method"]
+@functools.cache
+def any_env(outcomes: int = STATES):
+    """Returns an environment of so many states and actions; what it does matters to no test of a log."""
+    successor = np.broadcast_to(np.arange(outcomes) % STATES, (STATES, ACTIONS, outcomes))
+    return as_env(from_arrays(successor, 1.0 / outcomes, 0.0, False), "any", 100)
 
 
-def learned(method: online.Method, log: Log, hparams, words=None):
-    """Returns the table, NumPy, after every step [T, ...] of the log."""
+def learned(method, log: Log, hparams, words=None):
+    """Returns the table, NumPy, after every step of the log, [T, ...]."""
+    return learning(method, log, hparams, words)[0]
+
+
+def learning(method, log: Log, hparams, words=None):
+    """Returns (the table after every step, the memory after the last)."""
     words = np.zeros((len(log.state), method.num_words), np.uint32) if words is None else words
-    steps = Step(*map(jnp.asarray, log), words=jnp.asarray(words))
-    return np.asarray(_run(method, hparams, steps))
+    integers = {name: jnp.asarray(x, jnp.int32) for name, x in log._asdict().items() if x.dtype == np.int64}
+    rest = {name: jnp.asarray(x) for name, x in log._asdict().items() if x.dtype != np.int64}
+    tables, memory = _run(method, hparams, Step(**integers, **rest, words=jnp.asarray(words)))
+    return np.asarray(tables), memory
 
 
-@functools.partial(probes.quick_jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 def _run(method, hparams, steps):
     def one_step(carry, step):
         params, memory = method.learn(*carry, step, hparams)
         return (params, memory), params
 
-    return lax.scan(one_step, method.start(hparams), steps)[1]
+    (_, memory), tables = lax.scan(one_step, method.start(hparams), steps)
+    return tables, memory
