@@ -125,7 +125,10 @@ def _complete(experiment: Experiment, folder: Path, results: records.Results, sa
             saved["environment"],
             saved["contenders"][0],
         )
-        return checkpoints.restore(folder, saved, groups) if here else None
+        try:
+            return checkpoints.restore(folder, saved, groups) if here else None
+        except checkpoints.Changed as error:
+            raise BadInput(error) from None
 
     with asked_to_stop() as signal_number:
         book = Book(folder, experiment, results, signal_number)
