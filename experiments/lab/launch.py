@@ -132,7 +132,10 @@ def _complete(
             saved["environment"],
             saved["contenders"][0],
         )
-        return checkpoints.restore(folder, saved, groups) if here else None
+        try:
+            return checkpoints.restore(folder, saved, groups) if here else None
+        except checkpoints.Changed as error:
+            raise BadInput(error) from None
 
     with asked_to_stop() as signal_number:
         book, waiting = Book(folder, experiment, results, signal_number), patience(signal_number, at_once)

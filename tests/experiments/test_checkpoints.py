@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 
+import jax.numpy as jnp
 import killed_run
 import pytest
 
@@ -13,6 +14,7 @@ from experiments import compare
 from experiments.lab import cli, launch, records, runner
 from experiments.lab.cli import BadInput
 from experiments.lab.folder import manifest
+from experiments.lab.programs import Trials
 from experiments.lab.progress import book, checkpoints
 
 
@@ -205,6 +207,12 @@ def test_a_checkpoint_of_another_number_of_devices_says_how_to_go_on(folder):
     content["checkpoint"]["devices"] = 3
     (folder / "progress.json").write_text(json.dumps(content))
     assert_refused(folder, "is of 3 devices, here are 4: go on with")
+
+
+def test_a_checkpoint_of_another_version_of_the_code_is_refused_in_one_line(folder):
+    with pytest.raises(checkpoints.Changed, match="does not fit what this version of the code trains") as told:
+        checkpoints.restore(folder, progress(folder)["checkpoint"], [Trials(jnp.zeros(2), None, jnp.zeros(3), None)])
+    assert "\n" not in str(told.value)
 
 
 def test_the_progress_of_another_experiment_is_refused(folder):

@@ -115,13 +115,22 @@ def _without_closed_loops(hook: Callable) -> Callable:
 
 
 def restore(folder: Path, saved: dict[str, Any], groups: list[Trials]) -> Position:
-    """Returns the position that was saved, placed as `groups` are. The files are those that `check` has seen."""
+    """Returns the position that was saved, placed as `groups` are. The files are those that `check` has seen.
+
+    Raises Changed where what is trained now has other arrays: another version of this code wrote them.
+    """
     import orbax.checkpoint as ocp
 
     path = (folder / FOLDER / saved["name"]).absolute()
     template = _as_arrays(groups)
     with ocp.StandardCheckpointer() as checkpointer:
-        arrays = checkpointer.restore(path, template)
+        try:
+            arrays = checkpointer.restore(path, template)
+        except ValueError:  # pages of both trees
+            raise Changed(
+                f"the checkpoint {path} does not fit what this version of the code trains: go on with the version that "
+                "wrote it, manifest.json says which, or run the experiment anew"
+            ) from None
     leaves, structure = jax.tree.flatten(groups)
     placed = [_as_leaf(arrays[_name(index)], leaf) for index, leaf in enumerate(leaves)]
     numbers = {name: saved[name] for name in ("updates", "faults", "evaluations", "run_seconds")}
