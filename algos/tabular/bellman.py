@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax import lax
 
 from envs.mdp.model import MDP, expected_reward, goes_on
 
@@ -29,20 +30,20 @@ class Tables:
     reward: jax.Array  # [S, A], expected
     least: jax.Array  # the least chance of a pair to go on,
     most: jax.Array  # and the greatest: gamma times it is the operators' modulus of contraction
-    size: jax.Array  # max_{s, a} E|reward|, which rounding is relative to
+    size: jax.Array  # the largest |reward|, which rounding is relative to
 
 
 def tables(mdp: MDP, dtype=np.float64) -> Tables:
     """Returns the model's tables, NumPy arrays of that precision."""
-    onward = goes_on(mdp)
+    onward = goes_on(mdp) if mdp.terminated.any() else mdp.probability
     mass, rounding = onward.sum(-1), mdp.num_outcomes * np.finfo(np.float64).eps
     return Tables(
         successor=np.asarray(mdp.successor, np.int32),
-        onward=onward.astype(dtype),
+        onward=np.asarray(onward, dtype),
         reward=expected_reward(mdp).astype(dtype),
         least=mass.min() * (1.0 - rounding),
         most=mass.max() * (1.0 + rounding),
-        size=np.max((mdp.probability * np.abs(mdp.reward)).sum(-1)),
+        size=np.maximum(mdp.reward.max(), -mdp.reward.min()),
     )
 
 
@@ -74,7 +75,8 @@ def action_value(tables: Tables, value: jax.Array, gamma) -> jax.Array:
     if tables.onward[0].size > UNROLLED:
         gamma = jnp.asarray(gamma, value.dtype)
         return tables.reward + gamma * (tables.onward * _at(value, tables.successor)).sum(-1)
-    return jnp.stack(_columns(tables, value, gamma), -1)
+    # whatever uses the columns next would make XLA compute them in a loop an outcome
+    return lax.optimization_barrier(jnp.stack(_columns(tables, value, gamma))).T
 
 
 def backup(tables: Tables, value: jax.Array, gamma) -> jax.Array:
@@ -86,12 +88,8 @@ def backup(tables: Tables, value: jax.Array, gamma) -> jax.Array:
 
 def best(tables: Tables, value: jax.Array, gamma) -> tuple[jax.Array, jax.Array]:
     """Returns (T V [S], an action of the greatest Q in each state, int32 [S]): the first of equals. `greedy` has them all."""
-    columns = jnp.unstack(action_value(tables, value, gamma), axis=1)
-    highest, action = columns[0], jnp.zeros(columns[0].shape, jnp.int32)
-    for number, column in enumerate(columns[1:], start=1):
-        action = jnp.where(column > highest, number, action)
-        highest = jnp.maximum(highest, column)
-    return highest, action
+    q = action_value(tables, value, gamma)
+    return q.max(1), q.argmax(1).astype(jnp.int32)
 
 
 def greedy(q: jax.Array) -> jax.Array:
@@ -104,9 +102,19 @@ def greedy(q: jax.Array) -> jax.Array:
 
 def rounding(tables: Tables, value: jax.Array) -> jax.Array:
     """Returns what a computed backup may be off by: K + 4 roundings, of the model's numbers to this precision, of K products
-    and their sums, of gamma and of the difference to V, each relative to E|r| + max |V| (Higham 2002, section 3.1)."""
+    and their sums, of gamma and of the difference to V, each relative to max |r| + max |V| (Higham 2002, section 3.1)."""
     largest = tables.size + jnp.max(jnp.abs(value))
     return (tables.onward.shape[-1] + 4) * jnp.finfo(value.dtype).eps * largest
+
+
+def never_ends(tables: Tables) -> jax.Array:
+    """Returns whether no pair ends the episode, a bool: then a constant added to all values is only discounted."""
+    return tables.least > (1.0 - 1e-6) * tables.most
+
+
+def spread(tables: Tables, change: jax.Array) -> jax.Array:
+    """Returns how large a change of the values [S] is, a scalar: the largest, or where no pair ends its span (max - min)."""
+    return jnp.where(never_ends(tables), jnp.max(change) - jnp.min(change), jnp.max(jnp.abs(change)))
 
 
 def error_bound(tables: Tables, value: jax.Array, backed_up: jax.Array, gamma):
@@ -124,8 +132,7 @@ def error_bound(tables: Tables, value: jax.Array, backed_up: jax.Array, gamma):
     least, most = jnp.min(change) - slack, jnp.max(change) + slack
     lower = jnp.min(geometric * least) - slack
     upper = jnp.max(geometric * most) + slack
-    never_ends = tables.least > (1.0 - 1e-6) * tables.most
-    shift = jnp.where((high < 1.0) & never_ends, 0.5 * (lower + upper), 0.0)
+    shift = jnp.where((high < 1.0) & never_ends(tables), 0.5 * (lower + upper), 0.0)
     bound = jnp.where(high < 1.0, jnp.maximum(upper - shift, shift - lower) + slack, jnp.inf)
     return shift.astype(value.dtype), bound
 

@@ -44,7 +44,7 @@ class MDP:
 
 def expected_reward(mdp: MDP):
     """Returns r(s, a) = sum_k p[s, a, k] reward[s, a, k], [S, A]."""
-    return (mdp.probability * mdp.reward).sum(-1)
+    return np.einsum("sak,sak->sa", mdp.probability, mdp.reward)
 
 
 def goes_on(mdp: MDP):

@@ -85,7 +85,7 @@ def enough(tables, value, new, gamma, tolerance):
 def placed(loop, tables: bellman.Tables, devices):
     """Returns (tables, compiled loop) on the default device, or with the states shared out over several."""
     if devices is None or len(devices) == 1:
-        return tables, _compiled(loop)
+        return jax.device_put(tables), _compiled(loop)
     mesh = Mesh(np.asarray(devices), (STATES,))
     more = -tables.reward.shape[0] % len(devices)  # copies of the last state, to fill up
     filled = {

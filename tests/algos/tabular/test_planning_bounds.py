@@ -206,7 +206,7 @@ REFUSED = {
     "tolerance must be above 0, not 0.0": lambda: value_iteration.solve(LAKE, 0.9, 0.0),
     "horizon must be 1 or more, not 0": lambda: backward_induction.solve(LAKE, 0),
     r"last must be \[states\] = \[16\], not \[4\]": lambda: backward_induction.solve(LAKE, 3, last=np.zeros(4)),
-    "sweeps must be 0 or more, not -1": lambda: modified_policy_iteration.solve(LAKE, 0.9, sweeps=-1),
+    "most_sweeps must be 0 or more, not -1": lambda: modified_policy_iteration.solve(LAKE, 0.9, most_sweeps=-1),
     "max_iterations must be 1 or more, not 0": lambda: policy_iteration.solve(LAKE, 0.9, max_iterations=0),
     r"policy must be \[states, actions\] = \[16, 4\], not \[16\]": lambda: policy_evaluation.solve(
         LAKE, np.zeros(16), 0.9
