@@ -100,7 +100,7 @@ def ill(mine, limit_and_seed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "ill"
     curves = folder / "curves.csv"
     with pytest.MonkeyPatch.context() as patch:
-        stop = interrupted_when(lambda: ",evaluation_return,nan" in curves.read_text())
+        stop = interrupted_when(lambda: curves.exists() and ",evaluation_return,nan" in curves.read_text())
         patch.setattr(launch, "asked_to_stop", lambda: stop)
         patch.setattr(conclusion.page, "write", lambda folder: None)
         assert run(mine, folder, limit_and_seed[0])[0] == 130

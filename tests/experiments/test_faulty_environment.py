@@ -2,6 +2,7 @@
 ends is cut short by a signal."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -52,7 +53,10 @@ def test_the_first_evaluation_says_so_before_anything_is_trained(faulty):
 
 def test_training_says_so_too_and_the_end_names_the_seeds(faulty):
     last = [event for event in faulty[1] if isinstance(event, runner.Evaluated)][-1]
-    assert all(row[3] >= 2 for row in last.rows if row[2] == runner.FAULTS)
+    assert {row[0]: row[3] >= 2 for row in last.rows if row[2] == runner.FAULTS} == {3: True, 4: True}
+    assert all(
+        math.isnan(row[3]) for row in last.rows if row[2] == "evaluation_return"
+    )  # no policy is left to evaluate
     assert faulty[1][-1].faulty == [3, 4]
 
 

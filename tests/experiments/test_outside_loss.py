@@ -86,7 +86,9 @@ def outside(tmp_path_factory):
         (mine / name).write_text(text)
     curves = run / "curves.csv"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "asked_to_stop", lambda: ctrl_c_when(lambda: ",spo," in curves.read_text()))
+        patch.setattr(
+            launch, "asked_to_stop", lambda: ctrl_c_when(lambda: curves.exists() and ",spo," in curves.read_text())
+        )
         algos = ("ppo", f"{mine / 'losses_outside.py'}:spo")
         args = Args(
             algos=algos, seeds=2, steps=320, evaluations=4, eval_episodes=2, set=SMALL, tensorboard=True, out=run

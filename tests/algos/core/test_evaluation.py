@@ -61,10 +61,18 @@ def test_what_is_not_finite_is_the_environments_fault_where_the_action_was_finit
 
 
 def test_observations_that_are_not_finite_are_counted_while_an_episode_runs():
-    def step(key, place, action):
-        place = place + 1
-        return place, TimeStep(jnp.where(place == 3, jnp.nan, jnp.ones(1)), 1.0, place >= 5, False)
+    def env(wrong):
+        def step(key, place, action):
+            place = place + 1
+            return place, TimeStep(jnp.where(place == wrong, jnp.nan, jnp.ones(1)), 1.0, place >= 5, False)
 
-    env = Env("nan", lambda key: (jnp.int32(0), jnp.zeros(1)), step, (1,), Discrete(2), LIMIT)
-    evaluation = advance_evaluation(env, act, begin_evaluation(env, jax.random.key(0), EPISODES), LIMIT)
-    assert evaluation.faults == EPISODES and evaluation.returns.tolist() == [5.0] * EPISODES
+        def reset(key):
+            return jax.random.randint(key, (), 0, 3), jnp.zeros(1)
+
+        return Env("nan", reset, step, (1,), Discrete(2), LIMIT)
+
+    for wrong, faults in ((3, EPISODES), (6, 0)):  # within every episode, or after its end while another goes on
+        evaluation = begin_evaluation(env(wrong), jax.random.key(0), EPISODES)
+        assert len(set(evaluation.environment.tolist())) > 1
+        evaluation = advance_evaluation(env(wrong), act, evaluation, LIMIT)
+        assert evaluation.faults == faults and jnp.isfinite(evaluation.returns).all()
