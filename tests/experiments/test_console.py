@@ -43,6 +43,12 @@ def test_every_command_answers_by_its_name_without_jax_and_without_the_folders_p
     assert {"jax", "numpy", "matplotlib"}.isdisjoint(line.rpartition("|")[2].strip() for line in errors.splitlines())
 
 
+def test_the_packages_that_it_runs_with_are_ours(folder):
+    program = folder.parent / "bin" / "evenhand"
+    status, printed, errors = ran(folder, program, "compare", "--algos", "nothing")
+    assert (status, printed) == (2, "") and errors.startswith("error: unknown algorithm 'nothing'; choose from: ")
+
+
 @pytest.mark.parametrize("name", ["envs", "algos"])
 def test_the_module_says_in_one_line_which_folder_hides_a_package(folder, name):
     for other in {"envs", "algos", "experiments"} - {name}:

@@ -14,6 +14,7 @@ from envs import Discrete, Env, TimeStep
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.folder import difference, policies
 from experiments.lab.folder.manifest import write_manifest
+from experiments.lab.folder.run_folder import policy_file
 from experiments.lab.settings import contender
 from experiments.lab.sweeps.points import grid
 
@@ -103,6 +104,7 @@ def test_any_names_of_contenders_give_files_of_their_own_inside_the_folder(tmp_p
     paths = [policies.save(tmp_path, "CartPole-v1", name, SEEDS, {"params": np.zeros((3, 1))}) for name in names]
     assert {path.parent for path in paths} == {tmp_path / "policies" / "CartPole-v1"}
     assert len(set(paths)) == len(names) and all(path.is_file() for path in paths)
+    assert policy_file(tmp_path, "..", "ppo").resolve().parents[1] == (tmp_path / "policies").resolve()
     assert max(len(path.name) for path in paths) < 143 - len(".partial")  # of an encrypted home
 
 
