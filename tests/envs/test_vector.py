@@ -174,6 +174,13 @@ def test_no_step_key_is_drawn_twice():
     assert len(np.unique(keys, axis=0)) == 8 * 200
 
 
+def test_no_reset_is_drawn_with_the_key_of_a_step():
+    env = envs.make("CartPole-v1")
+    draws = envs.vectorize(env, 2).draw(jax.random.key(0), 3)
+    _, by_step_keys = jax.vmap(jax.vmap(env.reset))(draws.key)
+    assert (by_step_keys != draws.reset_observation).any(axis=-1).all()
+
+
 def test_another_key_gives_other_first_states_and_other_draws():
     vector = envs.vectorize(envs.make("CartPole-v1"), 2)
     pairs = [(vector.reset(jax.random.key(s)).observation, vector.draw(jax.random.key(s), 3)) for s in (0, 1)]
