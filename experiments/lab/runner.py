@@ -58,7 +58,7 @@ class Evaluated(Event):
     """Every seed of a contender has been evaluated at the same number of steps."""
 
     contender: Contender
-    mean_return: float
+    mean_value: float
     rows: list[Row]
 
 
@@ -67,7 +67,7 @@ class Finished(Event):
     """Every trial of a contender is at its budget."""
 
     contender: Contender
-    final_returns: list[float]  # in seed order, NaN where parameters are not finite
+    final_values: list[float]  # in seed order, NaN where parameters are not finite
     diverged: list[int]  # seeds whose parameters or final return are not finite
     env_steps: int  # of one trial
     compile_seconds: float  # of the family
@@ -157,7 +157,7 @@ def train(
             task,
             family,
             contender,
-            final_returns=returns[own].tolist(),
+            final_values=returns[own].tolist(),
             diverged=[seed for seed, value in zip(seeds, returns[own]) if not np.isfinite(value)],
             env_steps=env_steps_after(points[-1], algorithm),
             compile_seconds=compile_seconds,

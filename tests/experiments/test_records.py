@@ -21,7 +21,7 @@ def summary(returns, diverged):
     task = Task("CartPole-v1", tuple(contenders))
     results = {}
     for one in contenders:
-        finished = Finished(task, (one,), one, final_returns=returns[one.name], diverged=diverged.get(one.name, []),
+        finished = Finished(task, (one,), one, final_values=returns[one.name], diverged=diverged.get(one.name, []),
                             env_steps=1000, compile_seconds=1.0, run_seconds=2.0, acting={})  # fmt: skip
         results[one.name] = records.figures(finished)
     experiment = Experiment((task,), SEEDS, 1000)
