@@ -162,7 +162,7 @@ def test_the_final_scores_are_those_of_the_summary(plain, page):
 
 def test_steps_to_a_score_count_the_seeds_that_never_reach_it(page):
     # The best final IQM, as the summary has it, is ppo's 100.12; nine tenths of it is 90.11.
-    assert "first at or above 90.11" in page.text
+    assert "first as good as 90.11" in page.text
     assert "ppo 3 of 3 500 500 [500, 1,000] none" in page.text
     assert "a2c 2 of 3 1,000 – 0" in page.text
 

@@ -14,6 +14,7 @@ from scipy import stats
 import envs
 from experiments.lab import plan, plots
 from experiments.lab.checks import check
+from experiments.lab.criterion import Criterion
 from experiments.lab.experiment import Experiment, Task, families
 from experiments.lab.folder.files import write_json
 from experiments.lab.launch import launch, resume, to_resume
@@ -185,14 +186,14 @@ def test_the_best_point_has_the_highest_iqm_then_the_highest_mean_then_comes_fir
     points = list(grid(PPO, clip=(0.1, 0.2, 0.3, 0.4)))
     found = [figures(5.0, mean=9.0), figures(7.0, mean=1.0), figures(7.0, mean=2.0), figures(7.0, mean=2.0)]
     found = {point.name: each for point, each in zip(points, found)}
-    assert selection.ranked(points, found) == [points[index] for index in (2, 3, 1, 0)]
+    assert selection.ranked(points, found, Criterion()) == [points[index] for index in (2, 3, 1, 0)]
 
 
 def test_a_point_under_which_a_seed_diverged_comes_after_those_under_which_none_did():
     points = list(grid(PPO, clip=(0.1, 0.2, 0.3, 0.4)))
     found = [figures(500.0, diverged=[3]), figures(9.0), figures(None, diverged=[3, 4]), figures(float("nan"))]
     found = {point.name: each for point, each in zip(points, found)}
-    assert selection.ranked(points, found) == [points[index] for index in (1, 3, 0, 2)]
+    assert selection.ranked(points, found, Criterion()) == [points[index] for index in (1, 3, 0, 2)]
 
 
 def test_among_points_under_which_as_many_seeds_diverged_the_others_decide():
@@ -202,7 +203,7 @@ def test_among_points_under_which_as_many_seeds_diverged_the_others_decide():
         point.name: {**figures(None, None, diverged), "final_values": earned}
         for point, earned, diverged in zip(points, returns, ([1], [0], [0, 2]))
     }
-    assert selection.ranked(points, found) == [points[index] for index in (1, 0, 2)]
+    assert selection.ranked(points, found, Criterion()) == [points[index] for index in (1, 0, 2)]
     assert selection.estimate(found[points[2].name]) == "no IQM, diverged under seeds 0, 2"
 
 
