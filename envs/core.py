@@ -92,7 +92,7 @@ class Env(NamedTuple):
     name: str
     reset: Callable[[jax.Array], tuple[Any, jax.Array]]  # (key) -> (state, observation)
     step: Callable[[jax.Array, Any, jax.Array], tuple[Any, TimeStep]]  # (key, state, action)
-    observation_shape: tuple[int, ...]
+    observation_shape: tuple[int, ...]  # three axes are an image (height, width, channels): flatten what is none
     action: Discrete | Box
     max_steps: int  # an episode is truncated after so many steps, if it has not ended before
     observation_bounds: tuple[np.ndarray, np.ndarray] | None = (

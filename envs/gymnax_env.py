@@ -72,12 +72,12 @@ def _construct(name: str, fields: dict[str, Any]):
 
 
 def _observation(observation, space, name: str) -> jax.Array:
-    """Returns the observation with a fixed dtype: one-hot for a state index, bool for MinAtar, else float32."""
+    """Returns the observation with a fixed dtype: one-hot for a state index, bool for MinAtar, pixels stay uint8, else float32."""
     if isinstance(space, spaces.Discrete):
         return jax.nn.one_hot(observation, space.n, dtype=jnp.float32)
     if name.endswith("-MinAtar"):
         return observation.astype(bool)
-    return observation.astype(jnp.float32)
+    return observation.astype(jnp.uint8 if observation.dtype == jnp.uint8 else jnp.float32)
 
 
 def _bounds(space, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:

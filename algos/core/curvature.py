@@ -135,11 +135,13 @@ def empirical_fisher(policy: Policy, params: jax.Array, action: jax.Array) -> ja
     return scores.T @ scores / scores.shape[0]
 
 
-def exact_fisher(policy: Policy, params: jax.Array) -> jax.Array:
-    """Returns F of a Categorical policy, summed over all actions instead of sampled, [n, n]."""
+def exact_fisher(policy: Policy, params: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+    """Returns F of a Categorical policy, summed over all actions instead of sampled, [n, n]; `weight` [N]: of the states,
+    None: all alike."""
     probs = jnp.exp(policy(params).log_probs())
+    weight = jnp.full(probs.shape[0], 1.0 / probs.shape[0]) if weight is None else weight
     scores = jax.jacobian(lambda new: policy(new).log_probs())(params)
-    return jnp.einsum("sa,san,sam->nm", probs, scores, scores) / probs.shape[0]
+    return jnp.einsum("sa,san,sam->nm", weight[:, None] * probs, scores, scores)
 
 
 def hessian(function: Callable, params: jax.Array) -> jax.Array:

@@ -24,19 +24,14 @@ def normalize(x: jax.Array, mask: jax.Array, epsilon: float = 1e-8) -> jax.Array
 
 
 def constant(x: jax.Array, mask: jax.Array, size=0.0) -> jax.Array:
-    """Returns whether x is one number over the samples where mask is 1, apart from rounding; a scalar bool.
+    """Returns whether x is one number over the samples where mask is 1, but for its last four bits; a scalar bool.
 
     size: the largest of the numbers that x was computed from, where they are larger than x. Deviations from a mean would
     not tell, for the mean is rounded too. False where a number is not finite.
     """
     low, high = jnp.min(x, where=mask > 0, initial=jnp.inf), jnp.max(x, where=mask > 0, initial=-jnp.inf)
     size = jnp.maximum(jnp.maximum(jnp.abs(low), jnp.abs(high)), size)
-    return jnp.isfinite(size) & (high - low < rounding(size))
-
-
-def rounding(size: jax.Array) -> jax.Array:
-    """Returns how far apart computed numbers of that size may lie and still stand for one: 16 units in the last place."""
-    return 16.0 * jnp.finfo(size.dtype).eps * size
+    return jnp.isfinite(size) & (high - low < 16.0 * jnp.finfo(size.dtype).eps * size)
 
 
 def squared(error: jax.Array) -> jax.Array:

@@ -22,7 +22,7 @@ class Tower(nn.Module):
     """Returns features [..., hidden_sizes[-1]] of observations [..., *shape].
 
     Three axes are an image (H, W, C) and pass a 3x3 convolution where H and W allow one; every other shape is taken as
-    one vector. uint8 is divided by 255.
+    one vector. uint8 is divided by 255. Raises ValueError for uint8 images with their channels first.
     """
 
     observation_shape: tuple[int, ...]
@@ -34,6 +34,7 @@ class Tower(nn.Module):
         leading = observation.shape[: observation.ndim - len(self.observation_shape)]
         x = observation.astype(jnp.promote_types(observation.dtype, jnp.float32))
         if observation.dtype == jnp.uint8:
+            require_channels_last(self.observation_shape)
             x = x / 255.0
         if len(self.observation_shape) == 3 and min(self.observation_shape[:2]) >= KERNEL:
             x = nn.relu(nn.Dense(CONV_FEATURES, kernel_init=orthogonal(HIDDEN_GAIN), name="Conv")(patches(x, KERNEL)))
@@ -41,6 +42,12 @@ class Tower(nn.Module):
         for size in self.hidden_sizes:
             x = self.activation(nn.Dense(size, kernel_init=orthogonal(HIDDEN_GAIN))(x))
         return x
+
+
+def require_channels_last(shape: tuple[int, ...]) -> None:
+    """Raises ValueError for three axes of which the first alone is as short as channels are, 1 to 4."""
+    if len(shape) == 3 and shape[0] <= 4 < min(shape[1:]):
+        raise ValueError(f"images are (height, width, channels); {shape} has its channels first: use jnp.moveaxis")
 
 
 def patches(image: jax.Array, size: int) -> jax.Array:

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from algos.core.losses import rounding
 from envs import VectorEnv, VectorState
 
 LIMIT = 10.0  # normalised values are clipped to it
@@ -44,14 +43,11 @@ def start(vector: VectorEnv, observation: bool, reward: bool) -> Normalizer:
 
 
 def observe(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
-    """Returns the observations [..., *shape] as a network is to see them: 0 for a feature that has been one number."""
+    """Returns the observations [..., *shape] as a network is to see them."""
     moments = normalizer.observation
     if moments is None:
         return observation
-    deviation, noise = observation - moments.mean, rounding(jnp.abs(moments.mean))
-    as_ever = (moments.variance < noise**2) & (jnp.abs(deviation) < noise)  # the mean's rounding is no deviation
-    normal = jnp.clip(deviation / jnp.sqrt(moments.variance + SMALL), -LIMIT, LIMIT)
-    return jnp.where(as_ever, 0.0, normal)
+    return jnp.clip((observation - moments.mean) / jnp.sqrt(moments.variance + SMALL), -LIMIT, LIMIT)
 
 
 def digest(normalizer: Normalizer, transitions, before: VectorState, gamma):
@@ -75,14 +71,17 @@ def digest(normalizer: Normalizer, transitions, before: VectorState, gamma):
 def update(moments: Moments, samples: jax.Array) -> Moments:
     """Returns the moments with the samples [..., *shape] taken in (Chan, Golub and LeVeque 1983, eq. 2.1).
 
-    Both move by what is new of the samples: a sum of squares would drift with its rounding, and stick in a long run.
+    Reckoned from the first sample, so that the mean of one number is that number to the last digit. Both move by what is
+    new: a sum of squares would drift with its rounding.
     """
     axes = tuple(range(samples.ndim - moments.mean.ndim))
     new = samples.size / moments.mean.size
     total = moments.count + new
-    shift = jnp.mean(samples, axes) - moments.mean
+    samples = samples.astype(moments.mean.dtype)
+    first = samples[(0,) * len(axes)]
+    shift = jnp.mean(samples - first, axes) + (first - moments.mean)
     variance = jnp.where(moments.count > 0, moments.variance, 0.0)  # none is known before, though 1 is put there
-    change = jnp.var(samples, axes) - variance + shift**2 * moments.count / total
+    change = jnp.var(samples - first, axes) - variance + shift**2 * moments.count / total
     return Moments(total, moments.mean + shift * new / total, variance + change * new / total)
 
 

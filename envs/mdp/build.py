@@ -15,8 +15,11 @@ def from_arrays(successor, probability, reward, terminated, start=None, cell=Non
     start: the distribution of the first state [S], or one state; None: any state, all alike.
     Raises ValueError that names the first entry which cannot be.
     """
+    successor = np.asarray(successor)
+    if (successor != successor.astype(np.int32)).any():
+        raise ValueError(f"successor is no whole number: {successor[successor != successor.astype(np.int32)][0]}")
     arrays = np.broadcast_arrays(
-        np.asarray(successor, np.int32),
+        successor.astype(np.int32),
         np.asarray(probability, np.float64),
         np.asarray(reward, np.float64),
         np.asarray(terminated, bool),
@@ -55,8 +58,6 @@ def from_sparse(probability: Sequence, reward: Reward, terminal=(), start=None) 
     ends = np.zeros(states, bool)
     ends[list(terminal)] = True
     earned = reward(successor)
-    if earned.shape != successor.shape:
-        raise ValueError(f"the reward gives {list(earned.shape)} for successors {list(successor.shape)}")
     over = ends[:, None, None]  # a state that ends the episode leads nowhere, whatever its rows say
     itself = np.arange(states)[:, None, None]
     first = np.arange(width) == 0
@@ -96,10 +97,33 @@ def from_step(step: Callable, num_states: int, num_actions: int, start=None, cel
     step(state [S, 1, 1], action [1, A, 1]) -> (successor, probability, reward, terminated), that broadcast to [S, A, K].
     """
     outcomes = step(np.arange(num_states)[:, None, None], np.arange(num_actions)[None, :, None])
-    shape = np.broadcast_shapes((num_states, num_actions, 1), *(np.shape(array) for array in outcomes))
+    shapes = [np.shape(array) for array in outcomes]
+    try:
+        shape = np.broadcast_shapes((num_states, num_actions, 1), *shapes)
+    except ValueError:
+        shape = ()
     if shape[:2] != (num_states, num_actions):
-        raise ValueError(f"step gives arrays {list(shape)}, and there are {num_states} states, {num_actions} actions")
+        given = ", ".join(str(list(shape)) for shape in shapes)
+        raise ValueError(f"step gives arrays {given} for {num_states} states and {num_actions} actions")
     return from_arrays(*(np.broadcast_to(array, shape) for array in outcomes), start=start, cell=cell)
+
+
+def epsilon_soft(mdp: MDP, epsilon: float) -> MDP:
+    """Returns the model whose action a takes a, or with probability epsilon any of the actions, all alike: what is best in it
+    is the best epsilon-soft policy of the model (S&B section 5.4)."""
+    if not 0.0 <= epsilon <= 1.0:
+        raise ValueError(f"epsilon must be 0 to 1, not {epsilon}")
+    states, actions = mdp.num_states, mdp.num_actions
+    taken = (1.0 - epsilon) * np.eye(actions) + epsilon / actions  # [A, A]
+
+    def any_of(array):
+        return np.broadcast_to(array.reshape(states, 1, -1), (states, actions, actions * mdp.num_outcomes))
+
+    successor, probability, reward, terminated = map(
+        any_of, (mdp.successor, mdp.probability, mdp.reward, mdp.terminated)
+    )
+    chance = probability * np.repeat(taken, mdp.num_outcomes, axis=1)
+    return from_arrays(successor, chance, reward, terminated, mdp.start, mdp.cell)
 
 
 def _start(start, states: int) -> np.ndarray:
@@ -114,10 +138,12 @@ def _start(start, states: int) -> np.ndarray:
 
 
 def _compact(successor, probability, reward, terminated):
-    """Returns the arrays with outcomes of probability 0 moved behind the others, and cut off where no pair needs them."""
+    """Returns the arrays with outcomes of probability 0 moved behind the others, and cut off where no pair needs them.
+    They earn 0, whatever was said, for 0 times infinity is no number."""
     empty = probability == 0.0
     if not empty.any():
         return tuple(np.array(array) for array in (successor, probability, reward, terminated))
+    reward = np.where(empty, 0.0, reward)
     order = np.argsort(empty, axis=2, kind="stable")
     width = max(1, int((~empty).sum(2).max()))
     return tuple(

@@ -25,10 +25,11 @@ def from_map(
 ) -> MDP:
     """Returns the model of a map: lines of equal length, S where episodes begin (several: all alike), # a wall.
 
-    A move into a wall or off the map stays. Reaching a character of `ends` ends the episode; reaching one of `back`
-    leads to the start, and its cell is no state; one of `blocks` cannot be entered, and is one. A step earns `step_reward`, or what `reward` says of the character
-    reached. With probability `slip` the move before or after the chosen one in `moves` is made, half and half. `wind`
-    blows up by so many rows in each column that is left. `MDP.cell` [S, 2] says where each state lies.
+    A move into a wall, into a character of `blocks` (which are states, and cannot be entered) or off the map stays. Reaching
+    one of `ends` ends the episode; reaching one of `back` leads to the start, and its cell is no state. A step earns
+    `step_reward`, or what `reward` says of the character reached. With probability `slip` the move before or after the
+    chosen one in `moves` is made, half and half. `wind` blows up by so many rows in each column that is left.
+    `MDP.cell` [S, 2] says where each state lies.
     """
     chart = _chart(text)
     is_state = ~np.isin(chart, [WALL, *back])

@@ -8,7 +8,7 @@ import numpy as np
 import probes
 import pytest
 
-from algos import a2c, ppo, trpo
+from algos import a2c, dqn, ppo, trpo
 from algos.core import rollout
 from algos.core.loop import advance, no_metrics
 from algos.core.networks import actor_critic
@@ -115,3 +115,29 @@ def test_evaluation_does_what_the_policys_action_means(name):
     action = jnp.int32(2) if isinstance(space, Discrete) else jnp.linspace(-0.5, 3.0, space.size)
     returns = probes.quick_jit(lambda key: rollout.evaluate(echo(space), lambda *_: action, key, 3))(jax.random.key(0))
     np.testing.assert_allclose(returns, 2 * expected(space, np.asarray(action)).sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "fields", "shape", "space"),
+    [
+        (ppo, {"normalize_observation": True}, (2, 2, 3), Box(5.0, 10.0)),
+        (trpo, {}, (5, 5, 1), Box(np.zeros((2, 2)), np.ones((2, 2)))),
+        (dqn, {}, (1, 1, 1), Discrete(3, start=5)),
+    ],
+)
+def test_pixels_and_actions_of_any_shape_pass_a_whole_update(module, fields, shape, space):
+    def reset(key):
+        return jnp.int32(0), jnp.zeros(shape, jnp.uint8)
+
+    def step(key, state, action):
+        assert action.shape == space.shape
+        return state, TimeStep(jnp.ones(shape, jnp.uint8), jnp.float32(0.0), jnp.array(True), jnp.array(False))
+
+    algorithm, hparams = (
+        module.make(Env("pixels", reset, step, shape, space, 1), module.Config(**fields)),
+        module.HParams(),
+    )
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), hparams)
+    after, _ = jax.eval_shape(algorithm.step, state, hparams)
+    assert after.environment.observation.dtype == jnp.uint8
+    assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)

@@ -496,6 +496,28 @@ def test_a_target_rate_of_1_copies_the_bits_and_between_copies_none_changes():
         assert_same_bits(now.target_params, target)
 
 
+def test_target_updates_keep_their_interval_beyond_what_an_int32_can_count():
+    algorithm = dqn.make(endless(), config(num_updates=2, target_interval=3), network=linear())
+
+    def copied(update):
+        state, _ = algorithm.step(algorithm.init(jax.random.key(0), HPARAMS).replace(update=update), HPARAMS)
+        return jnp.all(
+            state.params["params"]["layers_1"]["kernel"] == state.target_params["params"]["layers_1"]["kernel"]
+        )
+
+    updates = 2**30 + np.arange(3)  # 2 x 2^30 gradient steps are made before
+    due = [(2 * int(update) + 2) % 3 == 0 for update in updates]  # at the second of the two, so that nothing follows it
+    assert sum(due) == 1
+    np.testing.assert_array_equal(
+        probes.quick_jit(lambda x: jax.lax.map(copied, x))(jnp.asarray(updates, jnp.int32)), due
+    )
+
+
+def test_an_interval_that_no_int32_can_count_is_refused():
+    with pytest.raises(ValueError, match="target_interval \\* num_updates must be less than 2\\^31"):
+        dqn.make(endless(), config(num_updates=4, target_interval=2**29))
+
+
 # Exploration
 
 

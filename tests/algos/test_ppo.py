@@ -12,10 +12,10 @@ import pytest
 import rlax
 from flax import struct
 
-from algos import a2c, ppo
+from algos import a2c, ppo, trpo
 from algos.core import losses
 from algos.core.distributions import Categorical
-from algos.core.optimize import adam, annealed, gradient_step, minibatch_epochs, permutations
+from algos.core.optimize import adam, annealed, env_steps, gradient_step, minibatch_epochs, permutations
 from algos.core.types import Batch
 
 WALK = probes.random_walk(6)
@@ -253,11 +253,23 @@ def test_learning_rate_falls_linearly_to_zero_at_total_steps():
     assert np.all(falling[4:] == 0.0)
 
 
+@pytest.mark.parametrize(("steps_per_update", "steps_in_init"), [(1, 0), (512, 0), (10, 1000)])
+def test_env_steps_are_whole_numbers_to_2_to_the_24_and_never_begin_anew(steps_per_update, steps_in_init):
+    updates = np.unique(np.geomspace(1, 2**31 - 1, 300).astype(np.int64))
+    taken = env_steps(jnp.asarray(updates, jnp.int32), steps_per_update, steps_in_init)
+    expected = steps_in_init + updates * steps_per_update
+    np.testing.assert_allclose(taken, expected, rtol=2e-7)
+    np.testing.assert_array_equal(taken[expected <= 2**24], expected[expected <= 2**24])
+    assert taken.dtype == jnp.float32
+    rates = annealed(2.5e-4, 1.0, env_steps(jnp.int32(2_900_000_000 // 512), 512), 3e9)
+    np.testing.assert_allclose(rates, 2.5e-4 / 30, rtol=1e-4)
+
+
 def test_annealing_ends_at_what_is_not_annealed():
-    env_steps = np.array([0.0, 250.0, 500.0, 1000.0, 2000.0])
-    rates = annealed(0.1, 0.8, jnp.asarray(env_steps), 1000.0)
+    taken = np.array([0.0, 250.0, 500.0, 1000.0, 2000.0])
+    rates = annealed(0.1, 0.8, jnp.asarray(taken), 1000.0)
     np.testing.assert_allclose(rates, [0.1, 0.08, 0.06, 0.02, 0.02], rtol=1e-6)
-    np.testing.assert_allclose(annealed(0.1, 0.0, jnp.asarray(env_steps), 1000.0), 0.1, rtol=1e-6)
+    np.testing.assert_allclose(annealed(0.1, 0.0, jnp.asarray(taken), 1000.0), 0.1, rtol=1e-6)
 
 
 def numpy_adam(gradients, learning_rate, max_grad_norm, epsilon):
@@ -318,6 +330,21 @@ def test_three_gradient_steps_equal_numpy_adam_and_report_the_norm_before_clippi
 def test_a_number_of_minibatches_that_does_not_divide_raises():
     with pytest.raises(ValueError, match=r"num_minibatches=3 must divide num_envs \* num_steps = 32"):
         ppo.make(WALK, ppo.Config(4, 8, num_minibatches=3))
+
+
+@pytest.mark.parametrize(
+    ("module", "sizes"),
+    [
+        (ppo, {"num_envs": 4, "num_steps": 8, "num_minibatches": 32}),
+        (a2c, {"num_envs": 1, "num_steps": 1}),
+        (trpo, {"num_envs": 1, "num_steps": 1, "value_minibatches": 1}),
+    ],
+)
+def test_normalising_one_sample_is_refused_and_two_or_none_are_not(module, sizes):
+    with pytest.raises(ValueError, match="normalize_advantage makes the advantage of a .* one sample 0"):
+        module.make(WALK, module.Config(**sizes, normalize_advantage=True))
+    module.make(WALK, module.Config(**sizes, normalize_advantage=False))
+    module.make(WALK, module.Config(**{**sizes, "num_steps": 2 * sizes["num_steps"]}, normalize_advantage=True))
 
 
 @pytest.mark.parametrize("field", ["num_envs", "num_steps", "num_epochs", "num_minibatches", "hidden_sizes"])

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnax.environments import spaces
 from jax import lax
 
 import envs
-from envs import Box, Discrete, Env, TimeStep
+from envs import Box, Discrete, Env, TimeStep, gymnax_env
 
 BUILT_IN = envs.ids()
 
@@ -179,3 +180,15 @@ def test_bounds_of_observations_are_those_of_gymnasium_and_absent_where_one_is_i
         np.testing.assert_allclose(low[: len(space.low)], space.low, atol=1e-6)
         np.testing.assert_allclose(high[: len(space.high)], space.high, atol=1e-6)
     assert envs.make("CartPole-v1").observation_bounds is None
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_a_gymnax_box_of_any_shape_gives_actions_of_that_shape(shape):
+    action = gymnax_env._action(spaces.Box(-2.0, jnp.full(shape, 3.0), shape))
+    assert (action.shape, action.size) == (shape, int(np.prod(shape)))
+    assert action == Box(np.full(shape, -2.0), np.full(shape, 3.0))
+
+
+def test_pixels_of_gymnax_stay_uint8_so_that_the_network_knows_them():
+    kinds = {name: gymnax_env._observation(jnp.ones(2, name), None, "a game").dtype for name in ("uint8", "int32")}
+    assert kinds == {"uint8": jnp.uint8, "int32": jnp.float32}

@@ -60,6 +60,7 @@ RUNS = {
     "nan_at_the_beginning": (PROBLEM, "reset gives an observation that is not finite"),
     "bounds_that_are_not_true": (PROBLEM, r"observation\[0\] is 6 after a step, and observation_bounds says 0 to 5"),
     "breaks_at_the_largest_action": (PROBLEM, r"the reward is -inf at step 1 of an episode, after action \[5\.\]"),
+    "fails_at_run_time": (PROBLEM, "fails when it runs: .*"),
     "chance_at_run_time": (PROBLEM, "played again under the same key, reached differs"),
     "endless": (NOTE, "an episode goes on beyond max_steps=20: it is cut there, as truncated"),
 }

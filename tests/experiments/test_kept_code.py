@@ -58,6 +58,13 @@ def of_another_user(folder, patch):
     patch.setattr(kept_code, "_uid", lambda: -1)
 
 
+def copied_from_another_user(folder, patch):
+    with patch.context() as as_another:
+        as_another.setattr(kept_code, "_uid", lambda: -1)
+        maker = kept_code.made_by(folder, manifest.read_manifest(folder))
+    edit(folder, lambda content: content.update(made_by=maker))
+
+
 def of_nobody(folder, patch):
     edit(folder, lambda content: content.pop("made_by"))
 
@@ -66,7 +73,7 @@ def with_a_file_more(folder, patch):
     (next(folder.rglob("losses.py")).parent / "json.py").touch()
 
 
-MAKERS = [of_another_machine, of_another_user, of_nobody, with_a_file_more]
+MAKERS = [of_another_machine, of_another_user, copied_from_another_user, of_nobody, with_a_file_more]
 
 
 def test_ones_own_code_is_run_without_a_question(folder):

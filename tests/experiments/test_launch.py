@@ -45,6 +45,13 @@ def test_the_warm_up_counts_towards_the_steps_of_the_first_update():
         check(experiment("CartPole-v1", "dqn", steps=1_009))
 
 
+def test_more_updates_than_an_int32_can_count_are_refused():
+    most = 1_000 + 10 * (2**31 - 1)
+    check(experiment("CartPole-v1", "dqn", steps=most))
+    with pytest.raises(ValueError, match=f"steps must be {most} or fewer: dqn counts its updates in 32 bits"):
+        check(experiment("CartPole-v1", "dqn", steps=most + 1))
+
+
 @pytest.mark.parametrize(("environment", "name"), [*TUNED, *(("Breakout-MinAtar", name) for name in ALGORITHMS)])
 def test_every_setting_makes_an_algorithm(environment, name):
     check(experiment(environment, name))

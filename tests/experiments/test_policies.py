@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import envs
+from envs import Discrete, Env, TimeStep
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.folder import difference, policies
 from experiments.lab.folder.manifest import write_manifest
@@ -256,3 +257,12 @@ def test_arrays_are_found_by_their_names_in_whatever_order_they_lie():
     acts = [policies.rebuild(made, env, dict(arrays)) for arrays in (row.items(), reversed(row.items()))]
     one, other = ([act(jax.random.key(0), x) for x in observations("CartPole-v1", 8)] for act in acts)
     assert np.array_equal(one, other)
+
+
+def test_an_episode_ends_at_the_limit_also_where_the_environment_never_ends_it():
+    def step(key, state, action):
+        return state, TimeStep(jnp.zeros(1), 1.0, False, False)
+
+    env = Env("endless", lambda key: (jnp.int32(0), jnp.zeros(1)), step, (1,), Discrete(2), 4)
+    episode = policies.player(env, lambda key, observation: jnp.int32(0))(jax.random.key(0), 1000)
+    assert len(episode.rewards) == 4 and episode.ended

@@ -1,18 +1,30 @@
 """The run folder that a run is given, and what its summary says of the contenders that finished."""
 
+import csv
 import threading
 from datetime import datetime
 
+import numpy as np
 import pytest
 
 import envs
 from experiments.lab import records
 from experiments.lab.experiment import Experiment, Task
-from experiments.lab.runner import Finished
+from experiments.lab.runner import Evaluated, Finished
 from experiments.lab.settings import contender
+from experiments.lab.statistics import iqm_interval
+from experiments.lab.sweeps.points import grid
 
 SEEDS = tuple(range(10))
 HIGH, LOW = [float(400 + seed) for seed in SEEDS], [float(100 + seed) for seed in SEEDS]
+
+
+def figures_of(one, returns, diverged=()):
+    """Returns what the summary says of a contender with these final returns."""
+    task = Task("CartPole-v1", (one,))
+    finished = Finished(task, (one,), one, final_values=returns, diverged=list(diverged),
+                        env_steps=1000, compile_seconds=1.0, run_seconds=2.0, acting={})  # fmt: skip
+    return records.figures(finished)
 
 
 def summary(returns, diverged):
@@ -21,9 +33,7 @@ def summary(returns, diverged):
     task = Task("CartPole-v1", tuple(contenders))
     results = {}
     for one in contenders:
-        finished = Finished(task, (one,), one, final_values=returns[one.name], diverged=diverged.get(one.name, []),
-                            env_steps=1000, compile_seconds=1.0, run_seconds=2.0, acting={})  # fmt: skip
-        results[one.name] = records.figures(finished)
+        results[one.name] = figures_of(one, returns[one.name], diverged.get(one.name, []))
     experiment = Experiment((task,), SEEDS, 1000)
     return records.summarise({"CartPole-v1": results}, experiment)["environments"]["CartPole-v1"]
 
@@ -81,3 +91,28 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "notes").touch()
     with pytest.raises(ValueError, match="is not empty; name a new folder"):
         records.create(tmp_path, ["CartPole-v1"])
+
+
+def test_the_figures_of_a_contender_are_the_statistics_of_its_final_values():
+    returns = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 1000.0]
+    figures = summary({"ppo": returns}, {})["algorithms"]["ppo"]
+    assert (figures["mean"], figures["iqm"], figures["final_values"]) == (103.6, 4.5, returns)
+    assert figures["ci95"] == [float(bound) for bound in iqm_interval(returns)]
+
+
+def test_points_of_a_sweep_have_no_verdict_beside_what_was_not_swept():
+    a2c, ppo = (contender(name, "CartPole-v1", 1000) for name in ("a2c", "ppo"))
+    points = grid(ppo, gamma=(0.9, 0.99))
+    results = {one.name: figures_of(one, HIGH) for one in (*points, a2c)}
+    task = Task("CartPole-v1", (*points, a2c))
+    found = records.summarise({"CartPole-v1": results}, Experiment((task,), SEEDS, 1000))
+    assert found["environments"]["CartPole-v1"]["verdicts"] == []
+
+
+def test_every_bit_of_a_float_is_read_back_from_the_curves(tmp_path):
+    a2c = contender("a2c", "CartPole-v1", 1000)
+    values = [1.0 / 3.0, float(np.float32(0.1)), 1e-30, -123456.789012345]
+    rows = [(seed, 0, "loss", value) for seed, value in enumerate(values)]
+    records.append_curves(tmp_path, Evaluated(Task("CartPole-v1", (a2c,)), (a2c,), a2c, 0.0, rows))
+    with (tmp_path / "curves.csv").open(newline="") as file:
+        assert [float(row["value"]) for row in csv.DictReader(file)] == values

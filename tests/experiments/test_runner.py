@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import algos.a2c
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.settings import contender
@@ -49,10 +50,35 @@ def test_a_seed_with_nan_parameters_is_named():
     assert list(runner.run(experiment))[-1].diverged == [4, 5]
 
 
-@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2, 3, 4)])
+def test_metrics_are_of_the_updates_since_the_last_evaluation_alone(monkeypatch):
+    a2c = contender("a2c", "CartPole-v1", 640)
+    per_update = a2c.config.num_envs * a2c.config.num_steps
+    monkeypatch.setattr(runner.Clock, "seconds", lambda self: 8.0)
+
+    def constant(params, apply, batch, hparams):
+        total, _ = algos.a2c.loss(params, apply, batch, hparams)
+        return total, {"one": jnp.ones(()), "below_0_max": -jnp.ones(())}
+
+    first = dataclasses.replace(a2c, loss=constant)
+    family = (first, dataclasses.replace(first, name="other", hparams=first.hparams.replace(gamma=0.5)))
+    events = list(runner.run(Experiment((Task("CartPole-v1", family),), (0, 1), 5 * per_update, 2, 4)))
+    evaluated = [event for event in events if isinstance(event, runner.Evaluated)]
+    rows = [row for event in evaluated for row in event.rows]
+    assert sorted(row[1] for row in rows if row[2] == "one") == [2 * per_update] * 4 + [5 * per_update] * 4
+    assert {(row[2], row[3]) for row in rows if row[2] in ("one", "below_0_max")} == {
+        ("one", 1.0),
+        ("below_0_max", -1.0),
+    }
+    for event in evaluated:
+        assert event.mean_return == np.mean([row[3] for row in event.rows if row[2] == "evaluation_return"])
+    assert [event.run_seconds for event in events if isinstance(event, runner.Finished)] == [4.0, 4.0]
+
+
+@pytest.mark.parametrize("seeds", [(0,), tuple(range(9))])
 def test_steps_are_counted_over_the_seeds_that_were_asked_for(seeds):
     a2c = contender("a2c", "CartPole-v1", 640)
     events = list(runner.run(Experiment((Task("CartPole-v1", (a2c,)),), seeds, 640, 2, 4)))
     last = [event for event in events if isinstance(event, runner.Progress)][-1]
-    assert last.share == 1.0
+    shares = [event.share for event in events if isinstance(event, runner.Progress)]
+    assert last.share == 1.0 and shares == sorted(set(shares))
     assert last.env_steps == events[-1].env_steps * len(seeds)

@@ -113,10 +113,11 @@ def test_a_run_that_goes_on_from_a_checkpoint_has_the_bits_of_one_never_cut(name
     for event in events_of(name, [4, 1, 0]):
         before.append(event)
         if isinstance(event, runner.Progress) and event.share > 0.5:
-            saved = checkpoints.save(tmp_path, event.task, event.family, event.position)
+            saved = checkpoints.save(tmp_path, event.task, event.family, event.position) | {"run_seconds": 1000.0}
             break
     after = list(events_of(name, [4, 1, 0], restore=lambda _, __, groups: checkpoints.restore(tmp_path, saved, groups)))
     whole = outcome(name, [4, 1, 0])
+    assert 1000.0 < after[-1].run_seconds < 1600.0
     assert 0 < len(rows_of(before)) < len(whole[0])
     for index, seed in enumerate([4, 1, 0]):
         assert_same_seed((rows_of(before) | found(after)[0], found(after)[1]), index, whole, index, seed)

@@ -472,6 +472,13 @@ def test_a_clear_lead_reads_as_one():
     assert verdict("a2c", "ppo", y, x) == verdict("ppo", "a2c", x, y)
 
 
+def test_no_lead_is_told_where_the_interval_of_p_holds_one_half_though_the_swap_test_alone_would_tell_one():
+    x = np.array([[5, 5], [4, 0], [5, 3], [0, 3], [0, 3], [5, 4]], float)
+    y = np.array([[2, 0], [3, 2], [2, 1], [3, 2], [1, 2], [3, 2]], float)
+    assert swap_test(x, y) < 0.05 and probability_of_improvement(x, y).low == 0.5
+    assert verdict("a", "b", x, y).startswith("a against b: no difference shown")
+
+
 def test_the_figures_of_a_verdict_are_those_of_the_probability_whichever_contender_comes_first():
     x, y = normal(10, seed=1, mean=125.0), normal(10, seed=2)
     better = probability_of_improvement(x, y)

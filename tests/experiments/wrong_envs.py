@@ -300,6 +300,16 @@ def chance_at_run_time():
     return env(step=step)
 
 
+def fails_at_run_time():
+    def step(key, state, action):
+        reward = jax.pure_callback(
+            lambda state: 1 / 0, jax.ShapeDtypeStruct((), np.float32), state, vmap_method="sequential"
+        )
+        return state + 1.0, TimeStep(jnp.ones(2), reward, state > 8.0, False)  # wrong
+
+    return env(step=step)
+
+
 def endless():
     def step(key, state, action):
         return state + 1.0, TimeStep(jnp.ones(2), 1.0, False, False)  # wrong

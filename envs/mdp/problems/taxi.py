@@ -15,8 +15,8 @@ SOUTH, NORTH, EAST, WEST, PICK_UP, DROP_OFF = range(6)
 def taxi() -> MDP:
     """Returns the model, states as Gymnasium numbers them: ((row 5 + column) 5 + passenger) 4 + destination.
 
-    Actions south, north, east, west, pick up, drop off. -1 a step, -10 for a false pick up or drop off, 20 at the end. 96 of the
-    numbers name nothing that happens.
+    Actions south, north, east, west, pick up, drop off. -1 a step, -10 for a false pick up or drop off, 20 at the end.
+    No episode comes to 96 of the numbers.
     """
     _, _, passenger, destination = np.unravel_index(np.arange(np.prod(SIZES)), SIZES)
     begins = (passenger < ABOARD) & (passenger != destination)

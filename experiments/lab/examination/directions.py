@@ -104,11 +104,20 @@ def far(case: Case, is_plain: bool) -> list[Finding]:
 def moved_gradients(case: Case, seed: int, against: bool) -> np.ndarray:
     """Returns (the gradient, that of -E[r A]) at a policy far away, [2, parameters]; of the samples on which it moved
     against the advantage, or of the others."""
-    case = at_policy(case, moved(case.old, 0.5, seed))
+    case = at_policy(case, moved_policy(case, 0.5, seed))
     log_ratio = case.apply(case.params, case.batch.observation)[0].log_prob(case.batch.action) - case.batch.log_prob
     chosen = (np.asarray(log_ratio) * case.batch.advantage < 0.0) == against
     batch = case.batch.replace(mask=case.batch.mask * chosen)
     return np.stack([through_network(case._replace(batch=batch)), flat(references(case.apply, case.params, batch)[0])])
+
+
+def moved_policy(case: Case, scale: float, seed: int):
+    """Returns the old parameters with those moved that the network's outputs depend on: not a multiplier of the loss."""
+    leaves, tree = jax.tree.flatten(case.old)
+    closed = jax.make_jaxpr(case.apply)(case.old, case.batch.observation)
+    depends = jaxprs.needed(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1]
+    new = jax.tree.leaves(moved(case.old, scale, seed))
+    return tree.unflatten([x if is_read else old for x, old, is_read in zip(new, leaves, depends)])
 
 
 def unaware(case: Case, is_plain: bool) -> list[Finding]:

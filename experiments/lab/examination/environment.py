@@ -10,9 +10,11 @@ import numpy as np
 from jax import lax
 
 from envs import Discrete, Env, VectorState, vectorize
+from experiments.lab.chunks import interruptible
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Finding
 from experiments.lab.experiment import Task
 from experiments.lab.outside.env_trace import MOST_STEPS, checked, place_of
+from experiments.lab.outside.loss_errors import reason
 
 NUM_ENVS, NUM_STEPS = 32, 64  # of one piece
 SECONDS, PIECES = 5.0, 32  # whichever is over first
@@ -38,23 +40,32 @@ def examine_environment(task: Task) -> list[Finding]:
     except ValueError as error:
         return [Finding(PROBLEM, str(error))]
     findings = [Finding(OK, "reset and step return what they should, and the same when they are called again")]
-    found, steps = {}, 0
+    try:
+        found, steps = looked_at(env)
+    except Exception as error:
+        found, steps = [Finding(PROBLEM, f"fails when it runs: {reason(error)}")], 0
+    where = place_of(task, env.step)
+    findings += [each._replace(text=f"{where}: {each.text}") for each in found]
+    if not any(each.level == PROBLEM for each in found):
+        bounds = " within its bounds" if env.observation_bounds is not None else ""
+        text = f"{steps:,} steps of {NUM_ENVS} environments: all finite{bounds}, one key one outcome"
+        findings.append(Finding(OK, text))
+    return findings
+
+
+def looked_at(env: Env) -> tuple[list[Finding], int]:
+    """Returns (what each check finds first, the steps looked at), until there is a problem."""
+    found: dict[str, Finding] = {}
+    steps = 0
     for piece, again in pieces(env):
         steps += NUM_STEPS
         for check in (same_again, finite_rewards, finite_observations, within_bounds, ends):
             told = check(env, piece, again)
             if told:
                 found.setdefault(check.__name__, told)
-        if len(found) and any(each.level == PROBLEM for each in found.values()):
+        if any(each.level == PROBLEM for each in found.values()):
             break
-    where = place_of(task, env.step)
-    findings += [each._replace(text=f"{where}: {each.text}") for each in found.values()]
-    bounds = " within its bounds" if env.observation_bounds is not None else ""
-    if not any(each.level == PROBLEM for each in findings):
-        findings.append(
-            Finding(OK, f"{steps:,} steps of {NUM_ENVS} environments: all finite{bounds}, one key one outcome")
-        )
-    return findings
+    return list(found.values()), steps
 
 
 def pieces(env: Env) -> Iterator[tuple[Piece, Piece]]:
@@ -74,15 +85,18 @@ def pieces(env: Env) -> Iterator[tuple[Piece, Piece]]:
         state, (reached, *rest) = lax.scan(one_step, state, (draws, action))
         return state, Piece(action, draws.reset_observation, reached, *rest)
 
+    def played(key, state):
+        return interruptible(lambda: jax.block_until_ready(play(key, state)))
+
     key, until = jax.random.key(0), time.monotonic() + SECONDS
     start = jax.jit(vector.reset)(key)
-    state, first = play(key, start)
-    first = jax.tree.map(np.asarray, first)
-    yield first, jax.tree.map(np.asarray, play(key, start)[1])
+    state, first = played(key, start)
+    _, again = played(key, start)
+    yield jax.tree.map(np.asarray, first), jax.tree.map(np.asarray, again)
     for number in range(1, min(PIECES, env.max_steps // NUM_STEPS + 1)):
         if time.monotonic() > until:
             return
-        state, piece = play(jax.random.fold_in(key, number), state)
+        state, piece = played(jax.random.fold_in(key, number), state)
         piece = jax.tree.map(np.asarray, piece)
         yield piece, piece
 

@@ -11,7 +11,15 @@ import pytest
 from scipy import signal
 
 from algos.core.distributions import Categorical, DiagonalGaussian
-from algos.core.networks import ActorCritic, actor_critic, orthogonal, orthonormal_columns, patches, rescaled
+from algos.core.networks import (
+    ActorCritic,
+    Tower,
+    actor_critic,
+    orthogonal,
+    orthonormal_columns,
+    patches,
+    rescaled,
+)
 from envs import Box, Discrete, make
 
 THREE_ACTIONS, PLANE = Discrete(3), Box((-1.0, -1.0), (1.0, 1.0))
@@ -193,6 +201,48 @@ def test_images_pass_one_convolution():
         assert_orthonormal(params["params"][tower]["Conv"]["kernel"], np.sqrt(2.0))
     _, params = network(observation_shape=(10, 5))
     assert set(params["params"]["actor"]) == {"Dense_0", "Dense_1"}
+
+
+def tower(shape):
+    """Returns (apply, params) of a small tower with normal weights, which are drawn sooner than orthogonal ones."""
+    module = Tower(shape, (4,))
+    params = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(shape))
+    random = np.random.default_rng(0)
+    return module.apply, jax.tree.map(lambda leaf: random.standard_normal(leaf.shape).astype(np.float32), params)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 3), (1, 5, 2), (7, 2, 1), (2, 3), (1, 2, 3, 4), ()])
+def test_an_image_smaller_than_the_kernel_and_what_is_no_image_are_seen_as_one_vector(shape):
+    apply, params = tower(shape)
+    (layer,) = params["params"].values()
+    observation = np.random.default_rng(1).standard_normal((2, *shape)).astype(np.float32)
+    expected = np.tanh(observation.reshape(2, -1) @ layer["kernel"] + layer["bias"])
+    np.testing.assert_allclose(apply(params, observation), expected, atol=1e-5)
+
+
+def test_an_image_as_small_as_the_kernel_passes_the_convolution():
+    assert tower((3, 3, 2))[1]["params"]["Conv"]["kernel"].shape == (18, 16)
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (4,)])
+def test_uint8_is_divided_by_255_and_no_other_type_is(shape):
+    apply, params = tower(shape)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, *shape), np.uint8)
+    seen, divided, whole = (apply(params, x) for x in (pixels, pixels / np.float32(255.0), pixels.astype(np.int32)))
+    np.testing.assert_allclose(seen, divided, atol=1e-5)
+    assert np.abs(whole - seen).max() > 0.1
+
+
+def test_a_uint8_image_with_its_channels_first_is_refused_and_any_other_three_axes_are_not():
+    def features(shape, dtype):
+        return jax.eval_shape(lambda: Tower(shape, (4,)).init_with_output(jax.random.key(0), jnp.zeros(shape, dtype)))
+
+    for shape in ((1, 28, 28), (3, 64, 48), (4, 84, 84)):
+        with pytest.raises(ValueError, match=r"images are \(height, width, channels\); .* has its channels first: use"):
+            features(shape, jnp.uint8)
+        features(shape, jnp.float32)
+    for shape in ((28, 28, 1), (84, 84, 4), (3, 64, 3), (64, 3, 64), (5, 5, 10)):
+        features(shape, jnp.uint8)
 
 
 @pytest.mark.parametrize("leading", [(), (2,), (2, 3)])

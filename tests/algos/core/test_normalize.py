@@ -114,3 +114,32 @@ def test_acting_sees_the_observation_normalised():
     np.testing.assert_allclose(
         algorithm.act(shifted, jax.random.key(1), jnp.array([2.0, 3.0, 4.0]), False), plain, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("number", [0.0, 0.1, -3.3, 1000.1])
+def test_a_feature_that_is_always_one_number_is_seen_as_0_until_it_changes(number):
+    normalizer = start(reward=False)
+    generator = np.random.default_rng(0)
+    for _ in range(3):
+        samples = np.stack([np.full((128, 8), number), generator.normal(5.0, 2.0, (128, 8))], axis=-1)
+        samples = jnp.asarray(samples, jnp.float32)
+        normalizer = normalizer.replace(observation=normalize.update(normalizer.observation, samples))
+    seen = normalize.observe(normalizer, samples)
+    np.testing.assert_array_equal(seen[..., 0], 0.0)
+    moments = normalizer.observation
+    usual = jnp.clip((samples - moments.mean) / jnp.sqrt(moments.variance + 1e-8), -10, 10)
+    np.testing.assert_array_equal(seen[..., 1], usual[..., 1])
+    changed = normalize.observe(normalizer, samples + jnp.asarray([1.0, 0.0]))
+    np.testing.assert_array_equal(changed[..., 0], 10.0)
+    assert np.isnan(normalize.observe(normalizer, jnp.full(2, jnp.nan))).all()
+
+
+def test_moments_of_billions_of_samples_stay_what_they_are():
+    samples = jnp.asarray(np.random.default_rng(0).normal(3.0, 1.4, (16, 8, 3)), jnp.float32)
+    true = np.asarray(samples, np.float64)
+    seen = normalize.Moments(jnp.float32(2**30), jnp.asarray(true.mean((0, 1))), jnp.asarray(true.var((0, 1))))
+    seen = jax.tree.map(lambda x: x.astype(jnp.float32), seen)
+    many = jax.jit(lambda moments: jax.lax.fori_loop(0, 200_000, lambda _, x: normalize.update(x, samples), moments))
+    seen = many(seen)
+    np.testing.assert_allclose(seen.mean, true.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(seen.variance, true.var((0, 1)), rtol=1e-5)

@@ -1,12 +1,13 @@
-"""Evaluation against a plain Python loop over the same episodes: the number by which everything is ranked."""
+"""Rollouts and evaluation against plain Python loops under the same keys: the number by which everything is ranked."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algos.core.rollout import evaluate
-from envs import Box, Discrete, Env, TimeStep
+from algos.core.distributions import DiagonalGaussian
+from algos.core.rollout import evaluate, rollout
+from envs import Box, Discrete, Env, TimeStep, vectorize
 
 LONGEST = 9
 CHOICES = Discrete(5)
@@ -80,3 +81,45 @@ def test_actions_are_clipped_to_the_box_in_an_evaluation():
     returns, _ = played(env, act, key, 8)
     assert np.allclose(evaluate(env, act, key, 8), returns)
     assert np.max(returns) < 100.0 + 1.5 * LONGEST
+
+
+def test_a_rollout_holds_what_a_python_loop_sees_and_counts_the_episodes_that_ended():
+    num_steps, num_envs, key = 25, 3, jax.random.key(5)
+    env = parting(100.0, Box((-1.0,), (0.5,)))
+    vector = vectorize(env, num_envs)
+
+    def apply(params, observation):
+        mean = params * observation[..., :1]
+        return DiagonalGaussian(mean, jnp.ones_like(mean)), None
+
+    def all_of_it():
+        start = vector.reset(jax.random.key(6))
+        key_environment, key_action = jax.random.split(key)
+        policy, _ = apply(0.3, start.observation)
+        randomness = vector.draw(key_environment, num_steps), policy.noise(key_action, (num_steps,))
+        return start, *rollout(vector, apply, 0.3, start, key, num_steps), *randomness
+
+    start, state, transitions, metrics, draws, noise = jax.jit(all_of_it)()
+    keys, fresh = draws.key, jax.device_get((draws.reset_environment, draws.reset_observation))
+    start, state, transitions, noise = jax.device_get((start, state, transitions, noise))
+    ended, step = [], jax.jit(env.step)
+    for column in range(num_envs):
+        inner, seen = jax.tree.map(lambda x, i=column: x[i], (start.environment, start.observation))
+        rewards = []
+        for time in range(num_steps):
+            row = jax.tree.map(lambda x, t=time, i=column: x[t, i], transitions)
+            assert np.array_equal(row.observation, seen)
+            assert np.allclose(row.action, 0.3 * seen[:1] + np.e * noise[time, column], rtol=1e-5)
+            inner, reached = jax.device_get(step(keys[time, column], inner, np.clip(row.action, -1.0, 0.5)))
+            rewards.append(float(reached.reward))
+            assert np.array_equal(row.next_observation, reached.observation) and row.reward == reached.reward
+            assert (row.terminated, row.truncated) == (reached.terminated, reached.truncated)
+            seen = reached.observation
+            if reached.terminated or reached.truncated:
+                ended.append(rewards)
+                rewards = []
+                inner, seen = jax.tree.map(lambda x, t=time, i=column: x[t, i], fresh)
+        assert np.array_equal(state.observation[column], seen) and state.episode_length[column] == len(rewards)
+    assert np.abs(transitions.action).max() > 1.0
+    assert metrics["episode_count"] == len(ended) and metrics["episode_length_sum"] == sum(map(len, ended))
+    assert float(metrics["episode_return_sum"]) == pytest.approx(sum(map(sum, ended)))

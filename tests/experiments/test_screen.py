@@ -1,0 +1,36 @@
+"""What a run shows as it goes and at its end."""
+
+import pytest
+
+from experiments.lab import screen
+from experiments.lab.experiment import Task
+from experiments.lab.runner import Position, Progress
+from experiments.lab.settings import contender
+
+
+def figures(iqm, mean):
+    return {"iqm": iqm, "ci95": [None if iqm is None else iqm + far for far in (-1.0, 2.0)], "mean": mean, "steps_per_second": 1234.5,
+            "compile_seconds": 3.21, "run_seconds": 4.56}  # fmt: skip
+
+
+def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
+    found = {"low": figures(1.0, 99.0), "none": figures(None, None), "high": figures(2.0, 0.0)}
+    (table,) = screen.results_tables({"seeds": [0, 1], "environments": {"Cart": {"algorithms": found}}})
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[0] == ["high", "low", "none"]
+    assert cells[1] == ["2.0", "1.0", screen.NOT_FINITE]
+    assert cells[2] == ["1.0 to 4.0", "0.0 to 3.0", screen.NOT_FINITE]
+    assert cells[3] == ["0.0", "99.0", screen.NOT_FINITE]
+    assert [column[0] for column in cells[4:]] == ["1,234", "3.2", "4.6"]
+
+
+def test_the_time_left_is_the_time_so_far_for_what_is_left():
+    a2c = contender("a2c", "CartPole-v1", 1000)
+    line = screen.Line("CartPole-v1", "a2c")
+    screen.update(line, Progress(Task("CartPole-v1", (a2c,)), (a2c,), 0.25, 5000, 10.0, Position([], [])))
+    assert (line.share, line.steps_per_second, line.seconds_left) == (0.25, 500.0, 30.0)
+
+
+@pytest.mark.parametrize("seconds, words", [(0.4, "0:00"), (75, "1:15"), (3599.6, "1:00:00"), (3661, "1:01:01")])
+def test_a_duration_is_in_hours_minutes_and_seconds(seconds, words):
+    assert screen.duration(seconds) == words

@@ -1,0 +1,103 @@
+"""What docs/environments.md says is true, of its example on its way through compare, rerun, watch and diff."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from envs import Env
+from experiments import rerun, watch
+from experiments.compare import Args, compare
+from experiments.lab import conclusion, launch, runner
+from experiments.lab.cli import BadInput
+from experiments.lab.examination import PROBLEM
+from experiments.lab.examination.environment import examine_environment
+from experiments.lab.experiment import Task
+from experiments.lab.folder import difference, manifest
+from experiments.lab.outside.env_trace import load_factory
+
+TEXT = (Path(__file__).parents[1] / "docs" / "environments.md").read_text()
+(CODE,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+SMALL = ("all.num_envs=2", "all.num_steps=8", "all.hidden_sizes=(4,)")
+
+
+def written(folder, code=CODE):
+    (folder / "my_envs.py").write_text(code)
+    return f"{folder / 'my_envs.py'}:corridor"
+
+
+def arguments(reference, out):
+    return Args(env=(reference,), algos=("a2c",), seeds=2, steps=64, evaluations=1, eval_episodes=2, set=SMALL, out=out)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """Has the program of the run and of its rerun compiled once, and no pictures drawn."""
+    real, compiled = runner.compile_programs, []
+
+    def once(*arguments):
+        if not compiled:
+            compiled.append(real(*arguments))
+        return compiled[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "compile_programs", once)
+        patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run of the example, whose file is gone."""
+    place = tmp_path_factory.mktemp("mine")
+    assert compare(arguments(written(place), place / "run")) == 0
+    (place / "my_envs.py").unlink()
+    return place / "run"
+
+
+def test_the_example_passes_its_examination(tmp_path):
+    findings = examine_environment(Task("corridor", (), factory=load_factory(written(tmp_path))))
+    assert not [each for each in findings if each.level == PROBLEM], findings
+
+
+def test_the_run_folder_names_the_function_and_keeps_the_file(run):
+    written_down = manifest.read_manifest(run)
+    (path,) = written_down["sources"]
+    assert written_down["environments"]["corridor"]["factory"] == f"{path}:corridor"
+    assert (run / "code" / manifest.kept_name(Path(path))).read_text() == CODE
+    assert "corridor is made by" in (run / "report.html").read_text()
+
+
+def test_a_rerun_gives_the_same_bits_without_the_users_file(run, tmp_path):
+    assert rerun.rerun(rerun.Args(run, tmp_path / "again")) == 0
+    assert difference.settings(*map(manifest.read_manifest, (run, tmp_path / "again"))) == []
+
+
+def test_what_was_learned_on_it_can_be_watched(run, tmp_path):
+    assert watch.watch(watch.Args(run, out=tmp_path / "a.gif", max_frames=3)) == 0
+    assert Image.open(tmp_path / "a.gif").n_frames <= 3
+
+
+def test_it_goes_on_from_its_copy_and_from_none_that_was_changed(run):
+    (task,) = launch.to_resume(run).tasks
+    assert task.make().max_steps == 30 and str(run) in task.factory.__code__.co_filename
+    (kept,) = (run / "code").rglob("my_envs.py")
+    kept.write_text(CODE + "# changed")
+    with pytest.raises(BadInput, match="was changed since the run began"):
+        launch.to_resume(run)
+    kept.write_text(CODE)
+
+
+def test_an_error_looks_as_shown_and_comes_before_there_is_a_folder(tmp_path):
+    wrong = CODE.replace("        return place, observe(place)\n", "        return observe(place), place\n")
+    with pytest.raises(BadInput) as refused:
+        compare(arguments(written(tmp_path, wrong), tmp_path / "run"))
+    (shown,) = re.findall(r"^error: (.*)$", TEXT, re.MULTILINE)
+    assert str(refused.value) == f"{tmp_path}/{shown}"
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_contract_lists_every_part():
+    signature = re.search(r"^`Env\((.*)\)`$", TEXT, re.MULTILINE).group(1)
+    assert [part.partition("=")[0] for part in signature.split(", ")] == list(Env._fields)
