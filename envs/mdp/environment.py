@@ -3,18 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from envs.core import Discrete, Env, TimeStep
 from envs.mdp.model import MDP
-
-
-@struct.dataclass
-class State:
-    """Where an episode is."""
-
-    index: jax.Array  # int32, the state of the model
-    time: jax.Array  # int32, steps taken
+from envs.mdp.sampling import walk
 
 
 def as_env(mdp: MDP, name: str, max_steps: int, features=None) -> Env:
@@ -25,9 +17,7 @@ def as_env(mdp: MDP, name: str, max_steps: int, features=None) -> Env:
     if max_steps < 1:
         raise ValueError(f"max_steps must be 1 or more, not {max_steps}")
     features = None if features is None else np.asarray(features, np.float32)
-    first, outcomes = _thresholds(mdp.start), _thresholds(mdp.probability)
-    successor, terminated = np.asarray(mdp.successor, np.int32), np.asarray(mdp.terminated)
-    reward = np.asarray(mdp.reward, np.float32)
+    episodes = walk(mdp, max_steps)
 
     def observe(index):
         if features is None:
@@ -35,33 +25,16 @@ def as_env(mdp: MDP, name: str, max_steps: int, features=None) -> Env:
         return jnp.asarray(features)[index]
 
     def reset(key):
-        index = _drawn(key, jnp.asarray(first))
-        return State(index, jnp.int32(0)), observe(index)
+        state = episodes.start(jax.random.uniform(key))
+        return state, observe(state.index)
 
     def step(key, state, action):
-        outcome = (state.index, action, _drawn(key, jnp.asarray(outcomes)[state.index, action]))
-        index, time = jnp.asarray(successor)[outcome], state.time + 1
-        step = TimeStep(
-            observe(index), jnp.asarray(reward)[outcome], jnp.asarray(terminated)[outcome], time >= max_steps
-        )
-        return State(index, time), step
+        state, reward, terminated, truncated = episodes.step(jax.random.uniform(key), state, action)
+        return state, TimeStep(observe(state.index), reward, terminated, truncated)
 
     shape = (mdp.num_states,) if features is None else features.shape[1:]
     bounds = _bounds(mdp, features)
     return Env(name, reset, step, shape, Discrete(mdp.num_actions), max_steps, bounds, model=mdp)
-
-
-def _thresholds(probability: np.ndarray) -> np.ndarray:
-    """Returns cumulative probabilities [..., K], float32, out of reach from the last possible outcome on, so that no
-    rounding can draw an impossible one."""
-    last = probability.shape[-1] - 1 - np.argmax(probability[..., ::-1] > 0.0, axis=-1)
-    sums = np.cumsum(probability, axis=-1)
-    return np.where(np.arange(probability.shape[-1]) >= last[..., None], np.inf, sums).astype(np.float32)
-
-
-def _drawn(key, thresholds) -> jax.Array:
-    """Returns the index of an outcome, int32, by one uniform number: how many thresholds [K] it reaches."""
-    return jnp.sum(jax.random.uniform(key) >= thresholds, dtype=jnp.int32)
 
 
 def _bounds(mdp: MDP, features):

@@ -4,6 +4,19 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
+from algos.tabular import (
+    double_q_learning,
+    dyna_q,
+    dyna_q_plus,
+    expected_sarsa,
+    monte_carlo,
+    n_step_sarsa,
+    off_policy_monte_carlo,
+    prioritised_sweeping,
+    q_learning,
+    r_max,
+    sarsa,
+)
 from experiments.lab.experiment import Contender
 
 # name: (module, the Config fields that make it what the name says)
@@ -15,6 +28,21 @@ ALGORITHMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "ppo": (ppo, {}),
     "dqn": (dqn, {}),
     "pgql": (pgql, {}),
+}
+
+# those that learn a table of Q: they need a finite model as environment, and have no loss
+TABULAR: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "q_learning": (q_learning, {}),
+    "double_q_learning": (double_q_learning, {}),
+    "sarsa": (sarsa, {}),
+    "expected_sarsa": (expected_sarsa, {}),
+    "n_step_sarsa": (n_step_sarsa, {}),
+    "monte_carlo": (monte_carlo, {}),
+    "off_policy_monte_carlo": (off_policy_monte_carlo, {}),
+    "dyna_q": (dyna_q, {}),
+    "dyna_q_plus": (dyna_q_plus, {}),
+    "prioritised_sweeping": (prioritised_sweeping, {}),
+    "r_max": (r_max, {}),
 }
 
 NORMALIZED = {"normalize_observation": True}
@@ -83,9 +111,10 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
-    if name not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(ALGORITHMS)}")
-    algorithm, makes_it = ALGORITHMS[name]
+    known = ALGORITHMS | TABULAR
+    if name not in known:
+        raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
+    algorithm, makes_it = known[name]
     config, hparams = TUNED.get((environment, name), ({}, {}))
     return Contender(
         name=name,

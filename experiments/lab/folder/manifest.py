@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -88,7 +89,7 @@ def describe_contender(contender: Contender) -> dict[str, Any]:
         "config": dataclasses.asdict(contender.config),
         "hparams": {name: _written(float(value)) for name, value in vars(contender.hparams).items()},
         "hparams_class": reference(type(contender.hparams)),
-        "loss": reference(contender.loss or contender.algorithm.loss),
+        "loss": reference(contender.loss) if contender.loss else own_loss(contender.algorithm),
         "network": reference(contender.network) if contender.network else None,
         "parent": contender.parent,
         "sweep": contender.sweep,
@@ -102,6 +103,11 @@ def describe_judge(judge: Judge) -> dict[str, Any]:
 
 def _judge(content: dict[str, Any], folder: Path) -> Judge:
     return Judge(**content | {"measure": _load(content["measure"], folder)})
+
+
+def own_loss(algorithm: ModuleType) -> str | None:
+    """Returns the reference of an algorithm's own loss; None where it has none, as one that learns a table."""
+    return reference(algorithm.loss) if hasattr(algorithm, "loss") else None
 
 
 def _written(value: float) -> float | str:
@@ -179,13 +185,13 @@ def read_experiment(folder: Path) -> Experiment:
 def _contender(name: str, settings: dict[str, Any], folder: Path) -> Contender:
     algorithm = importlib.import_module(settings["algorithm"])
     config = {key: tuple(value) if isinstance(value, list) else value for key, value in settings["config"].items()}
-    own_loss = settings["loss"] != reference(algorithm.loss)
+    replaced = settings["loss"] != own_loss(algorithm)
     return Contender(
         name=name,
         algorithm=algorithm,
         config=algorithm.Config(**config),
         hparams=_load(settings["hparams_class"], folder)(**{k: float(v) for k, v in settings["hparams"].items()}),
-        loss=_load(settings["loss"], folder) if own_loss else None,
+        loss=_load(settings["loss"], folder) if replaced else None,
         network=_load(settings["network"], folder) if settings["network"] else None,
         parent=settings["parent"],
         sweep=settings["sweep"],

@@ -1,0 +1,57 @@
+"""TD(0) (Sutton 1988; Sutton and Barto 2018, section 6.1):
+
+V(S) <- V(S) + alpha (R + gamma V(S') - V(S))                                                                (6.2)
+"""
+
+from dataclasses import dataclass
+
+from flax import struct
+
+from algos.core.config import require
+from algos.core.returns import td_target
+from algos.core.types import Algorithm
+from algos.tabular.online import Method, prediction, values
+from envs import Env
+
+
+@dataclass(frozen=True)
+class Config:
+    """What changes a shape, a trip count or a branch."""
+
+    num_steps: int = 1000  # of the environment, in one call of `step`; every one of them is learned from
+
+
+@struct.dataclass
+class HParams:
+    """Traced numbers: changing one compiles nothing."""
+
+    learning_rate: float = 0.1
+    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
+    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
+    gamma: float = 1.0
+    initial_value: float = 0.0
+
+
+def update(v, step, hparams: HParams):
+    """Returns V [S] after one step."""
+    target = td_target(step.reward, step.terminated, v[step.next_state], hparams.gamma)
+    return v.at[step.state].add(hparams.learning_rate * (target - v[step.state]))
+
+
+def make(env: Env, config: Config = Config(), *, update=update, policy=None) -> Algorithm:
+    """Returns TD(0) of a policy [S, A]; None: any action, all alike. update: (v, step, hparams) -> v. Raises ValueError
+    for what has no finite model."""
+    require(config, "num_steps")
+    return prediction(env, "td", method(env, config, update), config.num_steps, policy)
+
+
+def method(env: Env, config: Config, update=update) -> Method:
+    """Returns how the table is begun, and learned from a step."""
+
+    def start(hparams):
+        return values(env.model.num_states, hparams), ()
+
+    def learn(v, memory, step, hparams):
+        return update(v, step, hparams), memory
+
+    return Method(start, learn)
