@@ -187,11 +187,21 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         )
         return state, {**jax.tree.map(jnp.mean, metrics), **episode_metrics(episodes), "epsilon": epsilon}
 
-    def act(state, key, observation, explore: bool):
-        q = _expected(network.apply(state.params, observation))
-        return epsilon_greedy(q, state.epsilon).sample(key) if explore else Categorical(q).mode()
+    def action_value(state, observation):
+        return _expected(network.apply(state.params, observation))
 
-    return Algorithm(init, step, act, steps_per_update, steps_in_init)
+    def policy(state, observation):
+        return epsilon_greedy(action_value(state, observation), state.epsilon)
+
+    def value(state, observation):
+        return jnp.max(action_value(state, observation), axis=-1)
+
+    def act(state, key, observation, explore: bool):
+        if explore:
+            return policy(state, observation).sample(key)
+        return Categorical(action_value(state, observation)).mode()
+
+    return Algorithm(init, step, act, steps_per_update, steps_in_init, policy, value)
 
 
 def _expected(output) -> jax.Array:

@@ -137,7 +137,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         )
         return state, {**metrics, **fitted, **episode_metrics(episodes), "explained_variance": explained}
 
-    return on_policy.algorithm(init, step, network, steps_per_update)
+    return on_policy.algorithm(init, step, network, steps_per_update, lambda state: state.value_params)
 
 
 def improve_policy(loss, apply, params, batch, hparams, config: Config):

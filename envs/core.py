@@ -99,3 +99,4 @@ class Env(NamedTuple):
         None  # (low, high); None where one is infinite or unknown
     )
     model: Any = None  # the finite model (`envs.mdp.MDP`) that the environment samples, where it is one
+    observe: Callable[[jax.Array], jax.Array] | None = None  # (state of the model) -> what is observed of it

@@ -18,7 +18,8 @@ class Args(Options):
     """
 
     env: tuple[str, ...] = ("CartPole-v1",)
-    """Environment ids, as gymnax names them, and environments of your own as FILE.py:FUNCTION."""
+    """Environment ids, as gymnax names them, of finite models (FrozenLake-4x4, Taxi...; these are judged by the exact
+    return), and environments of your own as FILE.py:FUNCTION."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
     seeds: count("--seeds", most=1_000_000) = 10
@@ -50,6 +51,8 @@ def experiment_of(args: Args):
 
 def task_of(env: str, args: Args):
     """Returns the task on an environment, which is called as its function where it is a user's own. Raises ValueError."""
+    from envs.mdp import problems
+    from experiments.lab import judges
     from experiments.lab.contenders import contenders
     from experiments.lab.experiment import Task
     from experiments.lab.outside.env_trace import load_factory
@@ -57,7 +60,8 @@ def task_of(env: str, args: Args):
 
     factory = load_factory(env) if is_reference(env) else None
     name = factory.__name__ if factory else env
-    return Task(name, contenders(args.algos, name, args.steps), factory=factory)
+    judge = judges.exact_return() if factory is None and name in problems.IDS else None
+    return Task(name, contenders(args.algos, name, args.steps), factory=factory, judge=judge)
 
 
 def main() -> NoReturn:

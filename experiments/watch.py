@@ -11,6 +11,7 @@ import tyro
 
 from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, count, run_command, typed
+from experiments.lab.criterion import criterion_of
 
 MOST_PANELS = 20
 MOST_COLUMNS = 5
@@ -116,13 +117,15 @@ def one_of(words: Sequence[str], there: Sequence[str], what: str) -> tuple[str, 
 
 
 def best(folder: Path, environment: str, names: Sequence[str]) -> str:
-    """Returns the name with the highest IQM in summary.json; the first where it says nothing of any."""
+    """Returns the name with the best IQM in summary.json; the first where it says nothing of any."""
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
-        figures = summary["environments"][environment]["algorithms"]
+        found = summary["environments"][environment]
+        figures, criterion = found["algorithms"], criterion_of(found)
     except (OSError, ValueError, KeyError):
         return names[0]
-    scored = {name: figures[name]["iqm"] for name in names if figures.get(name, {}).get("iqm") is not None}
+    iqms = {name: figures[name]["iqm"] for name in names if figures.get(name, {}).get("iqm") is not None}
+    scored = {name: criterion.score(iqm) for name, iqm in iqms.items()}
     return max(scored, key=scored.get, default=names[0])
 
 

@@ -54,16 +54,23 @@ def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma,
     return state.replace(environment=environment, normalizer=normalizer), batch, episodes
 
 
-def actor(apply):
-    """Returns `act` for a network that gives (policy, value): a sample when exploring, else the mode."""
+def algorithm(init, step, network, steps_per_update: int, critic=lambda state: state.params) -> Algorithm:
+    """Returns the parts as an `Algorithm` that acts by its network's policy: a sample when exploring, else the mode.
+
+    critic: (state) -> the parameters whose value is the learned one. It is in units of the normalised reward.
+    """
+
+    def seen(state, observation):
+        return normalize.observe(state.normalizer, observation)
+
+    def policy(state, observation):
+        return network.apply(state.params, seen(state, observation))[0]
+
+    def value(state, observation):
+        return network.apply(critic(state), seen(state, observation))[1]
 
     def act(state, key, observation, explore: bool):
-        policy, _ = apply(state.params, normalize.observe(state.normalizer, observation))
-        return policy.sample(key) if explore else policy.mode()
+        chosen = policy(state, observation)
+        return chosen.sample(key) if explore else chosen.mode()
 
-    return act
-
-
-def algorithm(init, step, network, steps_per_update: int) -> Algorithm:
-    """Returns the parts as an `Algorithm` that acts by its network's policy."""
-    return Algorithm(init, step, actor(network.apply), steps_per_update)
+    return Algorithm(init, step, act, steps_per_update, policy=policy, value=value)

@@ -53,7 +53,7 @@ def episode_metrics(episodes, mask=True) -> Metrics:
         "episode_count": jnp.sum(ended, dtype=jnp.int32).astype(jnp.float32),
         "episode_return_sum": jnp.sum(episodes.episode_return, where=ended),
         "episode_length_sum": jnp.sum(jnp.sum(episodes.length, axis=0, where=ended).astype(jnp.float32)),
-        "fault_count": jnp.sum(episodes.fault, dtype=jnp.float32),
+        "fault_count": jnp.float32(0.0) if episodes.fault is None else jnp.sum(episodes.fault, dtype=jnp.float32),
     }
 
 

@@ -84,6 +84,8 @@ class Algorithm(NamedTuple):
     ]  # (state, key, observation, explore) -> action, as Batch has it
     steps_per_update: int  # environment steps that one `step` takes
     steps_in_init: int = 0  # environment steps that `init` takes, to fill a replay buffer
+    policy: Callable[[Any, jax.Array], Any] | None = None  # (state, observation) -> of exploring actions
+    value: Callable[[Any, jax.Array], jax.Array] | None = None  # (state, observation) -> V, as it was learned
 
 
 Loss = Callable[[Params, Callable, Batch, Any], tuple[jax.Array, Metrics]]  # (params, apply, batch, hparams)

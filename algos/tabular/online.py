@@ -13,7 +13,8 @@ import numpy as np
 from flax import struct
 from jax import lax
 
-from algos.core.optimize import annealed
+from algos.core.distributions import Categorical
+from algos.core.optimize import annealed, env_steps
 from algos.core.rollout import episode_metrics
 from algos.core.types import Algorithm
 from algos.tabular.experience import Running, Step, draw, epsilon_greedy, state_of, walk_of
@@ -66,7 +67,16 @@ def control(env: Env, name: str, method: Method, num_steps: int) -> Algorithm:
             return behave(state.params, place, jax.random.bits(key), state.epsilon)
         return jnp.argmax(method.row(state.params, place)).astype(jnp.int32)
 
-    return _algorithm(env, name, method, num_steps, behave, act)
+    def policy(state, observation):
+        q = method.row(state.params, state_of(observation))
+        best = q == jnp.max(q)
+        return Categorical(jnp.log((1.0 - state.epsilon) * best / jnp.sum(best) + state.epsilon / q.size))
+
+    def value(state, observation):
+        return jnp.max(method.row(state.params, state_of(observation)))
+
+    algorithm = _algorithm(env, name, method, num_steps, behave, act)
+    return algorithm._replace(policy=policy, value=value)
 
 
 def prediction(env: Env, name: str, method: Method, num_steps: int, policy) -> Algorithm:
@@ -117,7 +127,8 @@ def _algorithm(env: Env, name: str, method: Method, num_steps: int, behave: Call
         if state.epsilon is not None:
             state = state.replace(epsilon=jnp.asarray(hparams.epsilon, jnp.float32))
         if hasattr(hparams, "anneal"):
-            rate = annealed(hparams.learning_rate, hparams.anneal, state.update * num_steps, hparams.total_steps)
+            taken = env_steps(state.update, num_steps)
+            rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
             hparams = hparams.replace(learning_rate=rate)
 
         def one_step(carry, draws):

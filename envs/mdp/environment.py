@@ -12,7 +12,8 @@ from envs.mdp.sampling import walk
 def as_env(mdp: MDP, name: str, max_steps: int, features=None) -> Env:
     """Returns the model as an environment that truncates after `max_steps`.
 
-    features: what is observed of each state, [S, ...]; None: one-hot vectors [S]. `Env.model` is the model itself.
+    features: what is observed of each state, [S, ...]; None: one-hot vectors [S]. `Env.model` is the model
+    itself, `Env.observe` gives what is observed of any of its states.
     """
     if max_steps < 1:
         raise ValueError(f"max_steps must be 1 or more, not {max_steps}")
@@ -34,7 +35,7 @@ def as_env(mdp: MDP, name: str, max_steps: int, features=None) -> Env:
 
     shape = (mdp.num_states,) if features is None else features.shape[1:]
     bounds = _bounds(mdp, features)
-    return Env(name, reset, step, shape, Discrete(mdp.num_actions), max_steps, bounds, model=mdp)
+    return Env(name, reset, step, shape, Discrete(mdp.num_actions), max_steps, bounds, model=mdp, observe=observe)
 
 
 def _bounds(mdp: MDP, features):

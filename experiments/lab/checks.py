@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+import jax
+
 from algos.core.config import require_in_range
 from algos.core.types import Algorithm
+from envs import Env
 from experiments.lab import devices
-from experiments.lab.experiment import Contender, Experiment, families
+from experiments.lab.experiment import Contender, Experiment, Task, families
 from experiments.lab.folder.files import sha256
 from experiments.lab.folder.kept_code import CODE, kept_name
 from experiments.lab.folder.manifest import read_manifest
 from experiments.lab.outside import env_trace, loss_trace
+from experiments.lab.outside.loss_errors import reason
 from experiments.lab.plan import state_bytes
 from experiments.lab.sweeps import selection
 
@@ -31,6 +35,22 @@ def check(experiment: Experiment) -> None:
             if experiment.steps > most:
                 raise ValueError(f"steps must be {most} or fewer: {family[0].name} counts its updates in 32 bits")
             check_memory(algorithm, family[0], task.environment, len(family) * len(experiment.seeds))
+            if task.judge:
+                check_judge(task, algorithm, env, family[0])
+
+
+def check_judge(task: Task, algorithm: Algorithm, env: Env, contender: Contender) -> None:
+    """Raises ValueError where a task's judge cannot measure a contender, or names a metric that is recorded already."""
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), contender.hparams)
+    try:
+        measured = jax.eval_shape(
+            lambda state, key: task.judge.measured(algorithm, env, state, key), state, jax.random.key(0)
+        )
+    except Exception as error:  # a user's function raises what it likes
+        raise ValueError(f"the judge {task.judge.metric} cannot measure {contender.name}: {reason(error)}") from None
+    taken = {*loss_trace.RECORDED, *jax.eval_shape(algorithm.step, state, contender.hparams)[1]} - {task.judge.metric}
+    for name in sorted(taken & measured.keys()):
+        raise ValueError(f"the judge {task.judge.metric} gives {name!r}, which {contender.name} records already")
 
 
 def check_names(experiment: Experiment) -> None:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.lab.criterion import Criterion
 from experiments.lab.programs import Programs, Trials
 
 LOOK_SECONDS = 0.1  # between two looks at what else there is, while the devices work
@@ -84,9 +85,18 @@ def advance_groups(programs: Programs, position: Position, updates: int, pace: P
 def evaluate_groups(
     programs: Programs, position: Position, max_steps: int, pace: Pace, tested: list[tuple[Any, Any]]
 ) -> Iterator[None]:
-    """Yields as the groups are evaluated, one after another, and adds (Evaluation, parameters are finite) of each to
-    `tested`. Nothing of the position changes: whoever goes on from it evaluates anew."""
+    """Yields as the groups are evaluated, one after another, and adds what was found of each to `tested`:
+    ({metric: values [..., n]}, faults of the environment [...], parameters are finite [...]).
+
+    Nothing of the position changes: whoever goes on from it evaluates anew.
+    """
     for trials in position.groups:
+        if programs.judge:
+            arguments = trials.state, trials.key_eval, jnp.int32(position.evaluations)
+            values, finite = pace.made(1, programs.judge, *arguments)
+            tested.append((values, np.zeros(np.shape(finite), int), finite))
+            yield
+            continue
         evaluation = programs.begin_evaluation(trials.key_eval, jnp.int32(position.evaluations))
         steps, running = 0, True
         while running:
@@ -95,4 +105,5 @@ def evaluate_groups(
             size = min(max_steps - steps, pace.size)
             evaluation, finite = pace.made(size, programs.advance_evaluation, trials.state, evaluation, jnp.int32(size))
             steps, running = steps + size, bool(np.any(evaluation.running))
-        tested.append((evaluation, finite))
+        faults = evaluation.faults + np.sum(~np.isfinite(evaluation.returns), axis=-1)
+        tested.append(({Criterion().metric: evaluation.returns}, faults, finite))

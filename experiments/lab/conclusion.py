@@ -23,7 +23,7 @@ def conclude(
     """Writes and shows what the run found."""
     summary = write_summary(experiment, folder, results, interrupted)
     if (folder / records.CURVES).exists():
-        plots.draw_curves(folder)
+        plots.draw_curves(folder, {task.environment: task.criterion for task in experiment.tasks})
     sweeps = summary.get("sweeps", {})
     for table, (environment, found) in zip(screen.results_tables(summary), summary["environments"].items()):
         # These seeds select: that the best point is ahead of the others under them says less than it seems to.

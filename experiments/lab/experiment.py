@@ -10,6 +10,8 @@ import envs
 from algos.core.types import Algorithm, Loss
 from envs import Env
 from experiments.lab import devices
+from experiments.lab.criterion import Criterion
+from experiments.lab.judges import Judge
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Task:
     contenders: tuple[Contender, ...]
     fields: dict[str, Any] = field(default_factory=dict)  # of the environment, as `envs.make` or the factory takes them
     factory: Callable[..., Env] | None = None  # of a user's own file; None: `envs.make` knows the environment
+    judge: Judge | None = None  # None: by the return of whole episodes with the greedy policy
+
+    @property
+    def criterion(self) -> Criterion:
+        """The metric that ranks its contenders."""
+        return self.judge.criterion if self.judge else Criterion()
 
     def make(self) -> Env:
         """Returns the environment. Raises ValueError for an id or a field that there is not."""

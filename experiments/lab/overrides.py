@@ -5,6 +5,7 @@ import dataclasses
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.options import Options
+from experiments.lab.outside import user_judge
 from experiments.lab.sweeps import points
 from experiments.lab.sweeps.fields import owners, parsed, read, with_value
 
@@ -25,6 +26,9 @@ def overridden(experiment: Experiment, options: Options) -> Experiment:
         for setting in options.set:
             tasks = with_setting(tasks, setting)
         tasks = points.expanded(tasks, options.sweep)
+        if options.judge:
+            judge = user_judge.named(options.judge)
+            tasks = tuple(dataclasses.replace(task, judge=judge) for task in tasks)
     except ValueError as error:
         raise BadInput(error) from None
     return dataclasses.replace(experiment, tasks=tasks)

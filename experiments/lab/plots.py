@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
+from experiments.lab.criterion import Criterion, criterion_of
 from experiments.lab.statistics import iqm, iqm_interval
 from experiments.lab.sweeps.fields import written
 from experiments.lab.sweeps.selection import in_words
@@ -27,13 +28,13 @@ LINES = ("-", "--", ":", "-.")  # the colours begin again with the next kind of 
 BACKGROUND, INK, GRID = "white", "#222222", "#dddddd"
 
 
-def draw_curves(folder: Path) -> Path:
-    """Draws evaluation return against environment steps, one panel an environment: IQM over seeds with its 95% interval.
+def draw_curves(folder: Path, criteria: dict[str, Criterion]) -> Path:
+    """Draws the ranking metric against environment steps, one panel an environment: IQM over seeds with its 95% interval.
 
-    Returns the path of the picture, curves.png.
+    criteria: of each environment. Returns the path of the picture, curves.png.
     """
     curves = pd.read_csv(folder / "curves.csv")
-    curves = curves[curves.metric == "evaluation_return"]
+    curves = curves[curves.metric == curves.environment.map({name: one.metric for name, one in criteria.items()})]
     environments = list(dict.fromkeys(curves.environment))
     names = list(dict.fromkeys(curves.algorithm))
     figure = Figure(figsize=(1.5 + 6.5 * len(environments), 4.6), layout="constrained")
@@ -46,7 +47,7 @@ def draw_curves(folder: Path) -> Path:
                 returns = curve.pivot(index="seed", columns="env_steps", values="value").dropna(axis=1)
                 draw_band(panel, returns, COLOURS[index % len(COLOURS)], line_of(index), label=name)
         panel.set_title(f"{environment}   ({_seeds(curves.seed.nunique())})", color=INK, fontsize=11, loc="left")
-        dress(panel, "environment steps", "evaluation return", INK, GRID)
+        dress(panel, "environment steps", criteria[environment].words, INK, GRID)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.legend(frameon=False, loc="best")
     path = folder / "curves.png"
@@ -93,7 +94,7 @@ def draw_sensitivity(folder: Path, sweeps: dict[str, Any]) -> Path:
     for panels, (environment, name, sweep) in zip(grid, rows):
         settings = list(sweep["points"][0]["settings"])
         for panel, field in zip(panels, settings):
-            dress(panel, field, "final evaluation return", INK, GRID)
+            dress(panel, field, f"final {criterion_of(sweep).words}", INK, GRID)
             panel.margins(x=0.09)
             draw_points(panel, sweep, field)
         panels[0].set_title(f"{environment}: {name}   (IQM and 95% interval)", color=INK, fontsize=11, loc="left")

@@ -19,6 +19,7 @@ from algos.core.loop import Sums, advance, no_metrics
 from algos.core.rollout import advance_evaluation, begin_evaluation
 from algos.core.types import Algorithm
 from envs import Env
+from experiments.lab.judges import Judge
 
 BASE_SEED = 0
 TRIALS, SAME = PartitionSpec("device"), PartitionSpec()
@@ -38,8 +39,13 @@ class Programs(NamedTuple):
 
     begin: Callable  # (seed, hparams) -> Trials
     advance: Callable  # (state, sums, hparams, num_updates) -> (state, sums); `state` is given up
-    begin_evaluation: Callable  # (key_eval, point) -> Evaluation
-    advance_evaluation: Callable  # (state, evaluation, num_steps) -> (Evaluation, parameters are finite [...])
+    begin_evaluation: Callable | None = None  # (key_eval, point) -> Evaluation
+    advance_evaluation: Callable | None = (
+        None  # (state, evaluation, num_steps) -> (Evaluation, params are finite [...])
+    )
+    judge: Callable | None = (
+        None  # (state, key_eval, point) -> ({metric: values [..., n]}, parameters are finite [...])
+    )
 
 
 def trial_mesh(num_trials: int, width: int) -> Mesh:
@@ -66,8 +72,10 @@ def in_groups(trials: Any, mesh: Mesh, width: int) -> list[Any]:
     return [jax.tree.map(itemgetter(index), cut_up) for index in range(len(jax.tree.leaves(cut_up)[0]))]
 
 
-def compile_programs(env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width: int, eval_episodes: int) -> Programs:
-    """Returns the programs, compiled side by side."""
+def compile_programs(
+    env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width: int, judged_by: Judge | int
+) -> Programs:
+    """Returns the programs, compiled side by side. judged_by: a judge, or the number of episodes of an evaluation."""
 
     def begin(seed, hparams):
         key_run, key_eval = jax.random.split(jax.random.fold_in(jax.random.key(BASE_SEED), seed))
@@ -78,30 +86,42 @@ def compile_programs(env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width:
         return advance(algorithm, state, hparams, sums, num_updates)
 
     def begin_test(key_eval, point):
-        return begin_evaluation(env, jax.random.fold_in(key_eval, point), eval_episodes)
+        return begin_evaluation(env, jax.random.fold_in(key_eval, point), judged_by)
 
     def test(state, evaluation, num_steps):
         def act(key, observation):
             return algorithm.act(state, key, observation, False)
 
-        finite = jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), jax.tree.leaves(state.params))
-        return advance_evaluation(env, act, evaluation, num_steps), jnp.all(jnp.stack(finite))
+        return advance_evaluation(env, act, evaluation, num_steps), all_finite(state.params)
+
+    def judged(state, key_eval, point):
+        key = jax.random.fold_in(key_eval, point)
+        return judged_by.measured(algorithm, env, state, key), all_finite(state.params)
 
     seed, number = jnp.zeros((mesh.size, width), jnp.uint32), jnp.int32(0)
     begin = spread(begin, mesh, width, (TRIALS, TRIALS))
     trials = _placed(jax.eval_shape(begin, seed, over_trials(hparams, seed)), mesh)
     train = spread(train, mesh, width, (TRIALS, TRIALS, TRIALS, SAME))
-    begin_test = spread(begin_test, mesh, width, (TRIALS, SAME))
-    evaluation = _placed(jax.eval_shape(begin_test, trials.key_eval, number), mesh)
-    test = spread(test, mesh, width, (TRIALS, TRIALS, SAME))
-    lowered = [
-        jax.jit(begin).lower(seed, over_trials(hparams, seed)),
-        jax.jit(train, donate_argnums=0).lower(trials.state, trials.sums, trials.hparams, number),
-        jax.jit(begin_test).lower(trials.key_eval, number),
-        jax.jit(test).lower(trials.state, evaluation, number),
-    ]
+    lowered = {
+        "begin": jax.jit(begin).lower(seed, over_trials(hparams, seed)),
+        "advance": jax.jit(train, donate_argnums=0).lower(trials.state, trials.sums, trials.hparams, number),
+    }
+    if isinstance(judged_by, int):
+        begin_test = spread(begin_test, mesh, width, (TRIALS, SAME))
+        evaluation = _placed(jax.eval_shape(begin_test, trials.key_eval, number), mesh)
+        test = spread(test, mesh, width, (TRIALS, TRIALS, SAME))
+        lowered["begin_evaluation"] = jax.jit(begin_test).lower(trials.key_eval, number)
+        lowered["advance_evaluation"] = jax.jit(test).lower(trials.state, evaluation, number)
+    else:
+        judged = spread(judged, mesh, width, (TRIALS, TRIALS, SAME))
+        lowered["judge"] = jax.jit(judged).lower(trials.state, trials.key_eval, number)
     with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
-        return Programs(*pool.map(lambda program: program.compile(), lowered))
+        return Programs(**dict(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()))))
+
+
+def all_finite(params) -> jax.Array:
+    """Returns whether every parameter is finite, a scalar."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
 
 
 def over_trials(hparams, seed):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lab import runner
+from experiments.lab.criterion import described
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.folder.files import file_name, require_text
 from experiments.lab.folder.run_folder import COLUMNS, CURVES, with_divergence
@@ -78,6 +79,7 @@ def summarise(results: Results, experiment: Experiment, interrupted: bool = Fals
     """Returns the summary of the contenders that finished."""
     environments = {
         task.environment: {
+            **described(task.criterion),
             "algorithms": results[task.environment],
             "verdicts": _verdicts(results[task.environment], task, experiment.seeds),
         }
@@ -89,18 +91,18 @@ def summarise(results: Results, experiment: Experiment, interrupted: bool = Fals
 
 def figures(event: runner.Finished) -> dict[str, Any]:
     """Returns what the summary says of one contender."""
-    returns = np.asarray(event.final_returns)
+    values = np.asarray(event.final_values)
     return {
-        "iqm": float(iqm(returns)),
-        "ci95": [float(bound) for bound in iqm_interval(returns)],
-        "mean": float(returns.mean()),
-        "final_returns": event.final_returns,
+        "iqm": float(iqm(values)),
+        "ci95": [float(bound) for bound in iqm_interval(values)],
+        "mean": float(values.mean()),
+        "final_values": event.final_values,
         "diverged_seeds": event.diverged,
         "faulty_seeds": list(event.faulty),  # the environment's fault, not the contender's
         "env_steps": event.env_steps,
         "compile_seconds": round(event.compile_seconds, 3),
         "run_seconds": round(event.run_seconds, 3),
-        "steps_per_second": round(event.env_steps * len(returns) / event.run_seconds, 1),
+        "steps_per_second": round(event.env_steps * len(values) / event.run_seconds, 1),
     }
 
 
@@ -110,11 +112,11 @@ def _verdicts(algorithms: dict[str, Any], task: Task, seeds: tuple[int, ...]) ->
     A diverged seed counts as the worst result. Points of a sweep have no verdict: these seeds select among them.
     """
     parents = {one.name: one.parent for one in task.contenders if one.name in algorithms and not one.sweep}
-    returns = {
-        name: with_divergence(figures["final_returns"], seeds, figures["diverged_seeds"])
+    scores = {
+        name: task.criterion.score(with_divergence(figures["final_values"], seeds, figures["diverged_seeds"]))
         for name, figures in algorithms.items()
         if name in parents
     }
-    new = [(name, parent) for name, parent in parents.items() if parent in returns]
-    lines = [verdict(name, parent, returns[name], returns[parent]) for name, parent in new]
-    return lines + verdicts(list(returns), list(returns.values()), told=tuple(map(frozenset, new)))
+    new = [(name, parent) for name, parent in parents.items() if parent in scores]
+    lines = [verdict(name, parent, scores[name], scores[parent]) for name, parent in new]
+    return lines + verdicts(list(scores), list(scores.values()), told=tuple(map(frozenset, new)))

@@ -58,7 +58,7 @@ class Evaluated(Event):
     """Every seed of a contender has been evaluated at the same number of steps."""
 
     contender: Contender
-    mean_return: float
+    mean_value: float
     rows: list[Row]
 
 
@@ -67,7 +67,7 @@ class Finished(Event):
     """Every trial of a contender is at its budget."""
 
     contender: Contender
-    final_returns: list[float]  # in seed order, NaN where parameters are not finite
+    final_values: list[float]  # in seed order, NaN where parameters are not finite
     diverged: list[int]  # seeds whose parameters or final return are not finite
     env_steps: int  # of one trial
     compile_seconds: float  # of the family
@@ -113,10 +113,10 @@ def train(
     algorithm, seeds, width = family[0].make(env), experiment.seeds, experiment.width
     num_trials = len(family) * len(seeds)
     points = evaluation_points(num_updates(experiment.steps, algorithm), experiment.evaluations)
-    mesh = trial_mesh(num_trials, width)
+    mesh, judged_by = trial_mesh(num_trials, width), task.judge or experiment.eval_episodes
 
     started = time.perf_counter()
-    programs = compile_programs(env, algorithm, family[0].hparams, mesh, width, experiment.eval_episodes)
+    programs = compile_programs(env, algorithm, family[0].hparams, mesh, width, judged_by)
     compile_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
@@ -140,15 +140,16 @@ def train(
             yield progress()
         for _ in evaluate_groups(programs, position, env.max_steps, evaluating, tested):
             yield progress()
-        returns, sums, faults = measured(position, tested, num_trials)
+        values, sums, faults = measured(position, tested, num_trials)
+        final = values[task.criterion.metric]
         position.groups[:] = [group._replace(sums=no_sums) for group in position.groups]
         position.faults = [before + new for before, new in zip(position.faults, faults)]
         position.evaluations += 1
         for contender, own in each_contender(family, len(seeds)):
-            own_sums = {name: values[own] for name, values in sums.items()}
-            rows = metric_rows(seeds, env_steps_after(point, algorithm), returns[own], own_sums, made)
+            own_values, own_sums = ({name: x[own] for name, x in of_all.items()} for of_all in (values, sums))
+            rows = metric_rows(seeds, env_steps_after(point, algorithm), own_values, own_sums, made)
             rows += fault_rows(seeds, env_steps_after(point, algorithm), faults[own])
-            yield Evaluated(task, family, contender, float(returns[own].mean()), rows)
+            yield Evaluated(task, family, contender, float(final[own].mean()), rows)
 
     acting = in_seed_order([policies.acting(group.state) for group in position.groups], num_trials)
     run_seconds = (time.perf_counter() - started) / len(family)
@@ -157,8 +158,8 @@ def train(
             task,
             family,
             contender,
-            final_returns=returns[own].tolist(),
-            diverged=[seed for seed, value in zip(seeds, returns[own]) if not np.isfinite(value)],
+            final_values=final[own].tolist(),
+            diverged=[seed for seed, value in zip(seeds, final[own]) if not np.isfinite(value)],
             env_steps=env_steps_after(points[-1], algorithm),
             compile_seconds=compile_seconds,
             run_seconds=run_seconds,
@@ -167,15 +168,16 @@ def train(
         )
 
 
-def measured(position: Position, tested: list[Any], num_trials: int) -> tuple[np.ndarray, dict[str, Any], list[int]]:
-    """Returns (mean return [trials], NaN where no policy is left to have one; sums of metrics [trials]; how often the
-    environment gave what is not finite, in training and evaluation, [trials])."""
-    found = [(evaluation.returns, evaluation.faults, finite) for evaluation, finite in tested]
-    returns, faults, finite = in_seed_order(found, num_trials)
-    faults = np.where(finite, faults + np.sum(~np.isfinite(returns), axis=1), 0)  # else the policy is at fault
-    returns = np.where(finite, returns.mean(axis=1, dtype=np.float64), np.nan)
+def measured(
+    position: Position, tested: list[Any], num_trials: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[int]]:
+    """Returns (mean of each judged metric [trials], NaN where no policy is left to have one; sums of training metrics
+    [trials]; how often the environment gave what is not finite, in training and evaluation, [trials])."""
+    values, faults, finite = in_seed_order(tested, num_trials)
+    faults = np.where(finite, faults, 0)  # else the policy is at fault
+    values = {name: np.where(finite, x.mean(axis=1, dtype=np.float64), np.nan) for name, x in values.items()}
     sums = totals(in_seed_order([group.sums for group in position.groups], num_trials))
-    return returns, sums, (faults + sums.pop("fault_count")).astype(int).tolist()
+    return values, sums, (faults + sums.pop("fault_count")).astype(int).tolist()
 
 
 def each_contender(family: Family, num_seeds: int) -> Iterator[tuple[Contender, slice]]:
@@ -199,10 +201,12 @@ def evaluation_points(num_updates: int, evaluations: int) -> list[int]:
     return sorted({point * num_updates // evaluations for point in range(evaluations + 1)})
 
 
-def metric_rows(seeds, env_steps: int, returns, sums: dict[str, np.ndarray], num_updates: int) -> list[Row]:
-    """Returns the curves' rows at one evaluation. Training metrics are means over the updates since the last one;
+def metric_rows(
+    seeds, env_steps: int, values: dict[str, np.ndarray], sums: dict[str, np.ndarray], num_updates: int
+) -> list[Row]:
+    """Returns the curves' rows at one evaluation: what was judged, and training metrics. Training metrics are means over the updates since the last one;
     a training return is the mean over the episodes that ended in them, and has no row when none did."""
-    rows = [(seed, env_steps, "evaluation_return", float(value)) for seed, value in zip(seeds, returns)]
+    rows = [(seed, env_steps, name, float(x)) for name, judged in values.items() for seed, x in zip(seeds, judged)]
     if num_updates == 0:
         return rows
     sums = dict(sums)

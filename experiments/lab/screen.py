@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from experiments.lab import runner
+from experiments.lab.criterion import criterion_of, figure
 from experiments.lab.experiment import Experiment, families, label
 from experiments.lab.statistics import as_worst
 
-NOT_FINITE = "-"  # every character of the screen is ASCII, as consoles may be
 PLAIN_SHARE = 0.25  # where the output is no terminal: a line at each quarter
 
 
@@ -30,7 +30,7 @@ class Line:
     compiling_since: float = 0.0
     share: float = 0.0
     steps_per_second: float = 0.0
-    last_return: float | None = None
+    last_value: float | None = None
     seconds_left: float | None = None
     told: float = 0.0  # the share at the last plain line
     faulty: bool = False  # whether the environment gave what is not finite
@@ -89,7 +89,7 @@ def update(line: Line, event: runner.Event) -> None:
             line.steps_per_second = event.env_steps / event.run_seconds
             line.seconds_left = event.run_seconds * (1.0 - event.share) / event.share if event.share else None
         case runner.Evaluated():
-            line.last_return = event.mean_return
+            line.last_value = event.mean_value
         case runner.Finished():
             line.status = f"compiled {event.compile_seconds:.0f} s, ran {event.run_seconds:.0f} s"
             line.seconds_left = None
@@ -114,7 +114,7 @@ def draw(lines: Iterable[Line]) -> Table:
             ProgressBar(total=1.0, completed=line.share, width=10),
             status,
             f"{line.steps_per_second / 1000.0:,.0f}k steps/s" if line.share else "",
-            "" if line.last_return is None else evaluated("evaluation", line),
+            "" if line.last_value is None else evaluated("evaluation", line),
         )
     return table
 
@@ -130,7 +130,7 @@ def tell(line: Line, event: runner.Event, console: Console) -> None:
         case runner.Evaluated() if line.share >= line.told + PLAIN_SHARE:
             line.told = line.share
             rate, left = f"{line.steps_per_second:,.0f} steps/s", duration(line.seconds_left)
-            result = evaluated("evaluation return", line)
+            result = evaluated(event.task.criterion.words, line)
             console.print(where, f"{line.share:.0%}, {rate}, {result}, {left} left", highlight=False, soft_wrap=True)
 
 
@@ -143,14 +143,9 @@ def duration(seconds: float) -> str:
 
 def evaluated(what: str, line: Line) -> str:
     """Returns what there is to say of the last evaluation."""
-    if isfinite(line.last_return):
-        return f"{what} {line.last_return:.1f}"
+    if isfinite(line.last_value):
+        return f"{what} {figure(line.last_value)}"
     return "the environment gave what is not finite" if line.faulty else "a seed diverged"
-
-
-def number(value: float | None) -> str:
-    """Returns a return, rounded, or a dash for one that is not finite: None where it was read back."""
-    return f"{value:.1f}" if isfinite(as_worst(value)) else NOT_FINITE
 
 
 def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
@@ -158,7 +153,9 @@ def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
     num_seeds = len(summary["seeds"])
     seeds = f"{num_seeds} seeds" if num_seeds > 1 else "one seed, which allows no interval"
     for environment, results in summary["environments"].items():
-        title = f"{environment}: final evaluation return, {seeds}"
+        criterion = criterion_of(results)
+        below = "" if criterion.higher_is_better else f", {criterion.direction}"
+        title = f"{environment}: final {criterion.words}{below}, {seeds}"
         table = Table(
             box=box.SIMPLE_HEAD,
             pad_edge=False,
@@ -170,14 +167,15 @@ def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
         table.add_column("algorithm")
         for heading in ("IQM", "95% interval", "mean", "steps/s", "compile s", "run s"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for name, figures in sorted(results["algorithms"].items(), key=lambda item: -as_worst(item[1]["iqm"])):
+        algorithms = results["algorithms"].items()
+        for name, figures in sorted(algorithms, key=lambda item: -as_worst(criterion.score(item[1]["iqm"]))):
             low, high = figures["ci95"]
-            interval = f"{low:.1f} to {high:.1f}" if isfinite(as_worst(low)) else NOT_FINITE
+            interval = f"{figure(low)} to {figure(high)}" if isfinite(as_worst(low)) else figure(None)
             table.add_row(
                 name,
-                number(figures["iqm"]),
+                figure(figures["iqm"]),
                 interval if num_seeds > 1 else "",
-                number(figures["mean"]),
+                figure(figures["mean"]),
                 f"{figures['steps_per_second']:,.0f}",
                 f"{figures['compile_seconds']:.1f}",
                 f"{figures['run_seconds']:.1f}",

@@ -52,7 +52,7 @@ def verdicts(
 
 
 def verdict(name: str, other: str, returns, other_returns, effect: float | None = None) -> str:
-    """Returns in words whether one contender is ahead of another, from final returns under the same seeds.
+    """Returns in words whether one contender is ahead of another, from final scores under the same seeds.
 
     Ahead: `swap_test` is below 5% and the interval of P leaves out 1/2. Else the number of seeds that would show a
     difference of effect (by default the mean one observed) is `seeds_needed`, at 5% and a power of 80%.
@@ -156,7 +156,7 @@ def _wanting(x, y, effect, level: float) -> str:
 
 def _check_effect(effect: float) -> None:
     if not (np.isfinite(effect) and effect > 0.0):
-        raise ValueError(f"effect must be a positive difference in return, not {effect}")
+        raise ValueError(f"effect must be a positive difference in score, not {effect}")
 
 
 def _t_test_power(seeds: int, effect: float, level: float) -> float:

@@ -91,7 +91,7 @@ def outcome(folder: Path) -> dict[str, object]:
     assert not summary["interrupted"]
     for environment, results in summary["environments"].items():
         for name, figures in results["algorithms"].items():
-            found[f"{environment} {name}"] = (figures["final_returns"], figures["iqm"], figures["ci95"])
+            found[f"{environment} {name}"] = (figures["final_values"], figures["iqm"], figures["ci95"])
         found[f"{environment} verdicts"] = results["verdicts"]
     return found
 

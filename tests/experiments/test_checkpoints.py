@@ -250,8 +250,6 @@ def test_a_run_whose_folder_became_read_only_is_refused_in_one_line(folder, monk
 
 def test_results_that_are_not_finite_come_back_as_they_were(tmp_path):
     (tmp_path / "manifest.json").touch()
-    results = {
-        "CartPole-v1": {"a2c": {"iqm": float("nan"), "final_returns": [1.0, float("nan")], "diverged_seeds": []}}
-    }
+    results = {"CartPole-v1": {"a2c": {"iqm": float("nan"), "final_values": [1.0, float("nan")], "diverged_seeds": []}}}
     checkpoints.commit(tmp_path, killed_run.EXPERIMENT, results)
     assert repr(checkpoints.read(tmp_path, killed_run.EXPERIMENT)["results"]) == repr(results)

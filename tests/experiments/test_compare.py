@@ -49,16 +49,16 @@ def test_the_summary_has_every_figure_of_every_algorithm(run_folder):
     (verdict,) = summary["environments"]["CartPole-v1"]["verdicts"]
     assert verdict in run_folder[1].stdout
     for figures in algorithms.values():
-        assert len(figures["final_returns"]) == 2
+        assert len(figures["final_values"]) == 2
         assert figures["ci95"][0] <= figures["iqm"] <= figures["ci95"][1]
-        assert figures["mean"] == pytest.approx(np.mean(figures["final_returns"]))
+        assert figures["mean"] == pytest.approx(np.mean(figures["final_values"]))
         assert 0 < figures["env_steps"] <= 2000
         expected = 2 * figures["env_steps"] / figures["run_seconds"]
         assert figures["steps_per_second"] == pytest.approx(expected, rel=0.01)
         assert figures["compile_seconds"] > 0
 
 
-def test_the_curves_end_in_the_final_returns_and_keep_training_and_evaluation_apart(run_folder):
+def test_the_curves_end_in_the_final_values_and_keep_training_and_evaluation_apart(run_folder):
     curves = pd.read_csv(run_folder[0] / "curves.csv")
     assert list(curves) == ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
     assert {"training_return", "evaluation_return"} <= set(curves.metric)
@@ -66,7 +66,7 @@ def test_the_curves_end_in_the_final_returns_and_keep_training_and_evaluation_ap
     for name, figures in summary["environments"]["CartPole-v1"]["algorithms"].items():
         last = curves[(curves.algorithm == name) & (curves.metric == "evaluation_return")]
         last = last[last.env_steps == figures["env_steps"]].sort_values("seed")
-        assert last.value.tolist() == figures["final_returns"]
+        assert last.value.tolist() == figures["final_values"]
 
 
 def test_the_manifest_says_what_it_takes_to_run_again(run_folder):

@@ -135,7 +135,7 @@ def test_the_summary_names_it_and_has_no_average_that_leaves_it_out(ill, limit_a
     found = json.loads((ill[0] / "summary.json").read_text())["environments"]["CartPole-v1"]
     seed, brittle = limit_and_seed[1], found["algorithms"]["brittle"]
     assert (brittle["diverged_seeds"], found["algorithms"]["a2c"]["diverged_seeds"]) == ([seed], [])
-    assert [value is None for value in brittle["final_returns"]] == [each == seed for each in range(SEEDS)]
+    assert [value is None for value in brittle["final_values"]] == [each == seed for each in range(SEEDS)]
     assert (brittle["iqm"], brittle["ci95"], brittle["mean"]) == (None, [None, None], None)
     assert found["verdicts"][0].startswith("brittle against a2c") or "ahead" in found["verdicts"][0]
     assert f"(brittle: 1 of {SEEDS} runs diverged, counted as worst)" in found["verdicts"][0]

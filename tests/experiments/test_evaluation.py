@@ -50,7 +50,7 @@ def test_the_final_return_of_every_seed_is_the_mean_over_whole_episodes_of_its_s
         expected.append(np.mean(played(reset, step, act, jax.random.fold_in(key_eval, POINT))))
     figures = folder.summary["environments"][TASK.environment]["algorithms"][name]
     assert len(set(expected)) > 1
-    assert figures["final_returns"] == expected
+    assert figures["final_values"] == expected
     curves = folder.curves[(folder.curves.algorithm == name) & (folder.curves.metric == "evaluation_return")]
     last = curves[curves.env_steps == figures["env_steps"]].set_index("seed").value
     assert [last[seed] for seed in SEEDS] == expected

@@ -53,7 +53,7 @@ def test_an_experiment_file_is_read_back_from_its_manifest_as_it_was(module, tmp
 
 def test_the_sweep_picks_one_learning_rate_of_each_algorithm_and_compares_them():
     experiment = learning_rate_sweep.experiment
-    results = {"CartPole-v1": {one.name: {"iqm": 1.0, "mean": 1.0, "final_returns": [], "diverged_seeds": []}
+    results = {"CartPole-v1": {one.name: {"iqm": 1.0, "mean": 1.0, "final_values": [], "diverged_seeds": []}
                                for one in experiment.tasks[0].contenders}}  # fmt: skip
     chosen = selection.report_experiment(experiment, results).tasks[0].contenders
     assert [one.name.split()[0] for one in chosen] == ["ppo", "a2c"]

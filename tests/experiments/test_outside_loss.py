@@ -172,7 +172,7 @@ def test_a_loss_that_diverges_is_reported_with_its_seeds_and_its_place(tmp_path)
     path.write_text(NAN)
     experiment = experiment_of(Args(algos=("a2c", f"{path}:spo"), seeds=3))
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("def spo"))
-    figures = {"iqm": 9.0, "ci95": [9.0, 9.0], "mean": 9.0, "final_returns": [9.0, 9.0, 9.0], "env_steps": 8,
+    figures = {"iqm": 9.0, "ci95": [9.0, 9.0], "mean": 9.0, "final_values": [9.0, 9.0, 9.0], "env_steps": 8,
                "compile_seconds": 1.0, "run_seconds": 1.0, "steps_per_second": 24.0}  # fmt: skip
     results = {"CartPole-v1": {"a2c": figures | {"diverged_seeds": []}, "spo": figures | {"diverged_seeds": [0, 2]}}}
     output = StringIO()

@@ -22,7 +22,7 @@ HIGH, LOW = [float(400 + seed) for seed in SEEDS], [float(100 + seed) for seed i
 def figures_of(one, returns, diverged=()):
     """Returns what the summary says of a contender with these final returns."""
     task = Task("CartPole-v1", (one,))
-    finished = Finished(task, (one,), one, final_returns=returns, diverged=list(diverged),
+    finished = Finished(task, (one,), one, final_values=returns, diverged=list(diverged),
                         env_steps=1000, compile_seconds=1.0, run_seconds=2.0, acting={})  # fmt: skip
     return records.figures(finished)
 
@@ -93,10 +93,10 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
         records.create(tmp_path, ["CartPole-v1"])
 
 
-def test_the_figures_of_a_contender_are_the_statistics_of_its_final_returns():
+def test_the_figures_of_a_contender_are_the_statistics_of_its_final_values():
     returns = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 1000.0]
     figures = summary({"ppo": returns}, {})["algorithms"]["ppo"]
-    assert (figures["mean"], figures["iqm"], figures["final_returns"]) == (103.6, 4.5, returns)
+    assert (figures["mean"], figures["iqm"], figures["final_values"]) == (103.6, 4.5, returns)
     assert figures["ci95"] == [float(bound) for bound in iqm_interval(returns)]
 
 

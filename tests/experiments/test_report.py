@@ -67,7 +67,7 @@ def figures(returns, diverged):
     """Returns a contender's part of a summary; its IQM and interval are invented, so that only copying shows them."""
     iqm, mean = returns[0] + 0.123456, returns[0] + 7.654321
     bounds = [iqm - 20.25, iqm + 30.75] if len(returns) > 1 else [None, None]
-    return {"iqm": iqm, "ci95": bounds, "mean": mean, "final_returns": list(returns), "diverged_seeds": diverged,
+    return {"iqm": iqm, "ci95": bounds, "mean": mean, "final_values": list(returns), "diverged_seeds": diverged,
             "env_steps": 1000, "compile_seconds": 3.21, "run_seconds": 4.56, "steps_per_second": 12345.6}  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def test_the_final_scores_are_those_of_the_summary(plain, page):
 
 def test_steps_to_a_score_count_the_seeds_that_never_reach_it(page):
     # The best final IQM, as the summary has it, is ppo's 100.12; nine tenths of it is 90.11.
-    assert "first at or above 90.11" in page.text
+    assert "first as good as 90.11" in page.text
     assert "ppo 3 of 3 500 500 [500, 1,000] none" in page.text
     assert "a2c 2 of 3 1,000 – 0" in page.text
 
@@ -180,7 +180,7 @@ def test_returns_that_are_not_finite_leave_a_report(tmp_path):
     folder = make_folder(tmp_path / "run", TWO, diverged={"ppo": [1]})
     summary = json.loads((folder / "summary.json").read_text())
     results = summary["environments"]["CartPole-v1"]["algorithms"]["ppo"]
-    results |= {"iqm": None, "ci95": [None, None], "mean": None, "final_returns": [100.0, None, 300.0]}
+    results |= {"iqm": None, "ci95": [None, None], "mean": None, "final_values": [100.0, None, 300.0]}
     (folder / "summary.json").write_text(json.dumps(summary))
     text = (folder / "curves.csv").read_text().replace("200.0\n", "nan\n")
     (folder / "curves.csv").write_text(text)

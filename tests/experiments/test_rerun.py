@@ -47,7 +47,7 @@ def give_returns(folder, returns):
 
     def give(summary):
         summary["environments"]["CartPole-v1"]["algorithms"]["dqn"].update(
-            final_returns=returns, iqm=sorted(returns)[1], ci95=[min(returns), max(returns)]
+            final_values=returns, iqm=sorted(returns)[1], ci95=[min(returns), max(returns)]
         )
 
     edit_json(folder / "summary.json", give)

@@ -70,7 +70,7 @@ def test_metrics_are_of_the_updates_since_the_last_evaluation_alone(monkeypatch)
         ("below_0_max", -1.0),
     }
     for event in evaluated:
-        assert event.mean_return == np.mean([row[3] for row in event.rows if row[2] == "evaluation_return"])
+        assert event.mean_value == np.mean([row[3] for row in event.rows if row[2] == "evaluation_return"])
     assert [event.run_seconds for event in events if isinstance(event, runner.Finished)] == [4.0, 4.0]
 
 

@@ -593,8 +593,8 @@ def test_a_contender_that_diverged_is_not_the_best():
         (lambda: interval(mean_score, [1.0, 2.0], confidence=95), "between 0 and 1, not 95"),
         (lambda: verdict("a", "b", [1.0, 2.0], [1.0]), "same seeds"),
         (lambda: verdicts(["a", "b"], [[1.0, 2.0]]), "2 names for the returns of 1"),
-        (lambda: verdict("a", "b", [1.0, 2.0], [3.0, 4.0], effect=0.0), "positive difference in return, not 0.0"),
-        (lambda: seeds_needed([1.0, 2.0], -1.0), "positive difference in return, not -1.0"),
+        (lambda: verdict("a", "b", [1.0, 2.0], [3.0, 4.0], effect=0.0), "positive difference in score, not 0.0"),
+        (lambda: seeds_needed([1.0, 2.0], -1.0), "positive difference in score, not -1.0"),
         (lambda: seeds_needed([1.0], 1.0), "two seeds or more"),
     ],
 )

@@ -14,6 +14,7 @@ from scipy import stats
 import envs
 from experiments.lab import plan, plots
 from experiments.lab.checks import check
+from experiments.lab.criterion import Criterion
 from experiments.lab.experiment import Experiment, Task, families
 from experiments.lab.folder.files import write_json
 from experiments.lab.launch import launch, resume, to_resume
@@ -30,7 +31,7 @@ def names(task):
 
 
 def figures(iqm, mean=0.0, diverged=()):
-    return {"iqm": iqm, "ci95": [iqm, iqm], "mean": mean, "final_returns": [iqm], "diverged_seeds": list(diverged)}
+    return {"iqm": iqm, "ci95": [iqm, iqm], "mean": mean, "final_values": [iqm], "diverged_seeds": list(diverged)}
 
 
 def test_a_grid_holds_every_combination_under_a_name_that_says_it():
@@ -185,24 +186,24 @@ def test_the_best_point_has_the_highest_iqm_then_the_highest_mean_then_comes_fir
     points = list(grid(PPO, clip=(0.1, 0.2, 0.3, 0.4)))
     found = [figures(5.0, mean=9.0), figures(7.0, mean=1.0), figures(7.0, mean=2.0), figures(7.0, mean=2.0)]
     found = {point.name: each for point, each in zip(points, found)}
-    assert selection.ranked(points, found) == [points[index] for index in (2, 3, 1, 0)]
+    assert selection.ranked(points, found, Criterion()) == [points[index] for index in (2, 3, 1, 0)]
 
 
 def test_a_point_under_which_a_seed_diverged_comes_after_those_under_which_none_did():
     points = list(grid(PPO, clip=(0.1, 0.2, 0.3, 0.4)))
     found = [figures(500.0, diverged=[3]), figures(9.0), figures(None, diverged=[3, 4]), figures(float("nan"))]
     found = {point.name: each for point, each in zip(points, found)}
-    assert selection.ranked(points, found) == [points[index] for index in (1, 3, 0, 2)]
+    assert selection.ranked(points, found, Criterion()) == [points[index] for index in (1, 3, 0, 2)]
 
 
 def test_among_points_under_which_as_many_seeds_diverged_the_others_decide():
     points = list(grid(PPO, clip=(0.1, 0.2, 0.3)))
     returns = ([1.0, None, 3.0], [float("nan"), 5.0, 6.0], [None, 9.0, None])
     found = {
-        point.name: {**figures(None, None, diverged), "final_returns": earned}
+        point.name: {**figures(None, None, diverged), "final_values": earned}
         for point, earned, diverged in zip(points, returns, ([1], [0], [0, 2]))
     }
-    assert selection.ranked(points, found) == [points[index] for index in (1, 0, 2)]
+    assert selection.ranked(points, found, Criterion()) == [points[index] for index in (1, 0, 2)]
     assert selection.estimate(found[points[2].name]) == "no IQM, diverged under seeds 0, 2"
 
 
@@ -308,7 +309,7 @@ def test_the_winners_number_comes_from_seeds_that_did_not_pick_it(run):
     sweep = summary["sweeps"]["CartPole-v1"]["small"]
     assert (sweep["selection_seeds"], sweep["report_seeds"]) == ([0, 1], [2, 3]) == (
         summary["seeds"], report["seeds"])  # fmt: skip
-    finals = {name: one["final_returns"] for name, one in summary["environments"]["CartPole-v1"]["algorithms"].items()}
+    finals = {name: one["final_values"] for name, one in summary["environments"]["CartPole-v1"]["algorithms"].items()}
     assert sweep["best"] == max((point["name"] for point in sweep["points"]), key=lambda name: np.mean(finals[name]))
     again = report["environments"]["CartPole-v1"]["algorithms"]
     assert list(again) == [sweep["best"], "fixed"]

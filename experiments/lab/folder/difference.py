@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from experiments.lab.criterion import Criterion, described, figure
 from experiments.lab.folder import run_folder
 from experiments.lab.folder.run_folder import SETTINGS, SURROUNDINGS, Folder, Result
 from experiments.lab.verdicts import verdict
@@ -51,7 +52,7 @@ class Bits(NamedTuple):
 
 
 class Score(NamedTuple):
-    """One contender's final returns in two folders; "" where it did not finish."""
+    """One contender's final values in two folders; "" where it did not finish."""
 
     environment: str
     name: str
@@ -117,6 +118,7 @@ def _settings(manifest: dict[str, Any]) -> dict[str, Any]:
     for environment, task in manifest["environments"].items():
         content[environment] = {"fields": task.get("fields", {}), "contenders": " ".join(task["algorithms"])}
         content[environment]["factory"] = run_folder.without_places(task.get("factory"))
+        content[environment]["judge"] = run_folder.without_places(task.get("judge", described(Criterion())))
         for name, contender in task["algorithms"].items():
             content[f"{environment} {name}"] = run_folder.without_places(contender)
     return content | {"users' own files": sorted(digest[:12] for digest in manifest.get("sources", {}).values())}
@@ -197,7 +199,7 @@ def _score(result: Result | None) -> str:
     iqm, (low, high) = result.figures["iqm"], result.figures["ci95"]
     if iqm is None:
         return "not finite"
-    return f"{iqm:.1f}" if low is None or high is None else f"{iqm:.1f} [{low:.1f}, {high:.1f}]"
+    return figure(iqm) if low is None or high is None else f"{figure(iqm)} [{figure(low)}, {figure(high)}]"
 
 
 def _paired(names: list[str], first: Result, second: Result) -> str:
@@ -207,5 +209,8 @@ def _paired(names: list[str], first: Result, second: Result) -> str:
     common = [seed for seed in first.seeds if seed in second.seeds]
     if not common:
         return f"{names[0]} against {names[1]}: no seed in common"
-    returns = [result.returns[[result.seeds.index(seed) for seed in common]] for result in (first, second)]
-    return verdict(*names, *returns)
+    if first.criterion != second.criterion:
+        ranks = " and by ".join(f"{one.criterion.words} ({one.criterion.direction})" for one in (first, second))
+        return f"{names[0]} against {names[1]}: not compared, ranked by {ranks}"
+    scores = [result.scores[[result.seeds.index(seed) for seed in common]] for result in (first, second)]
+    return verdict(*names, *scores)

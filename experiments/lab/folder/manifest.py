@@ -21,10 +21,12 @@ import jax
 
 from experiments.lab import devices, signals
 from experiments.lab.cli import CONSOLE
+from experiments.lab.criterion import described
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.folder import commits
 from experiments.lab.folder.files import sha256, write_json
 from experiments.lab.folder.kept_code import CODE, kept_name, made_by
+from experiments.lab.judges import Judge
 from experiments.lab.outside import user_files
 from experiments.lab.outside.loss_errors import error_text
 
@@ -72,6 +74,7 @@ def describe(experiment: Experiment) -> dict[str, Any]:
             task.environment: {
                 "fields": task.fields,
                 **({"factory": reference(task.factory)} if task.factory else {}),
+                **({"judge": describe_judge(task.judge)} if task.judge else {}),
                 "algorithms": {contender.name: describe_contender(contender) for contender in task.contenders},
             }
             for task in experiment.tasks
@@ -91,6 +94,15 @@ def describe_contender(contender: Contender) -> dict[str, Any]:
         "parent": contender.parent,
         "sweep": contender.sweep,
     }
+
+
+def describe_judge(judge: Judge) -> dict[str, Any]:
+    """Returns how a task is judged, as plain data."""
+    return {**described(judge.criterion), "measure": reference(judge.measure), "settings": judge.settings}
+
+
+def _judge(content: dict[str, Any], folder: Path) -> Judge:
+    return Judge(**content | {"measure": _load(content["measure"], folder)})
 
 
 def own_loss(algorithm: ModuleType) -> str | None:
@@ -124,6 +136,7 @@ def user_sources(experiment: Experiment) -> list[Path]:
     contenders = [contender for task in experiment.tasks for contender in task.contenders]
     parts = [part for one in contenders for part in (one.loss, one.network, type(one.hparams))]
     parts += [task.factory for task in experiment.tasks]
+    parts += [task.judge.measure for task in experiment.tasks if task.judge]
     files = {reference(part).rpartition(":")[0] for part in parts if part is not None}
     own = {Path(file) for file in files if file.endswith(".py")}
     return sorted(own.union(*map(user_files.neighbours, own)))
@@ -158,6 +171,7 @@ def read_experiment(folder: Path) -> Experiment:
                     tuple(_contender(name, settings, folder) for name, settings in task["algorithms"].items()),
                     task["fields"],
                     _load(task["factory"], folder) if "factory" in task else None,
+                    _judge(task["judge"], folder) if "judge" in task else None,
                 )
                 for environment, task in manifest["environments"].items()
             ),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.lab.criterion import Criterion, criterion_of
 from experiments.lab.folder.files import file_name
 
 CURVES = "curves.csv"
@@ -46,6 +47,7 @@ class Result:
     settings: dict[str, Any]  # from the manifest
     figures: dict[str, Any] | None  # from the summary; None: it did not finish
     curves: pd.DataFrame  # its rows of curves.csv
+    criterion: Criterion
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -62,18 +64,18 @@ class Result:
 
     @property
     def earned(self) -> np.ndarray:
-        """The final return of each seed as measured, NaN where it is not finite, [seeds]."""
-        return np.array(self.figures["final_returns"], np.float64)
+        """The final value of each seed as measured, NaN where it is not finite, [seeds]."""
+        return np.array(self.figures["final_values"], np.float64)
 
     @property
-    def returns(self) -> np.ndarray:
-        """The final return of each seed, NaN where it diverged, whatever it earned then, [seeds]."""
-        return with_divergence(self.earned, self.seeds, self.diverged)
+    def scores(self) -> np.ndarray:
+        """The final score of each seed, of which more is better; NaN where it diverged, whatever was measured, [seeds]."""
+        return self.criterion.score(with_divergence(self.earned, self.seeds, self.diverged))
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
-        """The evaluation return of each seed (row) at each number of steps (column) where every seed has one."""
-        rows = self.curves[self.curves.metric == "evaluation_return"]
+        """The ranking metric of each seed (row) at each number of steps (column) where every seed has one."""
+        rows = self.curves[self.curves.metric == self.criterion.metric]
         counted = rows.groupby("env_steps").seed.transform("nunique")
         rows = rows[counted == len(self.seeds)]
         return rows.pivot(index="seed", columns="env_steps", values="value").reindex(self.seeds)
@@ -88,6 +90,7 @@ def read(path: Path) -> Folder:
     manifest = _read_json(path / "manifest.json")
     summary = _read_json(path / "summary.json") if (path / "summary.json").exists() else {}
     try:
+        _rename(summary)
         _check(manifest, summary)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unusable(f"{path} is damaged: its manifest.json and summary.json do not agree ({error!r})") from None
@@ -103,6 +106,7 @@ def join(folders: Sequence[Folder]) -> dict[str, list[Result]]:
     """Returns the contenders of all folders by environment, in the order of the folders.
 
     A name that two folders use on one environment is shown as folder/name. Two folders with one name are shown as paths.
+    Raises Unusable where folders rank the same environment by different metrics.
     """
     labels = folder_labels(folders)
     uses = Counter((env, name) for folder in folders for env, name in contenders(folder))
@@ -115,8 +119,13 @@ def join(folders: Sequence[Folder]) -> dict[str, list[Result]]:
             finished = folder.summary.get("environments", {}).get(environment, {}).get("algorithms", {})
             rows = folder.curves[(folder.curves.environment == environment) & (folder.curves.algorithm == name)]
             parent = shown.get(settings.get("parent"))
-            result = Result(shown[name], parent, folder, settings, finished.get(name), rows)
+            ranks = criterion_of(folder.manifest["environments"][environment].get("judge", {}))
+            result = Result(shown[name], parent, folder, settings, finished.get(name), rows, ranks)
             joined.setdefault(environment, []).append(result)
+    for environment, results in joined.items():
+        words = [f"{one.criterion.words} ({one.criterion.direction})" for one in results]
+        if len(set(words)) > 1:
+            raise Unusable(f"{environment} is ranked by {' and by '.join(dict.fromkeys(words))}: not to be compared")
     return joined
 
 
@@ -166,7 +175,7 @@ def without_places(content: Any) -> Any:
 
 
 def with_divergence(returns: Sequence[float], seeds: Sequence[int], diverged: Sequence[int]) -> np.ndarray:
-    """Returns the final return of each seed, NaN where it diverged or is not finite, [seeds]."""
+    """Returns the final value of each seed, NaN where it diverged or is not finite, [seeds]."""
     return np.where(np.isin(seeds, diverged), np.nan, np.asarray(returns, np.float64))
 
 
@@ -184,6 +193,14 @@ def _read_curves(path: Path) -> pd.DataFrame:
     return rows.drop_duplicates(COLUMNS[:-1], keep="last")
 
 
+def _rename(summary: dict[str, Any]) -> None:
+    """Gives what earlier versions called final returns its name."""
+    for results in summary.get("environments", {}).values():
+        for figures in results["algorithms"].values():
+            if "final_returns" in figures:
+                figures["final_values"] = figures.pop("final_returns")
+
+
 def _check(manifest: dict[str, Any], summary: dict[str, Any]) -> None:
     if not manifest["seeds"] or not manifest["environments"]:
         raise ValueError("no seeds or no environments")
@@ -194,7 +211,7 @@ def _check(manifest: dict[str, Any], summary: dict[str, Any]) -> None:
         for name, figures in results["algorithms"].items():
             if name not in algorithms[environment]:
                 raise KeyError(name)
-            if len(figures["final_returns"]) != len(manifest["seeds"]):
-                raise ValueError(f"{name} has {len(figures['final_returns'])} returns")
+            if len(figures["final_values"]) != len(manifest["seeds"]):
+                raise ValueError(f"{name} has {len(figures['final_values'])} final values")
             for figure in FIGURES:
                 figures[figure]

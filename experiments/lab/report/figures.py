@@ -58,13 +58,13 @@ def swatch(style: Style) -> Markup:
 
 
 def learning_curves(results: Sequence[Result], style: dict[str, Style]) -> Markup:
-    """Returns evaluation return against steps: IQM over seeds and its 95% interval."""
+    """Returns the ranking metric against steps: IQM over seeds and its 95% interval."""
     with matplotlib.rc_context(FONTS | INKED):
         figure, panel = _panel(PANEL)
         for result in results:
             if result.evaluations.size:
                 draw_band(panel, result.evaluations, *style[result.name])
-        dress(panel, STEPS, "evaluation return", INK, GRID)
+        dress(panel, STEPS, results[0].criterion.words, INK, GRID)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         return _svg(figure, "Learning curves of all contenders")
 
@@ -122,14 +122,14 @@ def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -
 
 
 def profiles(taus: np.ndarray, shares: dict[str, Estimate], style: dict[str, Style], below: str) -> Markup:
-    """Returns the share of runs above each score, with the interval at each score."""
+    """Returns the share of runs that are better than each value, with the interval at each."""
     with matplotlib.rc_context(FONTS | INKED):
         figure, panel = _panel(PANEL)
         for name, share in shares.items():
             colour, line = style[name]
             panel.fill_between(taus, share.low, share.high, color=colour, alpha=0.15, linewidth=0, step="post")
             panel.step(taus, share.value, line, where="post", color=colour, linewidth=1.8)
-        dress(panel, below, "share of runs above", INK, GRID)
+        dress(panel, below, "share of runs better", INK, GRID)
         panel.set_ylim(-0.02, 1.02)
         return _svg(figure, "Performance profile of each contender")
 

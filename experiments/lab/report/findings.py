@@ -9,6 +9,7 @@ from experiments.lab.folder.run_folder import Folder, Result
 from experiments.lab.statistics import (
     Efficiency,
     Estimate,
+    as_worst,
     iqm,
     normalise,
     probability_of_improvement,
@@ -19,27 +20,32 @@ from experiments.lab.verdicts import verdict, verdicts
 
 @dataclass(frozen=True)
 class Scale:
-    """Two references of an environment, between which its returns are normalised."""
+    """Two references of an environment, between which its scores are normalised. Scores: more is better."""
 
     start: float  # IQM before training, the mean over contenders
     best: float  # highest final IQM of any contender
 
     def at(self, share: float) -> float:
-        """Returns the return that lies this share of the way from start to best."""
+        """Returns the score that lies this share of the way from start to best."""
         return self.start + share * (self.best - self.start)
 
 
 def scale_of(results: Sequence[Result]) -> Scale | str:
     """Returns the environment's references, or in words why it has none."""
     drawn = [result for result in results if result.figures and result.evaluations.size]
-    finals = [result.figures["iqm"] for result in drawn if result.figures["iqm"] is not None]
-    starts = [iqm(result.evaluations.to_numpy())[0] for result in drawn]
+    finals = [
+        float(result.criterion.score(result.figures["iqm"])) for result in drawn if result.figures["iqm"] is not None
+    ]
+    starts = [iqm(result.criterion.score(result.evaluations))[0] for result in drawn]
     starts = [start for start in starts if np.isfinite(start)]
     if not finals or not starts:
         return "no contender has both learning curves and a finite final IQM"
     scale = Scale(float(np.mean(starts)), max(finals))
     if not scale.best > scale.start:
-        return f"no contender ended above the return before training, {scale.start:.3g}"
+        criterion = drawn[0].criterion
+        return (
+            f"no contender ended better than before training, at {criterion.words} {criterion.score(scale.start):.3g}"
+        )
     return scale
 
 
@@ -56,7 +62,7 @@ def verdict_lines(environment: str, results: Sequence[Result], folders: Sequence
         for group in groups.values()
         for line in verdicts(
             [result.name for result in group],
-            [result.returns for result in group],
+            [result.scores for result in group],
             told=[frozenset((result.name, result.parent)) for result in group if result.parent],
         )
     ]
@@ -71,7 +77,7 @@ def parent_lines(results: Sequence[Result]) -> list[str]:
         if parent is None:
             continue
         if result.figures and parent.figures:
-            lines.append(verdict(result.name, parent.name, result.returns, parent.returns))
+            lines.append(verdict(result.name, parent.name, result.scores, parent.scores))
         else:
             unfinished = result.name if not result.figures else parent.name
             lines.append(f"{result.name} against {parent.name}: not compared, {unfinished} did not finish")
@@ -80,8 +86,7 @@ def parent_lines(results: Sequence[Result]) -> list[str]:
 
 def ranked(results: list[Result]) -> list[Result]:
     """Returns the results by IQM, best first; one without a finite IQM comes last."""
-    iqms = {result.name: result.figures["iqm"] for result in results}
-    return sorted(results, key=lambda result: -np.inf if iqms[result.name] is None else iqms[result.name], reverse=True)
+    return sorted(results, key=lambda result: as_worst(result.criterion.score(result.figures["iqm"])), reverse=True)
 
 
 def efficiencies(results: Sequence[Result], score: float) -> dict[str, Efficiency]:
@@ -89,7 +94,9 @@ def efficiencies(results: Sequence[Result], score: float) -> dict[str, Efficienc
     return {
         result.name: sample_efficiency(
             result.evaluations.columns,
-            np.where(np.isin(result.seeds, result.diverged)[:, None], np.nan, result.evaluations),
+            np.where(
+                np.isin(result.seeds, result.diverged)[:, None], np.nan, result.criterion.score(result.evaluations)
+            ),
             score,
         )
         for result in results
@@ -97,11 +104,11 @@ def efficiencies(results: Sequence[Result], score: float) -> dict[str, Efficienc
     }
 
 
-def improvements(returns: dict[str, tuple[tuple[int, ...], np.ndarray]]) -> list[list[Estimate | None]]:
-    """Returns P(row > column) for every pair that ran under the same seeds, else None; returns: seeds and scores."""
-    rows = [[None] * len(returns) for _ in returns]
-    for i, (seeds, x) in enumerate(returns.values()):
-        for j, (other_seeds, y) in enumerate(list(returns.values())[:i]):
+def improvements(scores: dict[str, tuple[tuple[int, ...], np.ndarray]]) -> list[list[Estimate | None]]:
+    """Returns P(row > column) for every pair that ran under the same seeds, else None; scores: with their seeds."""
+    rows = [[None] * len(scores) for _ in scores]
+    for i, (seeds, x) in enumerate(scores.values()):
+        for j, (other_seeds, y) in enumerate(list(scores.values())[:i]):
             if seeds == other_seeds:
                 chance = probability_of_improvement(x, y)
                 rows[i][j] = chance
@@ -117,7 +124,7 @@ def common(joined: dict[str, list[Result]]) -> tuple[list[str], dict[str, Scale]
     scales = {environment: scale_of(results) for environment, results in joined.items()}
     scales = {environment: scale for environment, scale in scales.items() if isinstance(scale, Scale)}
     if len(scales) < 2:
-        return "fewer than two environments have a contender that ended above where it started"
+        return "fewer than two environments have a contender that ended better than it started"
     finished = [{result.name: result.seeds for result in joined[name] if result.figures} for name in scales]
     names = [name for name in finished[0] if all(name in each for each in finished)]
     if not names:
@@ -132,7 +139,7 @@ def normalised(names, joined: dict[str, list[Result]], scales: dict[str, Scale])
     known = {(environment, result.name): result for environment in scales for result in joined[environment]}
     low, high = [scale.start for scale in scales.values()], [scale.best for scale in scales.values()]
     return {
-        name: normalise(np.stack([known[environment, name].returns for environment in scales], axis=1), low, high)
+        name: normalise(np.stack([known[environment, name].scores for environment in scales], axis=1), low, high)
         for name in names
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from experiments.lab.criterion import Criterion
 from experiments.lab.folder.files import write_whole
 from experiments.lab.folder.run_folder import Folder, Result, Unusable, join, read
 from experiments.lab.report import figures
@@ -88,10 +89,12 @@ def section(environment: str, results: list[Result], folders: Sequence[Folder], 
     """Returns what the report says of one environment."""
     finished = [result for result in results if result.figures]
     drawn = [result for result in results if result.evaluations.size]
-    against_parents = parent_lines(results)
+    against_parents, criterion = parent_lines(results), results[0].criterion
     others = [line for line in verdict_lines(environment, results, folders) if line not in against_parents]
     return {
         "environment": environment,
+        "metric": criterion.words,
+        "direction": criterion.direction,
         "parents": against_parents,
         "verdicts": others,
         "sweeps": swept(folders, environment),
@@ -100,7 +103,7 @@ def section(environment: str, results: list[Result], folders: Sequence[Folder], 
         "seeds": seed_panels(drawn, style),
         "finished": [{"name": result.name, "seeds": result.seeds, **result.figures} for result in ranked(finished)],
         "scores": score_figure(finished, style) if finished else None,
-        "profile": profile({result.name: result.returns for result in finished}, style, "final evaluation return"),
+        "profile": profile({result.name: result.scores for result in finished}, style, criterion),
         "matrix": matrix(finished),
         "efficiency": efficiency(results, style),
         "diagnostics": diagnostics(results, style),
@@ -127,7 +130,7 @@ def score_figure(finished: list[Result], style: dict[str, Style]):
     for result in ranked(finished):
         bounds = [np.nan if each is None else each for each in (result.figures["iqm"], *result.figures["ci95"])]
         scores.append(Score(result.name, Estimate(*bounds), result.earned, np.isin(result.seeds, result.diverged)))
-    return figures.final_scores(scores, style, "final evaluation return")
+    return figures.final_scores(scores, style, f"final {finished[0].criterion.words}")
 
 
 def seed_panels(drawn: list[Result], style: dict[str, Style]) -> list[tuple[str, Any]]:
@@ -141,15 +144,17 @@ def seed_panels(drawn: list[Result], style: dict[str, Style]) -> list[tuple[str,
     return [(result.name, figures.each_seed(result, style[result.name], limits)) for result in drawn]
 
 
-def profile(returns: dict[str, np.ndarray], style: dict[str, Style], below: str):
-    """Returns the figure of performance profiles, None where there is nothing to tell apart."""
-    finite = np.concatenate([np.ravel(each[np.isfinite(each)]) for each in returns.values()] or [np.zeros(0)])
+def profile(scores: dict[str, np.ndarray], style: dict[str, Style], criterion: Criterion | None = None):
+    """Returns the figure of performance profiles, None where there is nothing to tell apart. criterion: of whose values
+    the axis is; None: of normalised scores."""
+    finite = np.concatenate([np.ravel(each[np.isfinite(each)]) for each in scores.values()] or [np.zeros(0)])
     if not finite.size or np.ptp(finite) == 0.0:
         return None
     taus = np.linspace(finite.min() - 0.02 * np.ptp(finite), finite.max(), TAUS)
-    return figures.profiles(
-        taus, {name: performance_profile(each, taus) for name, each in returns.items()}, style, below
-    )
+    shares = {name: performance_profile(each, taus) for name, each in scores.items()}
+    if criterion is None:
+        return figures.profiles(taus, shares, style, "normalised score")
+    return figures.profiles(criterion.score(taus), shares, style, f"final {criterion.words}")
 
 
 def matrix(finished: list[Result]) -> dict | None:
@@ -158,8 +163,8 @@ def matrix(finished: list[Result]) -> dict | None:
     best = [result for result in best if len(result.seeds) > 1]
     if len(best) < 2:
         return None
-    returns = {result.name: (result.seeds, result.returns) for result in best}
-    return {"names": list(returns), "cells": improvements(returns), "left_out": len(finished) - len(best)}
+    scores = {result.name: (result.seeds, result.scores) for result in best}
+    return {"names": list(scores), "cells": improvements(scores), "left_out": len(finished) - len(best)}
 
 
 def efficiency(results: list[Result], style: dict[str, Style]) -> dict | str:
@@ -179,14 +184,21 @@ def efficiency(results: list[Result], style: dict[str, Style]) -> dict | str:
         for result in results
         if result.name in found
     ]
-    return {"scale": scale, "score": scale.at(SHARE), "rows": rows, "figure": figures.reached(found, last, style)}
+    value = results[0].criterion.score
+    return {
+        "start": value(scale.start),
+        "best": value(scale.best),
+        "score": value(scale.at(SHARE)),
+        "rows": rows,
+        "figure": figures.reached(found, last, style),
+    }
 
 
 def diagnostics(results: list[Result], style: dict[str, Style]) -> list[tuple[str, Any]]:
     """Returns a small panel for each training metric that has a finite value, the telling ones first."""
     rows = [result.curves[np.isfinite(result.curves.value)] for result in results]
     metrics = list(dict.fromkeys(metric for each in rows for metric in each.metric))
-    metrics = [metric for metric in metrics if metric != "evaluation_return"]
+    metrics = [metric for metric in metrics if metric != results[0].criterion.metric]
     metrics.sort(key=lambda metric: FIRST_METRICS.index(metric) if metric in FIRST_METRICS else len(FIRST_METRICS))
     return [(metric.replace("_", " "), figures.diagnostic(results, style, metric)) for metric in metrics]
 
@@ -206,20 +218,21 @@ def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | 
     scores = [Score(name, estimates[name]["iqm"], worst[name].ravel(), np.isnan(runs[name]).ravel()) for name in order]
     parents = {result.name: result.parent for result in joined[next(iter(scales))]}
     parents = {name: parent for name, parent in parents.items() if {name, parent} <= runs.keys()}
+    value = {environment: joined[environment][0].criterion.score for environment in scales}
     return {
-        "scales": scales,
+        "scales": {name: (value[name](scale.start), value[name](scale.best)) for name, scale in scales.items()},
         "parents": [verdict(name, parent, runs[name], runs[parent]) for name, parent in parents.items()],
         "verdicts": verdicts(names, list(runs.values())),
         "rows": [(name, estimates[name]) for name in order],
         "names": order,
         "scores": figures.final_scores(scores, style, "normalised score"),
-        "profile": profile(runs, style, "normalised score"),
+        "profile": profile(runs, style),
         "cells": improvements({name: ((), runs[name]) for name in order}) if len(names) > 1 else None,
     }
 
 
 def number(value: float | None) -> str:
-    """Returns a return or another measured number as the report shows it."""
+    """Returns a measured number as the report shows it."""
     if value is None or not np.isfinite(value):
         return "–"
     decimals = 1 if abs(value) >= 100.0 else 2 if abs(value) >= 1.0 else 3

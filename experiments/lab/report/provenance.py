@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from experiments.lab.folder.run_folder import SETTINGS, SURROUNDINGS, Folder, Result, folder_labels, listed
+from experiments.lab.criterion import criterion_of
+from experiments.lab.folder.run_folder import (
+    SETTINGS,
+    SURROUNDINGS,
+    Folder,
+    Result,
+    folder_labels,
+    listed,
+    without_places,
+)
 
 WORST = (
     "Verdicts, profiles, P and steps to a score count them as worst; an IQM, its interval and a mean cannot be had with "
@@ -114,6 +123,7 @@ def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     tasks = manifest["environments"].items()
     fields = {name: task["fields"] for name, task in tasks if task.get("fields")}
     factories = {name: task["factory"] for name, task in tasks if task.get("factory")}
+    judges = {name: task["judge"] for name, task in tasks if task.get("judge")}
     rows = [
         ("date", manifest.get("date", "")),
         ("commit", _commit(manifest.get("git", {}))),
@@ -126,11 +136,18 @@ def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("evaluations", f"{manifest.get('evaluations', '?')}, of {manifest.get('eval_episodes', '?')} episodes each"),
         ("block width", str(manifest.get("width", "?"))),
         *((f"{name} is made by", factory) for name, factory in factories.items()),
+        *((f"{name} is judged by", _judge(judge)) for name, judge in judges.items()),
         *((f"fields of {name}", ", ".join(f"{key}={value}" for key, value in each.items())) for name, each in fields.items()),
         *((f"SHA-256 of {path}", digest) for path, digest in manifest.get("sources", {}).items()),
         ("promise", manifest.get("promise", "")),
     ]  # fmt: skip
     return [row for row in rows if row[1]]
+
+
+def _judge(judge: dict[str, Any]) -> str:
+    settings = "".join(f", {name}={value}" for name, value in judge["settings"].items())
+    words = f"{criterion_of(judge).words}, {criterion_of(judge).direction}"
+    return f"{words}: {without_places(judge['measure'])}{settings}"
 
 
 def _commit(git: dict[str, Any]) -> str:

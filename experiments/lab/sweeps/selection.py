@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.lab.criterion import Criterion, described, figure
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.folder.run_folder import listed
 from experiments.lab.statistics import as_worst
@@ -32,8 +33,8 @@ def has_sweeps(experiment: Experiment) -> bool:
     return any(sweeps_of(task) for task in experiment.tasks)
 
 
-def ranked(points: list[Contender], figures: Figures) -> list[Contender]:
-    """Returns the points, best first: by the IQM of final returns, then by their mean, then in their own order.
+def ranked(points: list[Contender], figures: Figures, criterion: Criterion) -> list[Contender]:
+    """Returns the points, best first: by the IQM of final scores, then by their mean, then in their own order.
 
     A point under which a seed diverged comes after all under which fewer did, whatever its other seeds earned; that
     decides, by their mean, among those under which as many did.
@@ -41,10 +42,14 @@ def ranked(points: list[Contender], figures: Figures) -> list[Contender]:
 
     def place(point: Contender) -> tuple[float, float, float, float]:
         found = figures[point.name]
-        returns = as_worst(found["final_returns"])
-        finite = returns[np.isfinite(returns)]
+        scores = criterion.score(found["final_values"])
+        finite = scores[np.isfinite(scores)]
         rest = finite.mean() if finite.size else -np.inf
-        return (len(found["diverged_seeds"]), *(-as_worst(found[name]) for name in ("iqm", "mean")), -rest)
+        return (
+            len(found["diverged_seeds"]),
+            *(-as_worst(criterion.score(found[name])) for name in ("iqm", "mean")),
+            -rest,
+        )
 
     return sorted(points, key=place)
 
@@ -60,7 +65,10 @@ def report_experiment(experiment: Experiment, results: dict[str, Figures]) -> Ex
     not swept, under fresh seeds. A loss that replaces a swept parent's has the parent's best point for its parent."""
     tasks = []
     for task in experiment.tasks:
-        best = {name: ranked(points, results[task.environment])[0] for name, points in sweeps_of(task).items()}
+        best = {
+            name: ranked(points, results[task.environment], task.criterion)[0]
+            for name, points in sweeps_of(task).items()
+        }
         kept = [one for one in task.contenders if one.sweep not in best or one.name == best[one.sweep].name]
         named = {name: point.name for name, point in best.items()}
         kept = [dataclasses.replace(one, sweep="", parent=named.get(one.parent, one.parent)) for one in kept]
@@ -76,7 +84,9 @@ def found(experiment: Experiment, results: dict[str, Figures], reported: dict[st
     """
     return {
         task.environment: {
-            name: _found(experiment, points, results[task.environment], reported.get(task.environment, {}))
+            name: _found(
+                experiment, task.criterion, points, results[task.environment], reported.get(task.environment, {})
+            )
             for name, points in sweeps_of(task).items()
             if all(point.name in results.get(task.environment, {}) for point in points)
         }
@@ -85,8 +95,10 @@ def found(experiment: Experiment, results: dict[str, Figures], reported: dict[st
     }
 
 
-def _found(experiment: Experiment, points: list[Contender], figures: Figures, reported: Figures) -> dict[str, Any]:
-    order = ranked(points, figures)
+def _found(
+    experiment: Experiment, criterion: Criterion, points: list[Contender], figures: Figures, reported: Figures
+) -> dict[str, Any]:
+    order = ranked(points, figures, criterion)
     best, swept = order[0].name, swept_fields(points, points[0].sweep)
     report = reported.get(best)
     return {
@@ -99,6 +111,7 @@ def _found(experiment: Experiment, points: list[Contender], figures: Figures, re
             for point in order
         ],
         "best": best,
+        **described(criterion),
         "selection_seeds": list(experiment.seeds),
         "report_seeds": list(report_seeds(experiment)),
         "report": {name: report[name] for name in ("iqm", "ci95", "diverged_seeds")} if report else None,
@@ -134,9 +147,9 @@ def concluded(sweeps: dict[str, Any]) -> list[str]:
 def estimate(figures: dict[str, Any]) -> str:
     """Returns the IQM with its interval, and what diverged, in words."""
     iqm, low, high = as_worst([figures["iqm"], *figures["ci95"]])
-    between = f" [{low:.1f}, {high:.1f}]" if np.isfinite(low) and np.isfinite(high) else ""
+    between = f" [{figure(low)}, {figure(high)}]" if np.isfinite(low) and np.isfinite(high) else ""
     diverged = f", diverged under {in_words(figures['diverged_seeds'])}" if figures["diverged_seeds"] else ""
-    value = f"IQM {iqm:.1f}" if np.isfinite(iqm) else "no IQM"
+    value = f"IQM {figure(iqm)}" if np.isfinite(iqm) else "no IQM"
     return f"{value}{between}{diverged}"
 
 
