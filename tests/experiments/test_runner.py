@@ -57,7 +57,7 @@ def test_metrics_are_of_the_updates_since_the_last_evaluation_alone(monkeypatch)
 
     def constant(params, apply, batch, hparams):
         total, _ = algos.a2c.loss(params, apply, batch, hparams)
-        return total, {"one": jnp.ones(()), "below_0_max": -jnp.ones(())}
+        return total, {"one": jnp.ones(()), "below_0_max": -jnp.ones(()), "gamma": hparams.gamma}
 
     first = dataclasses.replace(a2c, loss=constant)
     family = (first, dataclasses.replace(first, name="other", hparams=first.hparams.replace(gamma=0.5)))
@@ -70,6 +70,8 @@ def test_metrics_are_of_the_updates_since_the_last_evaluation_alone(monkeypatch)
         ("below_0_max", -1.0),
     }
     for event in evaluated:
+        gamma = pytest.approx(event.contender.hparams.gamma)
+        assert all(row[3] == gamma for row in event.rows if row[2] == "gamma")
         assert event.mean_value == np.mean([row[3] for row in event.rows if row[2] == "evaluation_return"])
     assert [event.run_seconds for event in events if isinstance(event, runner.Finished)] == [4.0, 4.0]
 
