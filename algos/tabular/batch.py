@@ -4,7 +4,6 @@ the log, and what it comes to in closed form: the values of the model that makes
     V <- V + alpha sum_t (R_{t+1} + gamma V(S_{t+1}) - V(S_t)) [S_t]   until nothing changes
 """
 
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
