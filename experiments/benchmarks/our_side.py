@@ -35,8 +35,11 @@ def make_round(workload: str, num_seeds: int, steps: int, make=None) -> Round:
 def settings(workload: str, steps: int):
     """Returns (algorithm, configuration, hyperparameters). Without annealing, which not every peer does."""
     from algos import dqn, ppo, trpo
+    from algos.tabular import q_learning
 
     total = float(steps)
+    if workload.startswith("FrozenLake"):
+        return q_learning, q_learning.Config(num_steps=2048), q_learning.HParams(total_steps=total)
     if workload == "trpo":
         config = trpo.Config(num_envs=2, num_steps=512, cg_iterations=15, value_epochs=20, value_minibatches=2)
         return trpo, config, trpo.HParams(total_steps=total, damping=1e-3, gae_lambda=0.98)

@@ -128,7 +128,7 @@ def test_every_workload_has_settings_sides_and_a_multiple_of_whole_updates():
         assert files[0] == "our_side.py" and len(files) > 1
         assert all((Path(sides.HERE) / file).exists() for file in files)
         _, config, _ = our_side.settings(workload, peers.STEPS_MULTIPLE)
-        assert peers.STEPS_MULTIPLE % (config.num_envs * config.num_steps) == 0
+        assert peers.STEPS_MULTIPLE % (getattr(config, "num_envs", 1) * config.num_steps) == 0
 
 
 def test_the_environment_that_ours_is_evaluated_on_ends_at_its_first_step():
