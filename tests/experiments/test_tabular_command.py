@@ -10,7 +10,7 @@ import pytest
 import envs
 from algos import ppo
 from algos.tabular import q_learning, td
-from envs.mdp import as_env, from_map
+from envs.mdp import from_map
 from envs.mdp.maps import LEFT, RIGHT
 from experiments import compare, tabular
 from experiments.lab.checks import check
