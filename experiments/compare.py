@@ -57,7 +57,11 @@ def task_of(env: str, args: Args):
     from experiments.lab.experiment import Task
     from experiments.lab.outside.env_trace import load_factory
     from experiments.lab.outside.user_loss import is_reference
+    from experiments.lab.settings import PREDICTION
 
+    for algo in args.algos:
+        if algo in PREDICTION:
+            raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
     factory = load_factory(env) if is_reference(env) else None
     name = factory.__name__ if factory else env
     judge = judges.exact_return() if factory is None and name in problems.IDS else None

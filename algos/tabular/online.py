@@ -94,7 +94,13 @@ def prediction(env: Env, name: str, method: Method, num_steps: int, policy) -> A
             return behave(state.params, place, jax.random.bits(key), None)
         return jnp.asarray(np.argmax(policy, axis=1), jnp.int32)[place]
 
-    return _algorithm(env, name, method, num_steps, behave, act)
+    def given(state, observation):
+        return Categorical(jnp.log(jnp.asarray(policy))[state_of(observation)])
+
+    def value(state, observation):
+        return state.params[state_of(observation)]
+
+    return _algorithm(env, name, method, num_steps, behave, act)._replace(policy=given, value=value)
 
 
 def checked_policy(policy, model) -> np.ndarray:

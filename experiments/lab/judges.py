@@ -13,11 +13,14 @@ import numpy as np
 from jax import lax
 
 from algos.core.types import Algorithm
-from algos.tabular import bellman
-from algos.tabular.planning import value_iteration
+from algos.tabular import bellman, exact
+from algos.tabular.planning import policy_evaluation, value_iteration
+from algos.tabular.planning.solution import check_numbers
 from envs import Env
-from envs.mdp.model import terminal_states
+from envs.mdp.model import MDP, reachable, terminal_states
 from experiments.lab.criterion import Criterion
+
+WEIGHTINGS = ("states", "visits")
 
 
 class Judge(NamedTuple):
@@ -79,6 +82,48 @@ def measure_exactly(algorithm: Algorithm, env: Env, state, key, gamma: float) ->
         error = jnp.abs(value - optimal.astype(np.float32))[np.flatnonzero(~terminal_states(env.model))]
         found |= {"value_error_max": jnp.max(error), "value_error_mean": jnp.mean(error)}
     return {name: jnp.reshape(value, 1) for name, value in found.items()}
+
+
+def value_rms(gamma: float = 1.0, weighting: str = "states") -> Judge:
+    """Returns the judge of prediction: how far the values learned are from those of the policy that is followed.
+
+    value_rms: sqrt(sum_s w(s) (V(s) - V_pi(s))^2), V_pi solved exactly. weighting: "states", all alike, or "visits", by how
+    often episodes come to them (discounted), of the states that they can come to and that do not only name an end.
+    value_error_max: the largest |V - V_pi| of these. Raises ValueError for another weighting, and a gamma not from 0 to 1.
+    """
+    if weighting not in WEIGHTINGS:
+        raise ValueError(f"weighting must be one of {', '.join(WEIGHTINGS)}, not {weighting!r}")
+    check_numbers(gamma)
+    return Judge("value_rms", False, measure_values, {"gamma": gamma, "weighting": weighting})
+
+
+def measure_values(algorithm: Algorithm, env: Env, state, key, gamma: float, weighting: str) -> dict[str, jax.Array]:
+    """Returns what `value_rms` says, each [1], to float32's rounding."""
+    if env.model is None:
+        raise ValueError(f"{env.name} is no finite model, and only of one are the values known")
+    if algorithm.policy is None or algorithm.value is None:
+        raise ValueError("it says no policy and no values of its own")
+    with jax.ensure_compile_time_eval():
+        observations = jax.vmap(env.observe)(jnp.arange(env.model.num_states))
+        policy = jax.vmap(lambda observation: jnp.exp(algorithm.policy(state, observation).log_probs()))(observations)
+        if isinstance(policy, jax.core.Tracer):
+            raise ValueError("its policy changes as it learns, and so would what its values are held against")
+        truth, weight = true_values(env.model, np.asarray(policy), gamma, weighting)
+    value = jax.vmap(lambda observation: algorithm.value(state, observation))(observations)
+    error = jnp.where(weight > 0.0, value - truth, 0.0)
+    found = {"value_rms": jnp.sqrt(jnp.sum(weight * error**2)), "value_error_max": jnp.max(jnp.abs(error))}
+    return {name: jnp.reshape(value, 1) for name, value in found.items()}
+
+
+def true_values(mdp: MDP, policy: np.ndarray, gamma: float, weighting: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (V_pi [S], the weights of the states [S], which sum to 1), float32. Raises ValueError where gamma = 1 and the
+    policy [S, A] comes to no end."""
+    value = policy_evaluation.solve(mdp, policy, gamma).value
+    counted = reachable(mdp) & ~terminal_states(mdp)
+    if weighting == "visits":
+        with jax.enable_x64(True):
+            counted = counted * np.asarray(exact.visits(mdp, jnp.asarray(policy, float), gamma))
+    return value.astype(np.float32), (counted / counted.sum()).astype(np.float32)
 
 
 def policy_value(followed: bellman.Tables, gamma: float) -> jax.Array:

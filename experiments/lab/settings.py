@@ -10,12 +10,16 @@ from algos.tabular import (
     dyna_q_plus,
     expected_sarsa,
     monte_carlo,
+    monte_carlo_prediction,
     n_step_sarsa,
+    n_step_td,
     off_policy_monte_carlo,
     prioritised_sweeping,
     q_learning,
     r_max,
     sarsa,
+    td,
+    td_lambda,
 )
 from experiments.lab.experiment import Contender
 
@@ -43,6 +47,14 @@ TABULAR: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "dyna_q_plus": (dyna_q_plus, {}),
     "prioritised_sweeping": (prioritised_sweeping, {}),
     "r_max": (r_max, {}),
+}
+
+# those that learn the values of a policy that is given, any action alike: they rank by how far these are from the truth
+PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "td": (td, {}),
+    "n_step_td": (n_step_td, {}),
+    "td_lambda": (td_lambda, {}),
+    "monte_carlo_prediction": (monte_carlo_prediction, {}),
 }
 
 NORMALIZED = {"normalize_observation": True}
@@ -111,7 +123,7 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
-    known = ALGORITHMS | TABULAR
+    known = ALGORITHMS | TABULAR | PREDICTION
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]

@@ -1,19 +1,21 @@
 """A judge by the name that a command line gives: one of ours, or a user's own."""
 
 from experiments.lab.criterion import Criterion
-from experiments.lab.judges import Judge, exact_return
+from experiments.lab.judges import Judge, exact_return, value_rms
 from experiments.lab.outside.user_files import load
 from experiments.lab.outside.user_loss import is_reference
+
+OURS = {"exact_return": exact_return, "value_rms": value_rms}
 
 
 def named(name: str) -> Judge | None:
     """Returns the judge of that name, or that FILE.py:FUNCTION returns; None: by evaluation return. Raises ValueError."""
     if name == Criterion().metric:
         return None
-    if name == "exact_return":
-        return exact_return()
+    if name in OURS:
+        return OURS[name]()
     if not is_reference(name):
-        raise ValueError(f"unknown judge {name!r}: write {Criterion().metric}, exact_return or FILE.py:FUNCTION")
+        raise ValueError(f"unknown judge {name!r}: write {', '.join([Criterion().metric, *OURS])} or FILE.py:FUNCTION")
     judge = load(name)
     judge = judge() if callable(judge) and not isinstance(judge, Judge) else judge
     if not isinstance(judge, Judge):

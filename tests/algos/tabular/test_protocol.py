@@ -28,7 +28,7 @@ from algos.tabular import (
 )  # fmt: skip
 from algos.tabular.experience import draw, epsilon_greedy, one_of, walk_of
 from envs import vectorize
-from experiments.lab.settings import TABULAR
+from experiments.lab import settings
 
 PREDICTION = {
     "td": (td, {}),
@@ -63,8 +63,19 @@ def algorithm_of(name, num_steps=5, env=LAKE):
     return module.make(env, module.Config(num_steps=num_steps, **fields))
 
 
-def test_every_control_method_can_be_compared_and_no_other():
-    assert {name: module for name, (module, _) in CONTROL.items()} == {n: m for n, (m, _) in TABULAR.items()}
+@pytest.mark.parametrize(("here", "named"), [(CONTROL, settings.TABULAR), (PREDICTION, settings.PREDICTION)])
+def test_every_method_has_its_name_in_the_lab_and_no_other(here, named):
+    assert {name: module for name, (module, _) in here.items()} == {name: module for name, (module, _) in named.items()}
+
+
+@pytest.mark.parametrize("name", PREDICTION)
+def test_what_predicts_says_which_policy_it_follows_and_what_each_state_is_worth(name):
+    given = np.array([[0.1, 0.2, 0.3, 0.4]] * 16)
+    algorithm = METHODS[name][0].make(LAKE, policy=given)
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), METHODS[name][0].HParams())
+    state = state.replace(params=jnp.arange(16.0))
+    np.testing.assert_allclose(np.exp(algorithm.policy(state, LAKE.observe(5)).log_probs()), given[5], rtol=1e-6)
+    assert algorithm.value(state, LAKE.observe(5)) == 5.0
 
 
 @functools.cache

@@ -1,0 +1,87 @@
+"""Which tabular method comes nearest to the truth on a finite model, by prediction or by control?
+
+    python -m experiments.tabular
+    python -m experiments.tabular --env RandomWalk-19 --methods td n_step_td --sweep "all.learning_rate=0.05..0.8*8"
+    python -m experiments.tabular --env CliffWalking --methods q_learning sarsa
+
+Methods that predict learn the values of the policy that takes any action alike, and rank by their error; methods that
+control rank by the exact return of their greedy policy, as in `experiments.compare`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.lab import signals
+from experiments.lab.cli import BadInput, count, run_command
+from experiments.lab.options import Options
+
+
+@dataclass(frozen=True)
+class Args(Options):
+    """Learn the values of a finite model, or how to act in it, by tabular methods, and hold them against the exact ones."""
+
+    env: tuple[str, ...] = ("RandomWalk-19",)
+    """Finite models by id: RandomWalk-5, RandomWalk-19, FrozenLake-4x4, CliffWalking, Taxi..."""
+    methods: tuple[str, ...] = ("td", "n_step_td", "td_lambda", "monte_carlo_prediction")
+    """Methods that all predict, as these, or all control: q_learning, sarsa, expected_sarsa, dyna_q..."""
+    seeds: count("--seeds", most=1_000_000) = 10
+    """How many seeds: 0 to N - 1."""
+    steps: count("--steps") = 100_000
+    """Environment steps each method may take under each seed."""
+    gamma: float | None = None
+    """The discount, of what is learned and of what it is held against. Default: 1 in prediction, 0.99 in control."""
+    weighting: Literal["states", "visits"] = "states"
+    """How prediction averages the squared error: over states, all alike, or by how often episodes come to them."""
+
+
+def tabular(args: Args) -> int:
+    """Runs the experiment and returns the exit status. Raises BadInput."""
+    from experiments.lab.command import run
+
+    return run(lambda: experiment_of(args), args, Args())
+
+
+def experiment_of(args: Args):
+    """Returns the experiment that the arguments describe. Raises BadInput."""
+    from experiments.lab.experiment import Experiment, Task
+
+    for names in (args.env, args.methods):
+        if not names or len(set(names)) < len(names):
+            raise BadInput(f"name each model and each method once, not: {' '.join(names) or 'none'}")
+    try:
+        judge = judge_of(args)
+        tasks = tuple(Task(env, methods(args, env, judge), judge=judge) for env in args.env)
+    except ValueError as error:
+        raise BadInput(error) from None
+    return Experiment(tasks, tuple(range(args.seeds)), args.steps)
+
+
+def judge_of(args: Args):
+    """Returns the judge of the methods. Raises ValueError where some predict and others control, or one is neither."""
+    from experiments.lab import judges
+    from experiments.lab.settings import PREDICTION, TABULAR
+
+    for name in args.methods:
+        if name not in PREDICTION | TABULAR:
+            raise ValueError(f"no tabular method {name!r}; choose from: {', '.join(PREDICTION | TABULAR)}")
+    predicts = [name for name in args.methods if name in PREDICTION]
+    if len(predicts) == len(args.methods):
+        return judges.value_rms(1.0 if args.gamma is None else args.gamma, args.weighting)
+    if predicts:
+        control = next(name for name in args.methods if name not in predicts)
+        raise ValueError(f"{predicts[0]} predicts and {control} controls: no one number ranks both, run them apart")
+    return judges.exact_return(0.99 if args.gamma is None else args.gamma)
+
+
+def methods(args: Args, env: str, judge):
+    """Returns the contenders, which learn at the discount that they are judged at."""
+    from dataclasses import replace
+
+    from experiments.lab.contenders import contenders
+
+    chosen = contenders(args.methods, env, args.steps)
+    return tuple(replace(one, hparams=one.hparams.replace(gamma=judge.settings["gamma"])) for one in chosen)
+
+
+if __name__ == "__main__":
+    run_command(Args, tabular, "python -m experiments.tabular", signals.NOTHING)

@@ -1,0 +1,122 @@
+"""Methods that predict are judged by their error, less being better, and `experiments.tabular` runs them through the lab."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from algos import ppo
+from algos.tabular import q_learning, td
+from envs.mdp import from_map
+from envs.mdp.maps import LEFT, RIGHT
+from experiments import compare, tabular
+from experiments.lab.checks import check
+from experiments.lab.cli import BadInput
+from experiments.lab.experiment import Experiment, Task
+from experiments.lab.folder import run_folder
+from experiments.lab.judges import true_values, value_rms
+from experiments.lab.options import Options
+from experiments.lab.overrides import overridden
+from experiments.lab.settings import PREDICTION, contender
+from experiments.lab.sweeps import selection
+
+WALK = "RandomWalk-5"
+TRUTH = np.array([0, 1, 2, 3, 4, 5, 0]) / 6  # the ends, which are states only by name, beside the five
+
+
+def judged(judge, env, values):
+    """Returns what the judge says of values [S] that TD(0) holds."""
+    algorithm = td.make(env)
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), td.HParams()).replace(params=jnp.asarray(values, float))
+    return {name: float(x[0]) for name, x in judge.measured(algorithm, env, state, None).items()}
+
+
+def test_the_error_is_the_root_of_the_mean_square_over_the_states_that_are_no_ends():
+    found = judged(value_rms(), envs.make(WALK), TRUTH + [9.0, 0.1, 0.0, -0.2, 0.0, 0.3, 9.0])
+    assert found["value_rms"] == pytest.approx(np.sqrt((0.01 + 0.04 + 0.09) / 5), rel=1e-6)
+    assert found["value_error_max"] == pytest.approx(0.3, rel=1e-6)
+
+
+def test_weighted_by_visits_a_state_counts_as_often_as_episodes_come_to_it():
+    visits = np.array([1, 2, 3, 2, 1]) / 9  # of the walk from the middle: 1, 2, 3, 2, 1 times an episode
+    found = judged(value_rms(weighting="visits"), envs.make(WALK), TRUTH + [0, 0.1, 0.0, -0.2, 0.0, 0.3, 0])
+    assert found["value_rms"] == pytest.approx(np.sqrt(visits @ [0.01, 0.0, 0.04, 0.0, 0.09]), rel=1e-5)
+
+
+def test_the_truth_is_that_of_the_policy_at_the_discount_given_and_of_states_that_can_be_reached():
+    with pytest.warns(UserWarning, match="no episode can reach"):
+        mdp = from_map("G.S#..", (LEFT, RIGHT), reward={"G": 1.0})
+    value, weight = true_values(mdp, np.full((5, 2), 0.5), 0.5, "states")
+    np.testing.assert_allclose(weight, [0.0, 0.5, 0.5, 0.0, 0.0])  # the goal only names an end
+    near = 1.5 / 2.75  # V(2) = (V(1) + V(2)) / 4, V(1) = 1/2 + V(2) / 4
+    np.testing.assert_allclose(value[1:3], [near, near / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("module", [q_learning, ppo])
+def test_what_controls_has_no_policy_whose_values_could_be_known_before(module):
+    name = module.__name__.rpartition(".")[2]
+    one = Experiment((Task(WALK, (contender(name, WALK, 5000),), judge=value_rms()),), (0,), 5000)
+    with pytest.raises(ValueError, match=f"value_rms cannot measure {name}: .*its policy changes as it learns"):
+        check(one)
+
+
+@pytest.mark.parametrize(("gamma", "weighting"), [(1.1, "states"), (1.0, "squares")])
+def test_a_judge_of_predictions_refuses_what_cannot_be(gamma, weighting):
+    with pytest.raises(ValueError, match="gamma must be|weighting must be"):
+        value_rms(gamma, weighting)
+
+
+def test_without_a_discount_what_never_ends_is_refused_in_one_line():
+    chosen = tabular.experiment_of(tabular.Args(env=("Garnet",), methods=("td",)))
+    with pytest.raises(ValueError, match="cannot measure td: .*from state 0 the policy never ends") as error:
+        check(chosen)
+    assert "\n" not in str(error.value)
+    check(tabular.experiment_of(tabular.Args(env=("Garnet",), methods=tuple(PREDICTION), gamma=0.9)))
+
+
+def test_the_command_judges_predictions_by_error_and_control_by_exact_return_at_the_discount_that_is_learned():
+    predicted = tabular.experiment_of(tabular.Args(weighting="visits"))
+    assert predicted.tasks[0].criterion == ("value_rms", False)
+    assert predicted.tasks[0].judge.settings == {"gamma": 1.0, "weighting": "visits"}
+    controlled = tabular.experiment_of(tabular.Args(env=("CliffWalking",), methods=("sarsa", "dyna_q"), gamma=0.9))
+    assert controlled.tasks[0].criterion == ("exact_return", True)
+    assert {one.hparams.gamma for one in controlled.tasks[0].contenders} == {0.9}
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        (("td", "sarsa"), "td predicts and sarsa controls: no one number ranks both"),
+        (("ppo",), "no tabular method 'ppo'; choose from: td, "),
+        (("td", "td"), "name each model and each method once"),
+    ],
+)
+def test_methods_that_no_one_number_ranks_are_told_in_one_line(methods, said):
+    with pytest.raises(BadInput, match=said):
+        tabular.experiment_of(tabular.Args(methods=methods))
+
+
+def test_compare_which_ranks_policies_sends_a_method_that_predicts_to_where_it_belongs():
+    with pytest.raises(BadInput, match="td_lambda predicts values and does not act: python -m experiments.tabular"):
+        compare.experiment_of(compare.Args(env=(WALK,), algos=("td_lambda",)))
+
+
+@pytest.mark.slow  # `test_judges` has the same road with another judge
+def test_a_sweep_of_predictions_ends_with_the_least_error_in_its_folder(tmp_path):
+    args = tabular.Args(env=(WALK,), methods=("td",), seeds=2, steps=4000, evaluations=2,
+                        sweep=("td.learning_rate=0.0,0.05",), out=tmp_path / "run")  # fmt: skip
+    assert tabular.tabular(args) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    (sweep,) = summary["sweeps"][WALK].values()
+    assert [point["settings"]["learning_rate"] for point in sweep["points"]] == [0.05, 0.0]
+    assert sweep["points"][1]["iqm"] == pytest.approx(np.sqrt(np.mean(TRUTH[1:-1] ** 2)), rel=1e-6)  # V = 0
+    best = run_folder.read(tmp_path / "run" / selection.BEST)
+    assert {"value_rms", "value_error_max", "training_length"} <= set(best.curves.metric)
+
+
+def test_another_judge_can_be_named():
+    chosen = overridden(tabular.experiment_of(tabular.Args(methods=("td",))), Options(judge="value_rms"))
+    assert chosen.tasks[0].judge == value_rms()
