@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from experiments.lab import signals
+from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, count, run_command
 from experiments.lab.options import Options
 
@@ -28,6 +28,7 @@ class Args(Options):
 
 def compare(args: Args) -> int:
     """Runs the comparison and returns the exit status. Raises BadInput."""
+    devices.prepare()  # before a loss's file can start jax
     from experiments.lab.command import run
 
     return run(lambda: experiment_of(args), args, Args())

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import envs
 from algos.core.types import Algorithm
-from experiments.lab import devices
-from experiments.lab.experiment import Contender, Experiment, families
+from experiments.lab.experiment import Contender, Experiment, families, trials_held
 from experiments.lab.folder.manifest import CODE, kept_name, read_manifest, sha256
+from experiments.lab.machine import hardware
 from experiments.lab.outside import loss_trace
 from experiments.lab.plan import state_bytes
 
@@ -21,7 +21,7 @@ def check(experiment: Experiment) -> None:
             needed = algorithm.steps_in_init + algorithm.steps_per_update
             if experiment.steps < needed:
                 raise ValueError(f"steps must be {needed} or more: {family[0].name} takes as many for its first update")
-            check_memory(algorithm, family[0], task.environment, len(family) * len(experiment.seeds))
+            check_memory(algorithm, family[0], task.environment, trials_held(experiment, family))
 
 
 def check_names(experiment: Experiment) -> None:
@@ -37,7 +37,7 @@ def check_names(experiment: Experiment) -> None:
 
 def check_memory(algorithm: Algorithm, contender: Contender, where: str, num_trials: int) -> None:
     """Raises ValueError when the states of all trials, which live side by side, do not fit in free memory."""
-    needed, free = num_trials * state_bytes(algorithm, contender.hparams), devices.free_memory()
+    needed, free = num_trials * state_bytes(algorithm, contender.hparams), hardware.free_memory()
     if needed > free:
         buffer = getattr(contender.config, "buffer_size", None)
         most = f", most of it the replay buffers of {buffer:,} transitions" if buffer else ""

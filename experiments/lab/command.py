@@ -7,7 +7,7 @@ from functools import partial
 
 from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, run_command
-from experiments.lab.experiment import Experiment, most_blocks, with_width
+from experiments.lab.experiment import Experiment, with_width
 from experiments.lab.launch import default_folder, launch, resume, to_resume
 from experiments.lab.options import Options
 from experiments.lab.overrides import overridden
@@ -26,9 +26,10 @@ def _command(experiment: Experiment, options: Options) -> int:
 
 def run(experiment: Callable[[], Experiment], options: Options, defaults: Options) -> int:
     """Runs the experiment as the options want it, or goes on with a run, and returns the exit status. Raises BadInput."""
+    devices.prepare()
     if options.resume is None:
         chosen = overridden(experiment(), options)
-        devices.prepare(most_blocks(chosen))
+        devices.start()
         chosen = with_width(chosen, options.trials)
         return launch(chosen, options.out or default_folder(chosen), options.tensorboard)
     if dataclasses.replace(options, resume=None) != defaults:

@@ -13,9 +13,10 @@ from experiments.lab import devices, records, runner, screen, signals
 from experiments.lab.checks import check, check_sources
 from experiments.lab.cli import BadInput
 from experiments.lab.conclusion import conclude, write_summary
-from experiments.lab.experiment import Experiment, most_blocks, with_width
+from experiments.lab.experiment import Experiment, with_width
 from experiments.lab.folder import difference
 from experiments.lab.folder.manifest import command_line, read_experiment, read_manifest, surroundings, write_manifest
+from experiments.lab.machine import flags
 from experiments.lab.plan import announcement
 from experiments.lab.progress import checkpoints
 from experiments.lab.progress import tensorboard as event_files
@@ -37,7 +38,7 @@ def launch(experiment: Experiment, folder: Path, tensorboard: bool = False) -> i
 
     Raises BadInput before anything compiles when the experiment cannot run or the folder cannot be written.
     """
-    devices.prepare(most_blocks(experiment))
+    devices.start()
     experiment = with_width(experiment)
     try:
         event_files.check(tensorboard)
@@ -59,12 +60,12 @@ def to_resume(folder: Path) -> Experiment:
     """
     try:
         check_sources(folder)
-        experiment, flags = read_experiment(folder), read_manifest(folder).get("flags", {})
+        if not flags.beside_ours(os.environ.get("XLA_FLAGS", "")):
+            os.environ["XLA_FLAGS"] = flags.of(read_manifest(folder))
+        devices.prepare()
+        return read_experiment(folder)
     except ValueError as error:
         raise BadInput(error) from None
-    for name in flags.keys() & set(devices.BY_BLOCKS):
-        os.environ.setdefault(name, flags[name])
-    return experiment
 
 
 def resume(experiment: Experiment, folder: Path) -> int:
@@ -72,7 +73,7 @@ def resume(experiment: Experiment, folder: Path) -> int:
 
     Raises BadInput before anything compiles when it cannot go on with the same bits.
     """
-    devices.prepare(most_blocks(experiment))
+    devices.start()
     with held(folder):
         try:
             progress = checkpoints.read(folder, experiment)
@@ -83,7 +84,7 @@ def resume(experiment: Experiment, folder: Path) -> int:
             changed = difference.surroundings(read_manifest(folder), surroundings())
         except ValueError as error:
             raise BadInput(error) from None
-        for row in changed:
+        for row in difference.deciding(changed):
             print(f"not as it was, so that bits may differ: {row.what}: {row.first} then, {row.second} now")
         return complete(experiment, folder, progress["results"], progress["checkpoint"])
 
@@ -120,12 +121,12 @@ def _complete(experiment: Experiment, folder: Path, results: records.Results, sa
     if finished >= wanted:
         console.print("finished before: nothing is left to train", highlight=False)
 
-    def restore(task, family, groups):
+    def restore(task, family, blocks):
         here = saved is not None and (task.environment, family[0].name) == (
             saved["environment"],
             saved["contenders"][0],
         )
-        return checkpoints.restore(folder, saved, groups) if here else None
+        return checkpoints.restore(folder, saved, blocks) if here else None
 
     with asked_to_stop() as signal_number:
         book = Book(folder, experiment, results, signal_number)

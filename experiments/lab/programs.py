@@ -1,11 +1,11 @@
-"""What is compiled for one contender, and how trials lie on devices.
+"""What is compiled for one contender, and how its trials are computed beside one another.
 
-Trials run in blocks of a fixed width, one block a device at a time: `vmap` inside a block, `shard_map` over devices, a
-host loop over groups of blocks. The programs depend on the width and on the number of devices, never on how many seeds
-there are: a seed's bits are the same alone or among a hundred others, and more seeds compile nothing anew.
+Trials run in blocks of a fixed width: `vmap` inside a block, blocks side by side, each on a device of its own, which on
+CPU is a core. A program knows one block and one device: it depends on the width, never on how many seeds, cores or devices
+there are, so a seed's bits are the same alone or among a hundred others, and more seeds compile nothing anew.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -13,19 +13,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import SingleDeviceSharding
 
 from algos.core.loop import advance, no_metrics
 from algos.core.rollout import evaluate
 from algos.core.types import Algorithm
 from envs import Env
+from experiments.lab import devices
+from experiments.lab.machine import flags
 
 BASE_SEED = 0
-TRIALS, SAME = PartitionSpec("device"), PartitionSpec()
 
 
 class Trials(NamedTuple):
-    """One group of blocks, a block on every device: leaves [devices, width, ...]."""
+    """One block: leaves [width, ...]."""
 
     key_eval: jax.Array
     hparams: Any
@@ -34,17 +35,11 @@ class Trials(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """The compiled functions of one contender."""
+    """The compiled functions of one contender, on one device."""
 
     begin: Callable  # (seed, hparams) -> Trials
     advance: Callable  # (state, sums, hparams, num_updates) -> (state, sums); `state` is given up
-    evaluate: Callable  # (state, key_eval, point) -> (returns [..., episodes], parameters are finite [...])
-
-
-def trial_mesh(num_trials: int, width: int) -> Mesh:
-    """Returns the devices to use: all, or fewer when there are fewer blocks."""
-    devices = jax.devices()[: -(-num_trials // width)]
-    return Mesh(np.array(devices), ("device",))
+    evaluate: Callable  # (state, key_eval, point) -> (returns [width, episodes], parameters are finite [width])
 
 
 def trial_arrays(seeds: Sequence[int], hparams: Sequence[Any]) -> tuple[np.ndarray, Any]:
@@ -54,19 +49,33 @@ def trial_arrays(seeds: Sequence[int], hparams: Sequence[Any]) -> tuple[np.ndarr
     return np.tile(np.asarray(seeds, np.int32), len(hparams)), every
 
 
-def in_groups(trials: Any, mesh: Mesh, width: int) -> list[Any]:
-    """Returns arrays [trials] as arrays [devices, width]; the last is filled up with its last trial, to be thrown away."""
+def in_blocks(trials: Any, width: int) -> list[Any]:
+    """Returns arrays [trials] as blocks of [width]; the last is filled up with its last trial, to be thrown away."""
 
     def cut(values):
-        padded = np.pad(values, (0, -len(values) % (mesh.size * width)), mode="edge")
-        return padded.reshape(-1, mesh.size, width)
+        return np.pad(values, (0, -len(values) % width), mode="edge").reshape(-1, width)
 
     cut_up = jax.tree.map(cut, trials)
     return [jax.tree.map(itemgetter(index), cut_up) for index in range(len(jax.tree.leaves(cut_up)[0]))]
 
 
-def compile_programs(env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width: int, eval_episodes: int) -> Programs:
-    """Returns the programs, compiled side by side."""
+def side_by_side(function: Callable, programs: Sequence[Programs], blocks: Iterable[Any]) -> list[Any]:
+    """Returns function(programs, block) of every block, as many at a time as there are lanes, a lane's blocks one after
+    another."""
+    blocks = list(blocks)
+
+    def in_turn(lane: int) -> list[Any]:
+        return [jax.block_until_ready(function(programs[lane], block)) for block in blocks[lane :: len(programs)]]
+
+    with ThreadPoolExecutor(len(programs)) as pool:
+        found = list(pool.map(in_turn, range(len(programs))))
+    return [found[place % len(programs)][place // len(programs)] for place in range(len(blocks))]
+
+
+def compile_programs(
+    env: Env, algorithm: Algorithm, hparams, lanes: Sequence[jax.Device], width: int, eval_episodes: int
+) -> list[Programs]:
+    """Returns the programs of each lane, compiled side by side, once for each device."""
 
     def begin(seed, hparams):
         key_run, key_eval = jax.random.split(jax.random.fold_in(jax.random.key(BASE_SEED), seed))
@@ -84,50 +93,54 @@ def compile_programs(env: Env, algorithm: Algorithm, hparams, mesh: Mesh, width:
         finite = jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), jax.tree.leaves(state.params))
         return returns, jnp.all(jnp.stack(finite))
 
-    seed, number = jnp.zeros((mesh.size, width), jnp.int32), jnp.int32(0)
-    begin = spread(begin, mesh, width, (TRIALS, TRIALS))
-    trials = _placed(jax.eval_shape(begin, seed, over_trials(hparams, seed)), mesh)
-    train = spread(train, mesh, width, (TRIALS, TRIALS, TRIALS, SAME))
-    test = spread(test, mesh, width, (TRIALS, TRIALS, SAME))
-    lowered = [
-        jax.jit(begin).lower(seed, over_trials(hparams, seed)),
-        jax.jit(train, donate_argnums=0).lower(trials.state, trials.sums, trials.hparams, number),
-        jax.jit(test).lower(trials.state, trials.key_eval, number),
-    ]
-    with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
-        return Programs(*pool.map(lambda program: program.compile(), lowered))
+    begin, train, test = over_block(begin, width), over_block(train, width, shared=3), over_block(test, width, shared=2)
+    number, seed = np.int32(0), np.zeros(width, np.int32)
+    given = seed, over_trials(hparams, seed)
+    block = jax.eval_shape(begin, *given)
+    functions = jax.jit(begin), jax.jit(train, donate_argnums=0), jax.jit(test)
+    arguments = given, (block.state, block.sums, block.hparams, number), (block.state, block.key_eval, number)
+    return compile_on(lanes, functions, arguments)
+
+
+def compile_on(lanes: Sequence[jax.Device], functions, arguments) -> list[Programs]:
+    """Returns the functions compiled for arguments of those shapes, for every lane: what the first compiles, the others
+    find in the compilation cache."""
+    options = flags.options() if devices.on_cpu() else {}
+
+    def compiled(device: jax.Device) -> Programs:
+        lowered = [function.lower(*_placed(shapes, device)) for function, shapes in zip(functions, arguments)]
+        with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
+            return Programs(*pool.map(lambda program: program.compile(compiler_options=options), lowered))
+
+    first = compiled(lanes[0])
+    with ThreadPoolExecutor() as pool:
+        return [first, *pool.map(compiled, lanes[1:])]
 
 
 def over_trials(hparams, seed):
     """Returns the hyperparameters as float32 arrays of the shape of `seed`, one value a trial."""
-    return jax.tree.map(lambda value: jnp.full(seed.shape, value, jnp.float32), hparams)
+    return jax.tree.map(lambda value: np.full(seed.shape, value, np.float32), hparams)
 
 
-def spread(function: Callable, mesh: Mesh, width: int, specs: tuple[PartitionSpec, ...]) -> Callable:
-    """Returns `function` of one trial as a function of [devices, width, ...] arrays; arguments of spec SAME are shared."""
-    axes = tuple(0 if spec == TRIALS else None for spec in specs)
+def over_block(function: Callable, width: int, shared: int | None = None) -> Callable:
+    """Returns `function` of one trial as a function of a block, [width, ...]; the argument of that number is shared."""
 
-    def one_block(*args):
-        args = [jax.tree.map(lambda x: x[0], arg) if axis == 0 else arg for axis, arg in zip(axes, args)]
+    def of_block(*args):
+        axes = tuple(None if number == shared else 0 for number in range(len(args)))
         if width > 1:
-            return jax.tree.map(lambda x: x[None], jax.vmap(function, axes)(*args))
-        args = [jax.tree.map(lambda x: x[0], arg) if axis == 0 else arg for axis, arg in zip(axes, args)]
-        return jax.tree.map(lambda x: x[None, None], function(*args))
+            return jax.vmap(function, axes)(*args)
+        args = [arg if axis is None else jax.tree.map(lambda x: x[0], arg) for axis, arg in zip(axes, args)]
+        return jax.tree.map(lambda x: x[None], function(*args))
 
-    return jax.shard_map(one_block, mesh=mesh, in_specs=specs, out_specs=TRIALS, check_vma=False)
-
-
-def in_seed_order(groups: Sequence[Any], num_trials: int) -> Any:
-    """Returns pytrees of [devices, width, ...] as one pytree of NumPy arrays [num_trials, ...], filling thrown away."""
-
-    def join(*leaves):
-        arrays = [np.asarray(leaf) for leaf in leaves]
-        return np.concatenate([array.reshape(-1, *array.shape[2:]) for array in arrays])[:num_trials]
-
-    return jax.tree.map(join, *groups)
+    return of_block
 
 
-def _placed(shapes, mesh: Mesh):
-    """Returns the shapes with the placement that the programs give and take."""
-    sharding = NamedSharding(mesh, TRIALS)
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+def in_seed_order(blocks: Sequence[Any], num_trials: int) -> Any:
+    """Returns pytrees of [width, ...] as one pytree of NumPy arrays [num_trials, ...], filling thrown away."""
+    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves])[:num_trials], *blocks)
+
+
+def _placed(arguments, device: jax.Device):
+    """Returns the shapes of the arguments, on the device."""
+    place = SingleDeviceSharding(device)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arguments)

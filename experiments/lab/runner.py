@@ -2,26 +2,27 @@
 
 import operator
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from algos.core.types import Algorithm
 from envs import Env, make
+from experiments.lab import devices
 from experiments.lab.experiment import Contender, Experiment, Task, families, with_width
 from experiments.lab.folder import policies
 from experiments.lab.programs import (
     Programs,
     Trials,
     compile_programs,
-    in_groups,
+    in_blocks,
     in_seed_order,
+    side_by_side,
     trial_arrays,
-    trial_mesh,
 )
 
 CHUNK_SECONDS = 0.5  # how long the devices work before the host looks again
@@ -35,13 +36,13 @@ Family = tuple[Contender, ...]  # contenders that one program serves
 class Position:
     """How far the trials of a family are. A run that goes on from a saved one has the same bits as one never cut."""
 
-    groups: list[Trials]
-    updates: list[int]  # made so far, by each group
+    blocks: list[Trials]
+    updates: list[int]  # made so far, by each block
     evaluations: int = 0  # made so far
     run_seconds: float = 0.0  # since compiling ended
 
 
-Restore = Callable[[Task, Family, list[Trials]], Position | None]  # given the groups as they begin
+Restore = Callable[[Task, Family, list[Trials]], Position | None]  # given the blocks as they begin
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Finished(Event):
     acting: dict[str, Any]  # what acting needs of the state, of every seed, NumPy arrays [seeds, ...]
 
 
-def nothing_saved(task: Task, family: Family, groups: list[Trials]) -> None:
+def nothing_saved(task: Task, family: Family, blocks: list[Trials]) -> None:
     """Returns None: every family begins at its beginning."""
 
 
@@ -117,38 +118,38 @@ def train(
     algorithm, seeds, width = family[0].make(env), experiment.seeds, experiment.width
     num_trials = len(family) * len(seeds)
     points = evaluation_points(num_updates(experiment.steps, algorithm), experiment.evaluations)
-    mesh = trial_mesh(num_trials, width)
+    blocks = in_blocks(trial_arrays(seeds, [contender.hparams for contender in family]), width)
 
     started = time.perf_counter()
-    programs = compile_programs(env, algorithm, family[0].hparams, mesh, width, experiment.eval_episodes)
+    lanes = devices.lanes(len(blocks))
+    programs = compile_programs(env, algorithm, family[0].hparams, lanes, width, experiment.eval_episodes)
     compile_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
-    trials = trial_arrays(seeds, [contender.hparams for contender in family])
-    groups = [programs.begin(*group) for group in in_groups(trials, mesh, width)]
-    no_sums = groups[0].sums
-    position = restore(task, family, groups) or Position(groups, [0] * len(groups))
-    groups, clock = position.groups, Clock(started - position.run_seconds)
+    blocks = side_by_side(lambda on, block: on.begin(*block), programs, blocks)
+    no_sums = jax.device_get(blocks[0].sums)
+    position = restore(task, family, blocks) or Position(blocks, [0] * len(blocks))
+    blocks, clock = position.blocks, Clock(started - position.run_seconds)
     while position.evaluations < len(points):
         point = points[position.evaluations]
         made = point - points[max(position.evaluations - 1, 0)]
-        for _ in advance_groups(programs, position, point, clock):
-            share = sum(position.updates) / (points[-1] * len(groups))
+        for _ in advance_blocks(programs, position, point, clock):
+            share = sum(position.updates) / (points[-1] * len(blocks))
             env_steps = int(share * num_trials * env_steps_after(points[-1], algorithm))
             position.run_seconds = clock.seconds()
             yield Progress(task, family, share, env_steps, position.run_seconds, position)
-        tested = [programs.evaluate(group.state, group.key_eval, jnp.int32(position.evaluations)) for group in groups]
+        tested = evaluated(programs, position)
         returns, finite = in_seed_order(tested, num_trials)
         returns = np.where(finite, returns.mean(axis=1, dtype=np.float64), np.nan)  # no policy is left to have a return
-        sums = in_seed_order([group.sums for group in groups], num_trials)
-        groups[:] = [group._replace(sums=no_sums) for group in groups]
+        sums = in_seed_order([block.sums for block in blocks], num_trials)
+        blocks[:] = [block._replace(sums=jax.device_put(no_sums, block.key_eval.sharding)) for block in blocks]
         position.evaluations += 1
         for contender, own in each_contender(family, len(seeds)):
             own_sums = {name: values[own] for name, values in sums.items()}
             rows = metric_rows(seeds, env_steps_after(point, algorithm), returns[own], own_sums, made)
             yield Evaluated(task, family, contender, float(returns[own].mean()), rows)
 
-    acting = in_seed_order([policies.acting(group.state) for group in groups], num_trials)
+    acting = in_seed_order([policies.acting(block.state) for block in blocks], num_trials)
     run_seconds = clock.seconds() / len(family)
     for contender, own in each_contender(family, len(seeds)):
         yield Finished(
@@ -181,19 +182,33 @@ class Clock:
         return time.perf_counter() - self.started
 
 
-def advance_groups(programs: Programs, position: Position, updates: int, clock: Clock) -> Iterator[None]:
-    """Yields as the groups advance, one after another, until each has made `updates`, in chunks of about
-    CHUNK_SECONDS."""
-    for number, trials in enumerate(position.groups):
-        while position.updates[number] < updates:
-            size = min(updates - position.updates[number], clock.chunk)
+def advance_blocks(programs: Sequence[Programs], position: Position, updates: int, clock: Clock) -> Iterator[None]:
+    """Yields as the blocks advance, as many side by side as there are lanes, until each has made `updates`, in chunks of
+    about CHUNK_SECONDS."""
+    for first in range(0, len(position.blocks), len(programs)):
+        together = slice(first, first + len(programs))
+        while position.updates[first] < updates:
+            size = min(updates - position.updates[first], clock.chunk)
             began = time.perf_counter()
-            state, sums = programs.advance(trials.state, trials.sums, trials.hparams, jnp.int32(size))
-            trials = jax.block_until_ready(trials._replace(state=state, sums=sums))
+            position.blocks[together] = side_by_side(partial(advanced, size), programs, position.blocks[together])
             clock.chunk = max(1, int(size * CHUNK_SECONDS / (time.perf_counter() - began)))
-            position.groups[number] = trials
-            position.updates[number] += size
+            position.updates[together] = [made + size for made in position.updates[together]]
             yield
+
+
+def advanced(num_updates: int, programs: Programs, block: Trials) -> Trials:
+    """Returns the block after so many more updates; its state is given up."""
+    state, sums = programs.advance(block.state, block.sums, block.hparams, np.int32(num_updates))
+    return block._replace(state=state, sums=sums)
+
+
+def evaluated(programs: Sequence[Programs], position: Position) -> list[Any]:
+    """Returns what the program `evaluate` finds of each block."""
+
+    def evaluate(on: Programs, block: Trials):
+        return on.evaluate(block.state, block.key_eval, np.int32(position.evaluations))
+
+    return side_by_side(evaluate, programs, position.blocks)
 
 
 def num_updates(steps: int, algorithm: Algorithm) -> int:

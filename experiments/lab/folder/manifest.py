@@ -6,7 +6,6 @@ import importlib
 import inspect
 import json
 import math
-import os
 import platform
 import shlex
 import shutil
@@ -22,6 +21,7 @@ import jax
 from experiments.lab import devices
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.folder.files import write_json
+from experiments.lab.machine import flags, hardware
 from experiments.lab.outside import user_files
 from experiments.lab.outside.loss_errors import error_text
 
@@ -53,7 +53,7 @@ def surroundings() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions()},
         "git": git_state(),
         "device": device(),
-        "flags": {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC"))},
+        "flags": flags.in_force(devices.on_cpu()),
     }
 
 
@@ -211,13 +211,13 @@ def git_state() -> dict[str, Any]:
 
 
 def device() -> dict[str, Any]:
-    """Returns what the run computes on."""
+    """Returns what the run computes on; of a CPU, the cores are counted."""
     first = jax.devices()[0]
     return {
         "platform": first.platform,
         "kind": first.device_kind,
-        "count": jax.device_count(),
-        "machine": devices.processor(),
+        "count": devices.count(),
+        "machine": hardware.processor(),
     }
 
 
