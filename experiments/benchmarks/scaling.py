@@ -21,7 +21,7 @@ from typing import Any
 
 from experiments.lab import devices
 from experiments.lab.cli import BadInput, run_command
-from experiments.lab.machine import hardware
+from experiments.lab.machine import flags, hardware
 
 SECONDS = 3.0  # of training that are measured for each setting
 WARM_SECONDS = 0.7  # before them
@@ -167,7 +167,7 @@ def measure_apart(setting: Setting) -> dict[str, Any]:
     """Returns the setting's figures, measured in a process of its own. Raises BadInput when that fails."""
     command = f"from experiments.benchmarks import scaling; scaling.answer({json.dumps(asdict(setting))})"
     # the user's own settings would hide an axis
-    environment = {name: value for name, value in os.environ.items() if name not in devices.FROM_US}
+    environment = {name: value for name, value in os.environ.items() if name not in flags.FROM_US}
     # a session of its own: Ctrl-C reaches this process alone, which then ends the other
     asked = subprocess.run(
         [sys.executable, "-c", command], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True

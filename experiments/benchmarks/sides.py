@@ -96,7 +96,7 @@ def install(folder: Path, requirements: tuple[str, ...]) -> Path:
 
 def environment(side: Side, num_seeds: int) -> dict[str, str]:
     """Returns the environment variables that the side computes with."""
-    plain = {name: value for name, value in os.environ.items() if name not in devices.FROM_US}
+    plain = {name: value for name, value in os.environ.items() if name not in flags.FROM_US}
     if side.our_flags:
         return plain | our_settings(num_seeds)
     if side.flags and num_seeds > 1:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+FROM_US = ("XLA_FLAGS", "NPROC")  # variables that `devices.prepare` sets, unless the user did
 # What decides bits goes with every program of a run on CPU, whatever started jax before.
 OPTIONS = {
     "xla_cpu_multi_thread_eigen": False,
