@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
-from experiments.lab import signals
+from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, count, run_command, typed
 from experiments.lab.options import Options
 
@@ -30,6 +30,7 @@ class Args(Options):
 
 def compare(args: Args) -> int:
     """Runs the comparison and returns the exit status. Raises BadInput."""
+    devices.prepare()  # before a loss's file can start jax
     from experiments.lab.command import run
 
     return run(lambda: experiment_of(args), args, Args())

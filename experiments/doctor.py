@@ -26,7 +26,7 @@ class Args:
 
 def doctor(args: Args) -> int:
     """Prints the findings and returns the exit status: 1 when there is a problem, else 0. Raises BadInput."""
-    devices.prepare(blocks=1)
+    devices.start()
     import jax
     from rich.console import Console
     from rich.text import Text

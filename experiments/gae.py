@@ -29,7 +29,7 @@ class Args:
 
 def main(args: Args) -> int:
     """Draws the figure, prints the table and returns the exit status."""
-    devices.prepare(blocks=1)
+    devices.start()
     import jax
     from rich.console import Console
 

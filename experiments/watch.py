@@ -64,7 +64,7 @@ class Choice(NamedTuple):
 
 def watch(args: Args) -> int:
     """Writes the GIF and returns the exit status. Raises BadInput."""
-    devices.prepare(blocks=1)
+    devices.start()
     from experiments.lab.drawing import drawing
     from experiments.lab.folder.files import file_name
 

@@ -62,11 +62,9 @@ def over_at_once(env):
 
 def facts() -> dict[str, str | int]:
     """Returns our versions and the number of devices."""
-    import jax
-
-    return {"devices": jax.device_count(), "jax": version("jax"), "gymnax": version("gymnax")}
+    return {"devices": min(int(sys.argv[1]), devices.count()), "jax": version("jax"), "gymnax": version("gymnax")}
 
 
 if __name__ == "__main__":
-    devices.prepare(int(sys.argv[1]))
+    devices.start()
     serve(make_round, facts)

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.sides import Side, one_round, started
-from experiments.lab import devices, signals
+from experiments.lab import signals
+from experiments.lab.machine import hardware
 
 STEPS_MULTIPLE = 10_240  # whole updates of every workload
 GAMES = ("Breakout-MinAtar", "Freeway-MinAtar")
@@ -176,7 +177,7 @@ def caption(workload: str, steps: int, rounds: int, facts: Mapping[str, Mapping[
         [
             f"environment steps per second, all seeds together; {rounds} rounds in turn, {steps:,} steps a seed",
             SETTINGS[workload],
-            f"{devices.processor()}, {devices.cores()} cores, {date.today()}",
+            f"{hardware.processor()}, {hardware.cores()} cores, {date.today()}",
             *versions,
         ]
     )

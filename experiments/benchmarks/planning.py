@@ -22,7 +22,8 @@ from rich.table import Table
 
 from envs.mdp import problems
 from experiments.benchmarks.sides import HERE, install
-from experiments.lab import devices, signals
+from experiments.lab import signals
+from experiments.lab.machine import hardware
 
 REQUIREMENTS = ("quantecon==0.11.4", "numba")  # the last QuantEcon for Python 3.11
 GAMMA, TOLERANCE = 0.99, 1e-6
@@ -50,7 +51,7 @@ def main(
             sides = {
                 "ours, one core": (ours, 1),
                 "peers, one core": (peer, 1),
-                "ours, all cores": (ours, devices.cores()),
+                "ours, all cores": (ours, hardware.cores()),
             }
             rows = [
                 (f"{name}: {row.pop('what')}", row)
@@ -59,7 +60,7 @@ def main(
             ]
         Console().print(table(f"{size:,} states x 4 actions x 5 successors", rows))
     print(f"seconds, the least of {rounds} rounds; gamma {GAMMA}, to {TOLERANCE} of the best values, float64")
-    print(f"{devices.processor()}, {devices.cores()} cores, {date.today()}; {', '.join(REQUIREMENTS)}")
+    print(f"{hardware.processor()}, {hardware.cores()} cores, {date.today()}; {', '.join(REQUIREMENTS)}")
 
 
 def write(size: int, model: str, best: str) -> None:

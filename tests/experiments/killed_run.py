@@ -73,10 +73,11 @@ def remembering(compile_programs):
     """Returns `compile_programs` as it is, but each algorithm is compiled once however many runs a test module makes."""
     known = {}
 
-    def compiled(env, algorithm, hparams, *rest):
-        if type(hparams) not in known:
-            known[type(hparams)] = compile_programs(env, algorithm, hparams, *rest)
-        return known[type(hparams)]
+    def compiled(env, algorithm, hparams, lanes, *rest):
+        key = type(hparams), len(lanes)
+        if key not in known:
+            known[key] = compile_programs(env, algorithm, hparams, lanes, *rest)
+        return known[key]
 
     return compiled
 

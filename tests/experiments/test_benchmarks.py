@@ -109,7 +109,7 @@ def test_the_users_flags_reach_no_side_and_a_sides_own_hold_for_more_than_one_se
     assert "XLA_FLAGS" not in sides.environment(plain, 1)
     assert sides.environment(plain, 2)["XLA_FLAGS"] == "--its-own"
     ours = sides.Side("peer", "peer_side.py", ("ppo",), our_flags=True)
-    assert "xla_force_host_platform_device_count=1 " in sides.environment(ours, 1)["XLA_FLAGS"]
+    assert "xla_force_host_platform_device_count=1 --xla_cpu" in sides.environment(ours, 1)["XLA_FLAGS"]
 
 
 def test_a_peer_is_put_by_pip_into_its_own_environment(tmp_path):
