@@ -36,7 +36,6 @@ def rerun(args: Args) -> int:
     out = args.out or args.folder.parent / f"{folder.name}-rerun"
     experiment = to_resume(args.folder)
     runs = with_curves(folder)
-    devices.start()
     for line in cautions(folder, experiment):
         print(line)
     status = launch(experiment, out)

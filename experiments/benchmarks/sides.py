@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.lab import devices
 from experiments.lab.machine import flags, hardware
 
 HERE = Path(__file__).parent

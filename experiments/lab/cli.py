@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import tyro
 
 from experiments.lab import signals
+from experiments.lab.machine import folders
 
 BAD_INPUT = 2  # exit status
 
@@ -48,6 +49,7 @@ def run_command(
     interrupted: what Ctrl-C and SIGTERM say wherever the command has nothing better to say.
     """
     signals.handle(signals.at_once(interrupted))
+    folders.give_matplotlib_one()
     try:
         raise SystemExit(command(tyro.cli(arguments, prog=name)))
     except BadInput as error:

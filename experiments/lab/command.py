@@ -26,10 +26,9 @@ def _command(experiment: Experiment, options: Options) -> int:
 
 def run(experiment: Callable[[], Experiment], options: Options, defaults: Options) -> int:
     """Runs the experiment as the options want it, or goes on with a run, and returns the exit status. Raises BadInput."""
-    devices.prepare()
     if options.resume is None:
-        chosen = overridden(experiment(), options)
         devices.start()
+        chosen = overridden(experiment(), options)
         chosen = with_width(chosen, options.trials)
         return launch(chosen, options.out or default_folder(chosen), options.tensorboard)
     if dataclasses.replace(options, resume=None) != defaults:

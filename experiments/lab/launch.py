@@ -62,7 +62,7 @@ def to_resume(folder: Path) -> Experiment:
         check_sources(folder)
         if not flags.beside_ours(os.environ.get("XLA_FLAGS", "")):
             os.environ["XLA_FLAGS"] = flags.of(read_manifest(folder))
-        devices.prepare()
+        devices.start()
         return read_experiment(folder)
     except ValueError as error:
         raise BadInput(error) from None
