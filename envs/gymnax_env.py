@@ -11,10 +11,9 @@ from gymnax.environments import spaces
 
 from envs.core import Box, Discrete, Env, TimeStep
 from envs.gymnax_corrections import keep_moving, spawn_in_free_row, stop_at_left_wall
+from envs.gymnax_ids import NEEDS_NETWORK
 
-NEEDS_NETWORK = "MNISTBandit-bsuite"
 UNBOUNDED = 1e6  # gymnax writes the largest float32, or half of it, for no bound
-IDS = tuple(name for name in gymnax.registered_envs if name != NEEDS_NETWORK)
 
 
 def make_gymnax(name: str, **fields) -> Env:

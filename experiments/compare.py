@@ -30,7 +30,7 @@ class Args(Options):
 
 def compare(args: Args) -> int:
     """Runs the comparison and returns the exit status. Raises BadInput."""
-    devices.prepare()  # before a loss's file can start jax
+    devices.prepare()  # before jax is imported
     from experiments.lab.command import run
 
     return run(lambda: experiment_of(args), args, Args())

@@ -38,7 +38,6 @@ def rerun(args: Args) -> int:
     out = args.out or args.folder.parent / f"{folder.name}-rerun"
     experiment = to_resume(args.folder, args.trust)
     runs = with_curves(folder)
-    devices.start()
     for line in cautions(folder, experiment):
         print(line)
     status = launch(experiment, out)

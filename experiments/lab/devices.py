@@ -25,16 +25,17 @@ def prepare() -> None:
 
 
 def start() -> None:
-    """Starts jax. Raises BadInput, in one line, where it cannot start, or has settings that a run cannot do with."""
+    """Starts jax, before any user's code can. Raises BadInput, in one line, where it cannot start, or was given settings
+    that a run cannot do with."""
     prepare()
     import jax
 
     _refuse(flags.unfit(flags.in_jax()))
     try:
         jax.devices()
-    except RuntimeError as error:
-        platforms = os.environ.get("JAX_PLATFORMS", "")
-        _refuse(f"jax cannot start with JAX_PLATFORMS={platforms}: {str(error).splitlines()[0]}")
+    except Exception as error:  # an AssertionError without words, for one
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        _refuse(f"jax cannot start with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: {why}")
 
 
 def _refuse(why: str) -> None:

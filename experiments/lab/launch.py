@@ -69,7 +69,7 @@ def to_resume(folder: Path, trust: bool = False) -> Experiment:
         require_trust(folder, manifest, trust)
         if not flags.beside_ours(os.environ.get("XLA_FLAGS", "")):
             os.environ["XLA_FLAGS"] = flags.of(manifest)
-        devices.prepare()
+        devices.start()
         return read_experiment(folder)
     except ValueError as error:
         raise BadInput(error) from None

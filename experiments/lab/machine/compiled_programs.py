@@ -13,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
+from experiments.lab.machine.folders import temporary, writable
 from experiments.lab.machine.hardware import told
 
 CACHE_BYTES = 2**30  # least recently used programs go first
@@ -21,12 +22,12 @@ WRITTEN_SECONDS = 3600.0  # by then a process that writes a program has written 
 
 
 def keep() -> None:
-    """Has jax keep its compiled programs, unless the user set a folder; where no folder can be written, it keeps none."""
+    """Has jax keep its compiled programs, unless the user set a folder; where home cannot be written to, for as long as
+    this process lives, in which every lane needs them."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        if not writable(folder()):
-            return
-        mend(folder(), time.time())
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder())
+        chosen = folder() if writable(folder()) else temporary() / "programs"
+        mend(chosen, time.time())
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(chosen)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", str(CACHE_MIN_COMPILE_SECONDS))
     if "jax" in sys.modules:  # it read its own settings when it was imported
@@ -47,15 +48,6 @@ def folder() -> Path:
     kind = " ".join([platform.system(), platform.machine(), told("model name"), told("flags") or told("Features")])
     name = f"jaxlib-{metadata.version('jaxlib')}-{hashlib.sha256(kind.encode()).hexdigest()[:12]}"
     return Path(platformdirs.user_cache_dir("evenhand")) / "programs" / name
-
-
-def writable(folder: Path) -> bool:
-    """Returns whether files can be put into the folder, which is made where it is missing."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def mend(folder: Path, now: float) -> None:
