@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import algos.a2c
+from algos.core.types import Algorithm
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.settings import contender
@@ -15,6 +16,12 @@ from experiments.lab.settings import contender
 def test_the_last_evaluation_is_after_the_last_update_and_the_first_before_any():
     assert runner.evaluation_points(10, 3) == [0, 3, 6, 10]
     assert runner.evaluation_points(2, 50) == [0, 1, 2]
+
+
+def test_steps_before_the_first_update_are_of_the_budget_and_on_the_axis():
+    algorithm = Algorithm(None, None, None, steps_per_update=10, steps_in_init=7)
+    assert [runner.num_updates(steps, algorithm) for steps in (6, 16, 17, 106, 107)] == [-1, 0, 1, 9, 10]
+    assert [runner.env_steps_after(updates, algorithm) for updates in (0, 1, 10)] == [7, 17, 107]
 
 
 def test_training_return_is_the_mean_over_episodes_and_absent_when_none_ended():
