@@ -52,11 +52,9 @@ def as_env(mdp: MDP, name: str, max_steps: int, features=None) -> Env:
 
 
 def _thresholds(probability: np.ndarray) -> np.ndarray:
-    """Returns cumulative probabilities [..., K], float32, out of reach from the last possible outcome on, so that no
-    rounding can draw an impossible one."""
-    last = probability.shape[-1] - 1 - np.argmax(probability[..., ::-1] > 0.0, axis=-1)
-    sums = np.cumsum(probability, axis=-1)
-    return np.where(np.arange(probability.shape[-1]) >= last[..., None], np.inf, sums).astype(np.float32)
+    """Returns cumulative probabilities [..., K], float32. A row's sum, 1 to 1e-8, rounds to 1.0, which no uniform number
+    reaches: what comes after the last possible outcome is never drawn."""
+    return np.cumsum(probability, axis=-1).astype(np.float32)
 
 
 def _drawn(key, thresholds) -> jax.Array:
