@@ -49,8 +49,8 @@ def main(
             files = str(Path(scratch) / "model.npz"), str(Path(scratch) / "best.npy")
             write(size, *files)
             sides = {
-                "ours, one core": (ours, 1),
-                "peers, one core": (peer, 1),
+                "ours, 1 core": (ours, 1),
+                "peers, 1 core": (peer, 1),
                 "ours, all cores": (ours, hardware.cores()),
             }
             rows = [
@@ -58,7 +58,7 @@ def main(
                 for name, (command, cores) in sides.items()
                 for row in measured((*command, *files, str(rounds)), cores)
             ]
-        Console().print(table(f"{size:,} states x 4 actions x 5 successors", rows))
+        Console(width=110).print(table(f"{size:,} states x 4 actions x 5 successors", rows))
     print(f"seconds, the least of {rounds} rounds; gamma {GAMMA}, to {TOLERANCE} of the best values, float64")
     print(f"{hardware.processor()}, {hardware.cores()} cores, {date.today()}; {', '.join(REQUIREMENTS)}")
 
@@ -74,13 +74,12 @@ def write(size: int, model: str, best: str) -> None:
 
 def measured(command: tuple[str, ...], cores: int) -> list[dict]:
     """Returns the rows that a side prints, from a process that may use so many cores."""
-    allowed = sorted(os.sched_getaffinity(0))[:cores]
+    allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
     flags = f"--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count={cores}"
-    environment = {**os.environ, "NUMBA_NUM_THREADS": str(cores), "XLA_FLAGS": flags, "NPROC": "1"}
+    environment = {**os.environ, "XLA_FLAGS": flags, "NPROC": "1"}
     asked = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, text=True, check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, allowed),
-    )  # fmt: skip
+        ("taskset", "-c", allowed, *command), env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(asked.stdout.splitlines()[-1])
 
 
