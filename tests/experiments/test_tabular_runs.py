@@ -36,7 +36,9 @@ def experiment(seeds):
 
 def outcome(seeds, restore=runner.nothing_saved):
     events = list(runner.run(experiment(seeds), restore=restore))
-    return {row[:3]: row[3] for event in events if isinstance(event, runner.Evaluated) for row in event.rows}, events[-1]
+    return {row[:3]: row[3] for event in events if isinstance(event, runner.Evaluated) for row in event.rows}, events[
+        -1
+    ]
 
 
 def on_devices(count, monkeypatch):
