@@ -212,3 +212,15 @@ def test_equal_actions_are_taken_alike_and_others_by_epsilon_alone():
     assert only[0] == only[2] == 0
     ends = jnp.array([0, 2**32 - 1], jnp.uint32)
     assert jax.vmap(lambda word: one_of(jnp.array([False, True, True]), word))(ends).tolist() == [1, 2]
+
+
+def test_an_update_of_ones_own_is_what_is_learned_by_in_planning_too():
+    def update(q, step, hparams):
+        return q.at[step.state, step.action].set(7.0)
+
+    for module in (q_learning, dyna_q, td):
+        own = update if module is not td else lambda v, step, hparams: v.at[step.state].set(7.0)
+        algorithm = module.make(LAKE, module.Config(num_steps=20), update=own)
+        state = algorithm.init(jax.random.key(0), module.HParams())
+        params = algorithm.step(state, module.HParams())[0].params
+        assert set(np.unique(params)) == {0.0, 7.0}
