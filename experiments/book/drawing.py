@@ -22,10 +22,8 @@ def draw(figure: Figure, path: Path) -> None:
         line = figure.line.replace("-", "--") if curve.dashed else figure.line
         panel.fill_between(curve.x, low, high, color=colour, alpha=0.2, linewidth=0)
         panel.plot(curve.x, mean, line, color=colour, linewidth=1.5, markersize=3.5, label=curve.label)
-    for what, level in figure.exact.items():
-        panel.axhline(level, color=INK, linewidth=0.9, linestyle=":")
-        panel.annotate(f"{what}: {level:.6g}", (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                       fontsize=8, color=INK)  # fmt: skip
+    for (what, level), line in zip(figure.exact.items(), (":", "-.")):
+        panel.axhline(level, color=INK, linewidth=1.0, linestyle=line, label=f"{what}: {level:.6g}")
     if figure.book:
         panel.plot(
             *zip(*figure.book),
@@ -38,6 +36,7 @@ def draw(figure: Figure, path: Path) -> None:
             clip_on=False,
         )
     dress(panel, figure.below, figure.beside, INK, GRID)
+    panel.set_yscale(figure.scale)
     panel.set_ylim(*figure.limits)
     runs = len(figure.curves[0].values)
     panel.set_title(f"{figure.title}   ({runs:,} runs: mean and 95% interval)", loc="left", fontsize=10.5, color=INK)

@@ -34,6 +34,7 @@ class Figure(NamedTuple):
     limits: tuple[float, float]  # of the axis beside
     exact: dict[str, float] = {}  # levels that are known, by what they are
     book: list[tuple[float, float]] = []  # points of the book's curves
+    scale: str = "linear"  # or "log", of the axis beside
     line: str = "-"  # how curves are drawn: "o-" where there are few x
 
 

@@ -29,7 +29,7 @@ def lefts(runs: int = 10_000) -> Figure:
         Row("double Q-learning, left in episode 300, %", "6.7", found["double Q-learning"][:, -1]),
     ]
     return Figure("Figure 6.5: maximisation bias", "episodes", "% of left actions from A", curves, rows, (0.0, 100.0),
-                  {"optimal: epsilon / 2": 5.0}, [(19, 94.0), (300, 11.8), (300, 6.7)])  # fmt: skip
+                  {"best, epsilon / 2": 5.0}, [(19, 94.0), (300, 11.8), (300, 6.7)])  # fmt: skip
 
 
 def went_left(module, key) -> jax.Array:

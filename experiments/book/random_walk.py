@@ -94,6 +94,7 @@ def batches(runs: int = 100) -> Figure:
         curves,
         rows,
         (0.0, 0.25),
+        book=[(WALKS, 0.036), (WALKS, 0.054)],
     )
 
 
