@@ -62,6 +62,7 @@ BOTH_NORMALIZED = {"normalize_observation": True, "normalize_reward": True}
 TRUST_REGION = {"num_envs": 16, "num_steps": 128, "value_epochs": 20, "value_minibatches": 16}
 LONG_EPOCHS = {"num_envs": 8, "num_steps": 64, "num_epochs": 10}
 FAST_Q = {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.2, "epsilon_end": 0.02}
+FADING = {"learning_rate": 0.2, "anneal": 1.0, "epsilon": 0.3}
 
 # gymnax's games have no sticky actions and their minimal action sets: settings of the kind its own baselines use
 GAMES = tuple(f"{game}-MinAtar" for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders"))
@@ -114,6 +115,15 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"num_envs": 4, "num_steps": 64} | BOTH_NORMALIZED,
         {"gae_lambda": 0.9},
     ),
+    ("FrozenLake-4x4", "ppo"): (
+        {"num_envs": 16, "num_steps": 128, "num_epochs": 10, "num_minibatches": 8},
+        {"learning_rate": 1e-3},
+    ),
+    ("FrozenLake-4x4", "trpo"): (TRUST_REGION, {}),
+    ("FrozenLake-4x4", "npg"): (TRUST_REGION, {}),
+    ("FrozenLake-4x4", "pgql"): ({}, {"learning_rate": 2e-3, "entropy_coef": 0.02, "gae_lambda": 0.9}),
+    ("FrozenLake-4x4", "q_learning"): ({}, FADING),
+    ("FrozenLake-4x4", "double_q_learning"): ({}, FADING),
     **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
 }
 

@@ -1,0 +1,80 @@
+"""Makes a figure of Sutton and Barto (2018) again: python -m experiments.book 7.2"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from experiments.lab import devices
+from experiments.lab.cli import BadInput, count, run_command
+
+# name: (module of experiments.book, its function)
+FIGURES = {
+    "6.2": ("random_walk", "batches"),
+    "6.3": ("cliff", "interim"),
+    "6.5": ("maximisation_bias", "lefts"),
+    "6.6": ("cliff", "online"),
+    "7.2": ("random_walk", "n_step"),
+    "8.2": ("mazes", "planning"),
+    "8.4": ("mazes", "blocking"),
+    "8.5": ("mazes", "shortcut"),
+    "12.6": ("random_walk", "traces"),
+}
+
+
+@dataclass(frozen=True)
+class Args:
+    """Make figures of Sutton and Barto (2018) again, with intervals over runs and the book's numbers beside ours."""
+
+    figure: Annotated[tuple[Literal[tuple(FIGURES)], ...], tyro.conf.Positional]
+    """6.2 batch TD and MC, 6.3 and 6.6 (the figure of example 6.6) the cliff, 6.5 maximisation bias, 7.2 n-step TD,
+    8.2 Dyna-Q, 8.4 and 8.5 mazes that change, 12.6 TD(lambda)."""
+    runs: count("--runs", most=1_000_000) | None = None
+    """How many runs are averaged. Default: as many as give a clear picture in about a minute."""
+    out: Path | None = None
+    """The folder for figure-X.png and figures.json; must be new or empty. Default: runs/<time>-book-<figures>."""
+
+
+def main(args: Args) -> int:
+    """Makes the figures, prints their numbers beside the book's and returns the exit status. Raises BadInput."""
+    if not args.figure or len(set(args.figure)) < len(args.figure):
+        raise BadInput(f"name one or more figures, each once, of: {', '.join(FIGURES)}")
+    devices.prepare()
+    from rich.console import Console
+
+    from experiments.book import drawing
+    from experiments.book.figure import described
+    from experiments.lab import records
+    from experiments.lab.folder.files import write_json
+    from experiments.lab.folder.manifest import command_line, surroundings
+
+    try:
+        folder = records.create(args.out, ["book", *args.figure])
+    except ValueError as error:
+        raise BadInput(error) from None
+    made = {"command": command_line(), **surroundings(), "figures": {}}
+    for name in args.figure:
+        started = time.perf_counter()
+        figure = made_again(name, args.runs)
+        runs, seconds = len(figure.curves[0].values), round(time.perf_counter() - started, 1)
+        made["figures"][name] = {"runs": runs, "seconds": seconds, **described(figure)}
+        drawing.draw(figure, folder / f"figure-{name}.png")
+        write_json(folder / "figures.json", made)
+        Console().print(drawing.table(figure), f"{runs:,} runs, {seconds:.0f} s\n", highlight=False)
+    print("files:", *sorted(map(str, folder.iterdir())), sep="\n  ")
+    return 0
+
+
+def made_again(name: str, runs: int | None = None):
+    """Returns the figure of that name, of so many runs or of as many as it asks for."""
+    from importlib import import_module
+
+    module, function = FIGURES[name]
+    make = getattr(import_module(f"experiments.book.{module}"), function)
+    return make() if runs is None else make(runs)
+
+
+if __name__ == "__main__":
+    run_command(Args, main, "python -m experiments.book")

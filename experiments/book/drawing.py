@@ -1,0 +1,55 @@
+"""A figure as a picture and as a table."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from rich import box
+from rich.table import Table
+
+from experiments.book.figure import Figure, mean_interval
+from experiments.lab.plots import BACKGROUND, COLOURS, GRID, INK, dress
+
+
+def draw(figure: Figure, path: Path) -> None:
+    """Draws the mean over runs and its 95% interval, what is known exactly as lines, and the book's points as stars."""
+    canvas = Canvas(figsize=(8.4, 5.2), layout="constrained")
+    panel = canvas.subplots()
+    for index, curve in enumerate(figure.curves):
+        mean, low, high = (np.where(np.isfinite(x), x, np.nan) for x in mean_interval(curve.values))
+        paired = any(one.dashed for one in figure.curves)  # two lines of a colour: one whole, one dashed
+        colour = COLOURS[(index // 2 if paired else index) % len(COLOURS)]
+        line = figure.line.replace("-", "--") if curve.dashed else figure.line
+        panel.fill_between(curve.x, low, high, color=colour, alpha=0.2, linewidth=0)
+        panel.plot(curve.x, mean, line, color=colour, linewidth=1.5, markersize=3.5, label=curve.label)
+    for (what, level), line in zip(figure.exact.items(), (":", "-.")):
+        panel.axhline(level, color=INK, linewidth=1.0, linestyle=line, label=f"{what}: {level:.6g}")
+    if figure.book:
+        panel.plot(
+            *zip(*figure.book),
+            "*",
+            color=INK,
+            markersize=9,
+            linestyle="none",
+            label="the book",
+            zorder=5,
+            clip_on=False,
+        )
+    dress(panel, figure.below, figure.beside, INK, GRID)
+    panel.set_yscale(figure.scale)
+    panel.set_ylim(*figure.limits)
+    runs = len(figure.curves[0].values)
+    panel.set_title(f"{figure.title}   ({runs:,} runs: mean and 95% interval)", loc="left", fontsize=10.5, color=INK)
+    panel.legend(frameon=False, fontsize=9)
+    canvas.savefig(path, dpi=150, facecolor=BACKGROUND)
+
+
+def table(figure: Figure) -> Table:
+    """Returns the numbers of the book beside ours."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=figure.title, title_justify="left")
+    for heading in ("", "book", "ours", "95% interval"):
+        shown.add_column(heading, justify="left" if not heading else "right")
+    for row in figure.rows:
+        mean, low, high = mean_interval(row.values)
+        shown.add_row(row.what, row.published, f"{mean:.4g}", f"{low:.4g} to {high:.4g}")
+    return shown
