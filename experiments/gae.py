@@ -50,10 +50,10 @@ def main(args: Args) -> int:
 
 
 def chain():
-    """Returns the model: either action leads on to the next state; the careful one earns 0 or 1, the bold one -2 or 4."""
+    """Returns the model: either action leads on to the next state; the careful one earns 0 or 1, the bold one -0.5 or 2.5."""
     from envs.mdp import from_arrays
 
-    reward = np.broadcast_to([[0.0, 1.0], [-2.0, 4.0]], (STEPS, 2, 2))
+    reward = np.broadcast_to([[0.0, 1.0], [-0.5, 2.5]], (STEPS, 2, 2))
     successor = np.minimum(np.arange(STEPS) + 1, STEPS - 1)[:, None, None]
     last = (np.arange(STEPS) == STEPS - 1)[:, None, None]
     return from_arrays(np.broadcast_to(successor, reward.shape), 0.5, reward, last, start=0)
