@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algos.core.distributions import DiagonalGaussian
-from algos.core.rollout import evaluate, rollout
+from algos.core.rollout import episode_metrics, evaluate, rollout
 from envs import Box, Discrete, Env, TimeStep, vectorize
 
 LONGEST = 9
@@ -99,7 +99,7 @@ def test_a_rollout_holds_what_a_python_loop_sees_and_counts_the_episodes_that_en
         randomness = vector.draw(key_environment, num_steps), policy.noise(key_action, (num_steps,))
         return start, *rollout(vector, apply, 0.3, start, key, num_steps), *randomness
 
-    start, state, transitions, metrics, draws, noise = jax.jit(all_of_it)()
+    start, state, transitions, episodes, draws, noise = jax.jit(all_of_it)()
     keys, fresh = draws.key, jax.device_get((draws.reset_environment, draws.reset_observation))
     start, state, transitions, noise = jax.device_get((start, state, transitions, noise))
     ended, step = [], jax.jit(env.step)
@@ -121,5 +121,6 @@ def test_a_rollout_holds_what_a_python_loop_sees_and_counts_the_episodes_that_en
                 inner, seen = jax.tree.map(lambda x, t=time, i=column: x[t, i], fresh)
         assert np.array_equal(state.observation[column], seen) and state.episode_length[column] == len(rewards)
     assert np.abs(transitions.action).max() > 1.0
+    metrics = episode_metrics(episodes)
     assert metrics["episode_count"] == len(ended) and metrics["episode_length_sum"] == sum(map(len, ended))
     assert float(metrics["episode_return_sum"]) == pytest.approx(sum(map(sum, ended)))

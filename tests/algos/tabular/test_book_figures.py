@@ -104,7 +104,7 @@ def rewards_as_the_maze_changes(module, **fields):
     def one_run(key):
         state = before.init(key, hparams)
         carry = advance(before, state, hparams, no_metrics(before, state, hparams), 10)
-        return advance(after, carry[0], hparams, carry[1], 20)[1]["episode_return_sum"]
+        return advance(after, carry[0], hparams, carry[1], 20)[1].total["episode_return_sum"]
 
     return float(jnp.mean(jax.jit(jax.vmap(one_run))(jax.random.split(jax.random.key(0), 20))))
 

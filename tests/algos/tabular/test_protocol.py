@@ -115,7 +115,7 @@ def test_a_run_cut_into_chunks_has_the_bits_of_the_straight_run(name):
     for one, other in zip(raw(straight), raw(cut), strict=True):
         np.testing.assert_array_equal(one, other)
     assert straight[0].update == 40
-    assert straight[1]["episode_count"] > 5 and straight[1]["episode_length_sum"] <= 200
+    assert straight[1].total["episode_count"] > 5 and straight[1].total["episode_length_sum"] <= 200
 
 
 @every_method
