@@ -116,7 +116,7 @@ def test_a_sound_environment_passes_and_its_command_says_so(little_compiled_quic
         doctor(DoctorArgs("CartPole"))
 
 
-DAILY = ("CartPole-v1", "Pendulum-v1", "Catch-bsuite")
+DAILY = ("CartPole-v1", "Pendulum-v1")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in DAILY else pytest.mark.slow) for n in envs.ids()])
