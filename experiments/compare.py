@@ -51,7 +51,7 @@ def task_of(env: str, args: Args):
     """Returns the task on an environment, which is called as its function where it is a user's own. Raises ValueError."""
     from experiments.lab.contenders import contenders
     from experiments.lab.experiment import Task
-    from experiments.lab.outside.env_trace import load_factory
+    from experiments.lab.outside.user_env import load_factory
     from experiments.lab.outside.user_loss import is_reference
 
     factory = load_factory(env) if is_reference(env) else None

@@ -15,7 +15,8 @@ from experiments.lab.cli import BadInput
 from experiments.lab.examination import NOTE, OK, PROBLEM
 from experiments.lab.examination.environment import examine_environment
 from experiments.lab.experiment import Task
-from experiments.lab.outside.env_trace import checked, load_factory
+from experiments.lab.outside.env_trace import checked
+from experiments.lab.outside.user_env import load_factory
 
 WRONG = Path(__file__).with_name("wrong_envs.py")
 
