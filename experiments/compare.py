@@ -56,7 +56,7 @@ def task_of(env: str, args: Args):
     from experiments.lab import judges
     from experiments.lab.contenders import contenders
     from experiments.lab.experiment import Task
-    from experiments.lab.outside.env_trace import load_factory
+    from experiments.lab.outside.user_env import load_factory
     from experiments.lab.outside.user_loss import is_reference
     from experiments.lab.settings import PREDICTION
 

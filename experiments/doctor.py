@@ -54,7 +54,7 @@ def examined(what: str):
     from experiments.lab.examination import examine
     from experiments.lab.examination.environment import examine_environment
     from experiments.lab.experiment import Task
-    from experiments.lab.outside.env_trace import takes_nothing
+    from experiments.lab.outside.user_env import takes_nothing
     from experiments.lab.outside.user_files import load
     from experiments.lab.outside.user_loss import check_function, declared, is_reference
 

@@ -15,7 +15,8 @@ from experiments.lab.cli import BadInput
 from experiments.lab.examination import NOTE, OK, PROBLEM
 from experiments.lab.examination.environment import examine_environment
 from experiments.lab.experiment import Task
-from experiments.lab.outside.env_trace import checked, load_factory
+from experiments.lab.outside.env_trace import checked
+from experiments.lab.outside.user_env import load_factory
 
 WRONG = Path(__file__).with_name("wrong_envs.py")
 
@@ -116,7 +117,7 @@ def test_a_sound_environment_passes_and_its_command_says_so(little_compiled_quic
         doctor(DoctorArgs("CartPole"))
 
 
-DAILY = ("CartPole-v1", "Pendulum-v1", "Catch-bsuite")
+DAILY = ("CartPole-v1", "Pendulum-v1")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in DAILY else pytest.mark.slow) for n in envs.ids()])

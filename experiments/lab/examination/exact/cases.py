@@ -54,7 +54,9 @@ class Tables(NamedTuple):
 def network_of(user: UserLoss) -> Network:
     """Returns the network in float64. Raises NoTable."""
     gives_q = user.algorithm == "dqn"
-    return _made(gives_q) if user.network is None else _made(gives_q, user.network, ALGORITHMS[user.algorithm][0].Config)
+    return (
+        _made(gives_q) if user.network is None else _made(gives_q, user.network, ALGORITHMS[user.algorithm][0].Config)
+    )
 
 
 @functools.cache

@@ -35,7 +35,11 @@ class Model:
 @functools.cache
 def models() -> tuple[Model, ...]:
     """Returns the three: thin ice on which every fourth move slips, a corridor without chance, and a random one."""
-    return _model("ice", *_ice(), start=0), _model("corridor", *_corridor(), start=1), _model("garnet", *_garnet(), start=0)
+    return (
+        _model("ice", *_ice(), start=0),
+        _model("corridor", *_corridor(), start=1),
+        _model("garnet", *_garnet(), start=0),
+    )
 
 
 def _ice():

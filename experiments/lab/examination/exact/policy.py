@@ -162,7 +162,9 @@ def one_episode(user: UserLoss, found: list[Estimate]) -> list[Finding]:
         deviation = np.sqrt(model.each.chance @ ((step - mean) ** 2).sum(1))
         told.append((np.linalg.norm(mean - field.gradient) / length, deviation / length))
     bias, deviation = zip(*told)
-    text = f"a batch of one episode: bias {listed(bias)}, deviation {listed(deviation)}, in lengths of grad J at gamma = 1"
+    text = (
+        f"a batch of one episode: bias {listed(bias)}, deviation {listed(deviation)}, in lengths of grad J at gamma = 1"
+    )
     return [Finding(NOTE, text)]
 
 
@@ -171,7 +173,9 @@ def beside(user: UserLoss, line: int) -> list[Finding]:
     findings, hparams = [], hparams_of(user, 1.0)
     own = {name: getattr(hparams, name) for name in BESIDES if getattr(hparams, name, 0.0) and name != "value_coef"}
     if own:
-        cosines = [each.against(field_of(user, each.model, 1.0).gradient)[0] for each in estimates(user, hparams, alone=False)]
+        cosines = [
+            each.against(field_of(user, each.model, 1.0).gradient)[0] for each in estimates(user, hparams, alone=False)
+        ]
         named = ", ".join(f"{name} = {value:g}" for name, value in own.items())
         findings.append(Finding(NOTE, f"with its own {named}: cosine with grad J at gamma = 1 {listed(cosines)}"))
     blank = estimates(user, hparams, lambda model, gamma: np.zeros(STATES))
