@@ -27,6 +27,7 @@ from algos.tabular import (
     td_lambda,
 )  # fmt: skip
 from algos.tabular.experience import draw, epsilon_greedy, one_of, walk_of
+from algos.tabular.online import Method, control
 from envs import vectorize
 from experiments.lab import settings
 
@@ -224,3 +225,19 @@ def test_an_update_of_ones_own_is_what_is_learned_by_in_planning_too():
         state = algorithm.init(jax.random.key(0), module.HParams())
         params = algorithm.step(state, module.HParams())[0].params
         assert set(np.unique(params)) == {0.0, 7.0}
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_the_action_that_was_seen_next_is_taken_next_by_a_method_that_commits_to_it_alone(commits):
+    def start(hparams):
+        return jnp.zeros((16, 4)), (jnp.int32(0), jnp.bool_(True))
+
+    def learn(q, memory, step, hparams):
+        promised, ended = memory
+        broken = (step.action != promised) & ~ended
+        return q.at[0, 0].add(broken), (step.next_action, step.terminated | step.truncated)
+
+    method = Method(start, learn, commits=commits)
+    algorithm, hparams = control(LAKE, "test", method, 60), sarsa.HParams(epsilon=1.0)
+    broken = algorithm.step(algorithm.init(jax.random.key(0), hparams), hparams)[0].params[0, 0]
+    assert (broken == 0) == commits and not 0 < broken < 20
