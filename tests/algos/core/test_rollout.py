@@ -48,7 +48,7 @@ def played(env: Env, act, key, num_episodes: int) -> tuple[list[float], list[int
         rewards, ended = [], False
         while not ended:
             keys = jax.random.split(jax.random.fold_in(key_run, len(rewards)), (2, num_episodes))
-            action = env.action.clip(act(keys[0, episode], observation))
+            action = env.action.to_environment(act(keys[0, episode], observation))
             state, reached = step(keys[1, episode], state, action)
             observation = reached.observation
             rewards.append(float(reached.reward))
@@ -110,7 +110,7 @@ def test_a_rollout_holds_what_a_python_loop_sees_and_counts_the_episodes_that_en
             row = jax.tree.map(lambda x, t=time, i=column: x[t, i], transitions)
             assert np.array_equal(row.observation, seen)
             assert np.allclose(row.action, 0.3 * seen[:1] + np.e * noise[time, column], rtol=1e-5)
-            inner, reached = jax.device_get(step(keys[time, column], inner, np.clip(row.action, -1.0, 0.5)))
+            inner, reached = jax.device_get(step(keys[time, column], inner, env.action.to_environment(row.action)))
             rewards.append(float(reached.reward))
             assert np.array_equal(row.next_observation, reached.observation) and row.reward == reached.reward
             assert (row.terminated, row.truncated) == (reached.terminated, reached.truncated)

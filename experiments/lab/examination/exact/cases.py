@@ -66,7 +66,7 @@ def _made(gives_q: bool, maker=None, config=None) -> Network:
         network = maker(env, config(hidden_sizes=HIDDEN))
     else:
         network = QNetwork((STATES,), ACTIONS, HIDDEN) if gives_q else actor_critic(env, HIDDEN)
-    params = moved(cast(network.init(jax.random.key(0), jnp.eye(STATES)), np.float64), 0.3, seed=0)
+    params = moved(cast(jax.jit(network.init)(jax.random.key(0), jnp.eye(STATES)), np.float64), 0.3, seed=0)
     outputs = jax.eval_shape(network.apply, params, EYE)
     if gives_q:
         tail = int(np.prod(jax.tree.leaves(outputs)[0].shape[1:]))
@@ -103,9 +103,9 @@ def observed(network: Network, tables: Tables) -> np.ndarray:
 
 
 def case_on(user: UserLoss, model: Model, tables: Tables, hparams, target_params=None) -> Case:
-    """Returns the case whose batch holds every episode of the model as often as it comes."""
-    network = network_of(user)
-    batch = batch_of(user.algorithm, network, model.all, observed(network, tables), hparams, target_params)
+    """Returns the case whose batch holds every episode of the model as often as it comes; of DQN, every pair's steps."""
+    network, steps = network_of(user), model.pairs if user.algorithm == "dqn" else model.all
+    batch = batch_of(user.algorithm, network, steps, observed(network, tables), hparams, target_params)
     return Case(user.function, network.apply, network.params, batch, hparams, network.params, user, model.name)
 
 

@@ -30,6 +30,7 @@ class Model:
     each: Episodes  # every possible one, once
     all: Episodes  # EPISODES, each as often as it comes
     mean_length: float
+    pairs: Episodes  # [1, N], steps: each outcome of every state and action as often as it comes, and some that do not count
 
 
 @functools.cache
@@ -84,7 +85,18 @@ def _model(name: str, successor, reward, chance, start: int) -> Model:
     each = each._replace(reward=np.where(each.counts, each.reward, FILLED))
     times = np.rint(each.chance * EPISODES).astype(int)
     repeated = Episodes(*(np.repeat(array, times, axis=-1) for array in each))
-    return Model(name, mdp, probs, _padded(each), repeated, float(each.chance @ each.counts.sum(0)))
+    return Model(name, mdp, probs, _padded(each), repeated, float(each.chance @ each.counts.sum(0)), _pairs(mdp))
+
+
+def _pairs(mdp: MDP) -> Episodes:
+    """Returns four steps of every state and action, and the first of them again, which do not count."""
+    times = np.rint(4 * mdp.probability).astype(int)
+    state, action, k = (np.repeat(index.ravel(), times.ravel()) for index in np.indices(times.shape))
+    state, action, k = (np.concatenate([index, index[: 4 * ACTIONS]]) for index in (state, action, k))
+    counts = np.arange(state.size) < times.sum()
+    reward = np.where(counts, mdp.reward[state, action, k], FILLED)
+    steps = (state, action, reward, mdp.successor[state, action, k], mdp.terminated[state, action, k], counts)
+    return Episodes(counts / counts.sum(), *(array[None] for array in steps))
 
 
 def _padded(episodes: Episodes) -> Episodes:

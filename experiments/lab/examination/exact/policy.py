@@ -1,87 +1,59 @@
 """The expected gradient of a policy's loss, at the policy that collected its batch: is it grad J, and if not, what?"""
 
-import dataclasses
 import functools
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.lab.examination.case import NOTE, OK, PROBLEM, TINY, Case, Finding, edited, flat
-from experiments.lab.examination.directions import BESIDES, advantage_line, at_policy, compared, through
-from experiments.lab.examination.exact.cases import Tables, arranged, case_on, network_of, observed, steps_of
-from experiments.lab.examination.exact.fields import fields, value_of
-from experiments.lab.examination.exact.models import STATES, Model, models
-from experiments.lab.examination.samples import same, spoilt
+from experiments.lab.examination.case import NOTE, OK, PROBLEM, TINY, Finding, flat
+from experiments.lab.examination.directions import BESIDES, advantage_line, at_policy
+from experiments.lab.examination.exact.cases import Tables, arranged, network_of, observed, steps_of
+from experiments.lab.examination.exact.critic import critic
+from experiments.lab.examination.exact.estimates import (
+    DISCOUNT,
+    SAME,
+    Estimate,
+    estimates,
+    field_of,
+    hparams_of,
+    listed,
+    mask,
+    nothing,
+    switched_off,
+    zeros,
+)
+from experiments.lab.examination.exact.fields import natural, value_of
 from experiments.lab.outside.user_loss import UserLoss
-from experiments.lab.settings import ALGORITHMS
-
-DISCOUNT, SAME = 0.8, 1e-6
-ON = "on " + ", ".join(("ice", "corridor", "garnet"))
-
-
-class Estimate(NamedTuple):
-    """Minus the expected gradient of a loss, a step of the policy, times the mean length of an episode; [n]."""
-
-    step: np.ndarray
-    model: Model
-    case: Case
-
-    def against(self, field: np.ndarray) -> tuple[float, float, float]:
-        """Returns (cosine, length over the field's, relative error once it is as long)."""
-        cosine, length = compared(self.step, field)
-        error = np.linalg.norm(self.step - length * field) / max(np.linalg.norm(self.step), TINY)
-        return cosine, length, float(error)
 
 
 def examine_policy(user: UserLoss) -> list[Finding]:
     """Returns the findings; under `jax.enable_x64`."""
     plain, discounted = (estimates(user, hparams_of(user, gamma)) for gamma in (1.0, DISCOUNT))
     line = advantage_line(plain[0].case)
-    findings = mask(plain[0].case)
+    if findings := mask(plain[0].case):
+        return findings
     if all(np.linalg.norm(each.step) < TINY for each in plain):
         return [*findings, Finding(PROBLEM, "the policy receives no gradient", line)]
     is_gradient = without_discount(user, plain, line)
     findings += is_gradient
+    if is_gradient[0].level == PROBLEM:
+        return findings
     findings += with_discount(discounted, is_gradient[0].level == OK, line)
-    natural = [each.against(field_of(user, each.model, 1.0).natural)[0] for each in plain]
-    findings.append(Finding(NOTE, f"cosine with the natural gradient at gamma = 1: {listed(natural)}"))
-    return findings + one_episode(user, plain) + beside(user, line) + critic(user)
-
-
-def hparams_of(user: UserLoss, gamma: float, **changed):
-    """Returns the loss's own hyperparameters with another discount."""
-    return user.hparams_class(gamma=gamma, **changed)
-
-
-def field_of(user: UserLoss, model: Model, gamma: float):
-    return fields(model, network_of(user), gamma)
-
-
-def estimates(user: UserLoss, hparams, value=value_of, alone: bool = True, reward: float = 1.0) -> list[Estimate]:
-    """Returns the estimate on each model. value: (model, gamma) -> the critic's, [S]; alone: without what stands beside the
-    policy gradient; reward: what rewards are multiplied by."""
-    found = []
-    for model in models():
-        scaled = model.all._replace(reward=reward * model.all.reward)
-        scaled = dataclasses.replace(model, all=scaled)
-        case = case_on(user, scaled, Tables(np.log(model.probs), value(model, hparams.gamma)), hparams)
-        policy = at_policy(case, case.old) if alone else case._replace(apply=through(case.apply, "policy"))
-        step = -policy.gradient() * field_of(user, model, hparams.gamma).moves * model.mean_length
-        found.append(Estimate(step, model, case))
-    return found
+    angles = [each.against(natural(each.model, network_of(user), 1.0))[0] for each in plain]
+    findings.append(Finding(NOTE, f"cosine with the natural gradient at gamma = 1: {listed(angles)}"))
+    return findings + one_episode(user, plain) + beside(user) + critic(user)
 
 
 def without_discount(user: UserLoss, found: list[Estimate], line: int) -> list[Finding]:
     """Returns whether the expected gradient is that of J at gamma = 1, and what may be the reason if not."""
-    cosines, lengths, errors = zip(*(each.against(field_of(user, each.model, 1.0).gradient) for each in found))
+    cosines, lengths, errors = zip(*(each.against_gradient() for each in found))
     if max(errors) < SAME:
         if max(lengths) / min(lengths) < 1.0 + SAME:
             times = "" if abs(lengths[0] - 1.0) < SAME else f", times {lengths[0]:.3g}"
             return [Finding(OK, f"at gamma = 1 its expected gradient is grad J to 1e-6{times}")]
         text = (
-            f"at gamma = 1 its expected gradient has the direction of grad J to 1e-6; its length, {listed(lengths)} times "
-            "that of a mean over the steps that count, depends on the model"
+            f"at gamma = 1 its expected gradient has the direction of grad J to 1e-6; its length depends on the model, "
+            f"{listed(lengths, '.3g')} times that of a mean over the steps that count"
         )
         return [Finding(NOTE, text, line)]
     if min(cosines) < 0.0:
@@ -90,8 +62,10 @@ def without_discount(user: UserLoss, found: list[Estimate], line: int) -> list[F
     off = switched_off(user)
     if off:
         plain = estimates(user, hparams_of(user, 1.0, **off))
-        if max(each.against(field_of(user, each.model, 1.0).gradient)[2] for each in plain) < SAME:
-            text = f"at gamma = 1 its expected gradient has cosine {listed(cosines)} with grad J; with {zeros(off)} it is grad J"
+        if max(each.against_gradient()[2] for each in plain) < SAME:
+            text = (
+                f"at gamma = 1 cosine {listed(cosines)} with grad J; with {zeros(off)} its expected gradient is grad J"
+            )
             return [Finding(NOTE, text, line)]
     return [moved_by_nothing(user, found, cosines, off, line)]
 
@@ -99,7 +73,7 @@ def without_discount(user: UserLoss, found: list[Estimate], line: int) -> list[F
 def moved_by_nothing(user: UserLoss, found, cosines, off: dict, line: int) -> Finding:
     """Returns whether the policy moves though all advantages are 0, or only goes another way than grad J."""
     text = f"at gamma = 1 its expected gradient is not grad J: cosine {listed(cosines)}"
-    idle = estimates(user, hparams_of(user, 1.0, **off), lambda model, gamma: np.zeros(STATES), reward=0.0)
+    idle = estimates(user, hparams_of(user, 1.0, **off), nothing, reward=0.0)
     shares = [np.linalg.norm(still.step) / np.linalg.norm(each.step) for still, each in zip(idle, found)]
     if max(shares) < SAME:
         return Finding(NOTE, text, line)
@@ -110,20 +84,13 @@ def moved_by_nothing(user: UserLoss, found, cosines, off: dict, line: int) -> Fi
     return Finding(PROBLEM, text, line)
 
 
-def switched_off(user: UserLoss) -> dict[str, float]:
-    """Returns the hyperparameters that the loss adds to its algorithm's, each 0."""
-    names = {field.name for field in dataclasses.fields(ALGORITHMS[user.algorithm][0].HParams)}
-    return {field.name: 0.0 for field in dataclasses.fields(user.hparams_class) if field.name not in names}
-
-
 def with_discount(found: list[Estimate], is_gradient: bool, line: int) -> list[Finding]:
     """Returns what the expected gradient is below gamma = 1."""
-    exact = [field_of(each.case.user, each.model, DISCOUNT) for each in found]
-    cosines = [each.against(field.gradient)[0] for each, field in zip(found, exact)]
     at = f"at gamma = {DISCOUNT}"
-    if max(each.against(field.gradient)[2] for each, field in zip(found, exact)) < SAME:
+    cosines, _, errors = zip(*(each.against_gradient() for each in found))
+    if max(errors) < SAME:
         return [Finding(OK, f"{at} its expected gradient is grad J, gamma^t and all")]
-    against = [each.against(field.undiscounted) for each, field in zip(found, exact)]
+    against = [each.against(field_of(each.case.user, each.model, DISCOUNT).undiscounted) for each in found]
     if max(error for *_, error in against) < SAME:
         text = (
             f"{at} its expected gradient leaves out gamma^t: it is the gradient of no objective at gamma < 1; cosine with "
@@ -135,17 +102,6 @@ def with_discount(found: list[Estimate], is_gradient: bool, line: int) -> list[F
         f"{listed([cosine for cosine, *_ in against])} with the field that leaves out gamma^t"
     )
     return [Finding(NOTE, text, line if is_gradient else None)]
-
-
-@functools.lru_cache(maxsize=32)
-def each_gradient(loss, apply, algorithm: str):
-    """Returns the program (params, steps [T, N], hparams) -> the gradients of batches of one episode, [N, ...]."""
-
-    def of_one(params, steps, hparams):
-        batch = arranged(algorithm, jax.tree.map(lambda x: x[:, None], steps), hparams.gamma, params)
-        return loss(params, apply, batch, hparams)[0]
-
-    return jax.jit(jax.vmap(jax.grad(of_one), (None, 1, None)))
 
 
 def one_episode(user: UserLoss, found: list[Estimate]) -> list[Finding]:
@@ -162,70 +118,33 @@ def one_episode(user: UserLoss, found: list[Estimate]) -> list[Finding]:
         deviation = np.sqrt(model.each.chance @ ((step - mean) ** 2).sum(1))
         told.append((np.linalg.norm(mean - field.gradient) / length, deviation / length))
     bias, deviation = zip(*told)
-    text = (
-        f"a batch of one episode: bias {listed(bias)}, deviation {listed(deviation)}, in lengths of grad J at gamma = 1"
-    )
-    return [Finding(NOTE, text)]
+    text = f"a batch of one episode: bias {listed(bias, '.2f')}, deviation {listed(deviation, '.2f')}"
+    return [Finding(NOTE, f"{text}, in lengths of grad J at gamma = 1")]
 
 
-def beside(user: UserLoss, line: int) -> list[Finding]:
+@functools.lru_cache(maxsize=32)
+def each_gradient(loss, apply, algorithm: str):
+    """Returns the program (params, steps [T, N], hparams) -> the gradients of batches of one episode, [N, ...]."""
+
+    def of_one(params, steps, hparams):
+        batch = arranged(algorithm, jax.tree.map(lambda x: x[:, None], steps), hparams.gamma, params)
+        return loss(params, apply, batch, hparams)[0]
+
+    return jax.jit(jax.vmap(jax.grad(of_one), (None, 1, None)))
+
+
+def beside(user: UserLoss) -> list[Finding]:
     """Returns what its own coefficients and a critic that has learned nothing make of the direction."""
-    findings, hparams = [], hparams_of(user, 1.0)
+    hparams = hparams_of(user, 1.0)
     own = {name: getattr(hparams, name) for name in BESIDES if getattr(hparams, name, 0.0) and name != "value_coef"}
+    findings = []
     if own:
-        cosines = [
-            each.against(field_of(user, each.model, 1.0).gradient)[0] for each in estimates(user, hparams, alone=False)
-        ]
+        cosines = [each.against_gradient()[0] for each in estimates(user, hparams, alone=False)]
         named = ", ".join(f"{name} = {value:g}" for name, value in own.items())
         findings.append(Finding(NOTE, f"with its own {named}: cosine with grad J at gamma = 1 {listed(cosines)}"))
-    blank = estimates(user, hparams, lambda model, gamma: np.zeros(STATES))
-    cosines = [each.against(field_of(user, each.model, 1.0).gradient)[0] for each in blank]
-    named = f" and gae_lambda = {hparams.gae_lambda:g}" if hasattr(hparams, "gae_lambda") else ""
-    return [*findings, Finding(NOTE, f"with a critic of 0{named}: cosine with grad J at gamma = 1 {listed(cosines)}")]
-
-
-def critic(user: UserLoss) -> list[Finding]:
-    """Returns whether the value rests where it is the policy's, and whether the policy's part of the loss moves it."""
-    hparams = hparams_of(user, DISCOUNT)
-    lengths = value_lengths(user, hparams, value_of)
-    blank = value_lengths(user, hparams, lambda model, gamma: np.zeros(STATES))
-    if max(blank) < TINY:
-        return []
-    if max(lengths) < SAME * max(blank):
-        return [Finding(OK, "the value's expected update vanishes where it is V of the policy")]
-    shares = [own / other for own, other in zip(lengths, blank)]
-    text = f"where the value is V of the policy its expected update does not vanish: {listed(shares)} of that from a value of 0"
-    if not hasattr(hparams, "value_coef") or max(value_lengths(user, hparams.replace(value_coef=0.0), value_of)) > TINY:
-        text += ", with value_coef = 0 too: an advantage made of it without lax.stop_gradient?"
-        return [Finding(PROBLEM, text, user.line)]
-    return [Finding(NOTE, text, user.line)]
-
-
-def value_lengths(user: UserLoss, hparams, value) -> list[float]:
-    """Returns how long the expected gradient through the value is, on each model."""
-    hparams = hparams.replace(eta=0.0) if hasattr(hparams, "eta") else hparams
-    cases = (case_on(user, each, Tables(np.log(each.probs), value(each, hparams.gamma)), hparams) for each in models())
-    whole = ((case, case._replace(apply=through(case.apply, "value"))) for case in cases)
-    return [
-        float(np.linalg.norm(through_value.gradient() * ~field_of(user, each, 1.0).moves))
-        for (_, through_value), each in zip(whole, models())
-    ]
-
-
-def mask(case: Case) -> list[Finding]:
-    """Returns the problem of a loss that counts what stands after an episode's end."""
-    if same(case, case._replace(batch=edited(case.batch, spoilt))):
-        return []
-    text = "the mask is not respected: what stands after an episode's end changes the loss; reduce with losses.mean"
-    return [Finding(PROBLEM, text, case.user.line)]
-
-
-def listed(numbers) -> str:
-    """Returns one number for each model, or one for all that are alike."""
-    told = [f"{x:.2f}".replace("-0.00", "0.00") for x in numbers]
-    return told[0] if len(set(told)) == 1 else ", ".join(told)
-
-
-def zeros(names) -> str:
-    """Returns the names of what is set to 0."""
-    return " = ".join(names) + " = 0"
+    has_lambda, told = hasattr(hparams, "gae_lambda"), []
+    for lambda_ in dict.fromkeys((hparams.gae_lambda, 0.0)) if has_lambda else (1.0,):
+        changed = hparams.replace(gae_lambda=lambda_) if has_lambda else hparams
+        cosines = [each.against_gradient()[0] for each in estimates(user, changed, nothing)]
+        told.append(listed(cosines) + (f" at gae_lambda = {lambda_:g}" if has_lambda else ""))
+    return [*findings, Finding(NOTE, f"with a critic of 0: cosine with grad J at gamma = 1 {'; '.join(told)}")]

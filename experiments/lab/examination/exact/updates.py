@@ -1,6 +1,6 @@
 """The expected update of a loss on replayed steps: is it Bellman's, and does it rest at Q*?
 
-The steps are those of the models' policies, each state and action as often as they meet it. Against
+The steps are of every state and action, all alike (d below is uniform), with outcomes as often as they come. Against
 
     sum_sa d(s, a) (r + gamma E[V'(s')] - Q(s, a)) grad Q(s, a),   V'(s') = max_a' Q'(s', a') or Q'(s', argmax_a' Q(s', a'))
 """
@@ -16,10 +16,11 @@ from algos.core.distributions import Categorical, Quantiles
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, TINY, Case, Finding, edited, flat, moved
 from experiments.lab.examination.directions import compared
 from experiments.lab.examination.exact.cases import Tables, batch_of, case_on, network_of, observed
+from experiments.lab.examination.exact.estimates import DISCOUNT, SAME, hparams_of, listed, mask, switched_off, zeros
 from experiments.lab.examination.exact.fields import backup, best_q, met
 from experiments.lab.examination.exact.models import ACTIONS, STATES, Model, models
-from experiments.lab.examination.exact.policy import DISCOUNT, SAME, hparams_of, listed, mask, switched_off, zeros
 from experiments.lab.examination.gradients import leaks
+from experiments.lab.examination.samples import ends
 from experiments.lab.outside.user_loss import UserLoss
 
 SEEDS = (1, 2, 3)
@@ -47,45 +48,62 @@ def random_q(seed: int) -> np.ndarray:
 
 def examine_updates(user: UserLoss) -> list[Finding]:
     """Returns the findings on a loss of DQN; under `jax.enable_x64`."""
-    findings = mask(first_case(user))
-    found = [beside_bellman(user, model, seed) for model in models() for seed in SEEDS]
-    direction = told(user, found)
-    if any(each.level == PROBLEM for each in direction):
-        return findings + direction
-    return findings + direction + fixed_point(user, found)
-
-
-def told(user: UserLoss, found: list[Compared]) -> list[Finding]:
-    """Returns which way the expected update goes at random action values."""
+    if findings := mask(first_case(user)):
+        return findings
+    own = hparams_of(user, DISCOUNT)
+    found = elsewhere(user, own)
     if max(each.length for each in found) < TINY:
         return [Finding(PROBLEM, "its expected gradient is zero: nothing would be learned", user.line)]
-    for kind in ("the target network's", "the online network's (double)"):
+    if said := bellmans(found):
+        findings.append(Finding(OK, f"its expected update is {said}"))
+    else:
+        findings += another(user, found)
+    if findings[0].level == PROBLEM:
+        return findings
+    return findings + fixed_point(user, found)
+
+
+def elsewhere(user: UserLoss, hparams) -> list[Compared]:
+    """Returns the comparisons at random Q, on one model after the other."""
+    return [beside_bellman(user, model, seed, hparams) for model in models() for seed in SEEDS]
+
+
+def bellmans(found: list[Compared]) -> str:
+    """Returns which of Bellman's updates it is, in words; nothing where it is none."""
+    for kind in found[0].errors:
         if max(each.errors[kind] for each in found) < SAME:
             times = found[0].times[kind]
             scale = "" if abs(times - 1.0) < SAME else f", times {times:.3g}"
-            text = f"its expected update is Bellman's, on {kind} best action, to 1e-6{scale}"
-            return [Finding(OK, text)]
+            return f"Bellman's with {kind} best action, to 1e-6{scale}"
+    return ""
+
+
+def another(user: UserLoss, found: list[Compared]) -> list[Finding]:
+    """Returns which way the expected update goes where it is not Bellman's, and the reason where one is known."""
     cosines = [max(each.cosines.values()) for each in found]
-    by_model = [min(cosines[i : i + len(SEEDS)]) for i in range(0, len(cosines), len(SEEDS))]
-    if min(by_model) < 0.0:
-        text = f"its expected update points away from Bellman's: cosine {listed(by_model)} at the worst: check the sign"
+    worst = [min(cosines[i : i + len(SEEDS)]) for i in range(0, len(cosines), len(SEEDS))]
+    text = f"another direction than Bellman's update: cosine {listed(worst)} or more at random Q"
+    off = switched_off(user)
+    if off and (said := bellmans(elsewhere(user, hparams_of(user, DISCOUNT, **off)))):
+        return [Finding(NOTE, f"{text}; with {zeros(off)} it is {said}", user.line)]
+    if min(worst) < 0.0:
+        text = f"its expected update points away from Bellman's: cosine {listed(worst)} at the worst: check the sign"
         return [Finding(PROBLEM, text, user.line)]
-    if through := [each for each in leaks(small_case(user)) if each.level == PROBLEM]:
-        return through
-    text = f"another direction than Bellman's update: cosine {listed(by_model)} or more at random Q"
-    return [Finding(NOTE, text, user.line)]
+    case = small_case(user)
+    wrong = [each for each in leaks(case) + ends(case) if each.level == PROBLEM]
+    return wrong or [Finding(NOTE, text, user.line)]
 
 
 def fixed_point(user: UserLoss, found: list[Compared]) -> list[Finding]:
     """Returns whether the expected update vanishes at Q*; else whether it does so with what the loss adds turned off."""
-    elsewhere = [np.mean([each.length for each in found[i : i + len(SEEDS)]]) for i in range(0, len(found), len(SEEDS))]
-    shares = [length / far for length, far in zip(at_best(user, {}), elsewhere)]
+    far = [np.mean([each.length for each in found[i : i + len(SEEDS)]]) for i in range(0, len(found), len(SEEDS))]
+    shares = [length / other for length, other in zip(at_best(user, {}), far)]
     if max(shares) < SAME:
         return [Finding(OK, "at Q* its expected update vanishes")]
     text = f"at Q* its expected update does not vanish: {listed(shares)} of its length at random Q"
-    if off := switched_off(user):
-        rests = [length / far for length, far in zip(at_best(user, off), elsewhere)]
-        text += f"; with {zeros(off)} " + ("it does" if max(rests) < SAME else f"{listed(rests)}")
+    off = switched_off(user)
+    if off and max(length / other for length, other in zip(at_best(user, off), far)) < SAME:
+        text += f"; with {zeros(off)} it does"
     return [Finding(NOTE, text, user.line)]
 
 
@@ -96,16 +114,16 @@ def at_best(user: UserLoss, changed: dict) -> list[float]:
     return [float(np.linalg.norm(case.gradient())) for case in cases]
 
 
-def beside_bellman(user: UserLoss, model: Model, seed: int) -> Compared:
+def beside_bellman(user: UserLoss, model: Model, seed: int, hparams) -> Compared:
     """Returns the comparison at random action values and others of the target network."""
     network = network_of(user)
     target = moved(network.params, 0.3, seed)
-    case = case_on(user, model, Tables(q=random_q(seed)), hparams_of(user, DISCOUNT), target)
+    case = case_on(user, model, Tables(q=random_q(seed)), hparams, target)
     observation = observed(network, Tables(q=random_q(seed)))
     q, other = (np.asarray(expected(network.apply(params, observation))) for params in (network.params, target))
     following = {
         "the target network's": other.max(1),
-        "the online network's (double)": other[np.arange(STATES), q.argmax(1)],
+        "(double) the online network's": other[np.arange(STATES), q.argmax(1)],
     }
     step = -case.gradient()
     bellman = {}
@@ -135,7 +153,7 @@ def expected(output):
 def small_case(user: UserLoss) -> Case:
     """Returns a case of few steps, whose next observations are equal to no observation."""
     network, hparams, model = network_of(user), hparams_of(user, DISCOUNT), models()[0]
-    batch = batch_of(user.algorithm, network, model.each, observed(network, Tables(q=random_q(1))), hparams)
+    batch = batch_of(user.algorithm, network, model.pairs, observed(network, Tables(q=random_q(1))), hparams)
     batch = edited(batch, lambda part: part.replace(next_observation=moved(part.next_observation, 1e-3, seed=3)))
     return Case(user.function, network.apply, network.params, batch, hparams, network.params, user, model.name)
 
