@@ -40,7 +40,8 @@ def draw(figure: Figure, path: Path) -> None:
     panel.set_ylim(*figure.limits)
     runs = len(figure.curves[0].values)
     panel.set_title(f"{figure.title}   ({runs:,} runs: mean and 95% interval)", loc="left", fontsize=10.5, color=INK)
-    panel.legend(frameon=False, fontsize=9)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(figure.curves) > 3 else {}
+    panel.legend(frameon=False, fontsize=9, **beside)
     canvas.savefig(path, dpi=150, facecolor=BACKGROUND)
 
 

@@ -49,13 +49,13 @@ def lengths(n: int, runs: int) -> np.ndarray:
 
 def blocking(runs: int = 50) -> Figure:
     """Returns figure 8.4: the short way is blocked after 1000 steps, and there is a longer one."""
-    found = {name: rewards(module, "BlockingMaze", 1000, 3000, runs) for name, module in METHODS.items()}
+    found = {name: rewards(module, "BlockingMaze", 1000, 3000, 10, runs) for name, module in METHODS.items()}
     return changed("Figure 8.4: the way is blocked after 1,000 steps", found, {"Dyna-Q": "97", "Dyna-Q+": "150"})
 
 
 def shortcut(runs: int = 50) -> Figure:
     """Returns figure 8.5: a shorter way opens after 3000 steps; nothing that worked before stops working."""
-    found = {name: rewards(module, "ShortcutMaze", 3000, 6000, runs) for name, module in METHODS.items()}
+    found = {name: rewards(module, "ShortcutMaze", 3000, 6000, 50, runs) for name, module in METHODS.items()}
     return changed("Figure 8.5: a shortcut opens after 3,000 steps", found, {"Dyna-Q": "308", "Dyna-Q+": "400"})
 
 
@@ -81,11 +81,11 @@ def changed(title: str, found: dict[str, np.ndarray], published: dict[str, str])
     )
 
 
-def rewards(module, maze: str, change: int, steps: int, runs: int) -> np.ndarray:
+def rewards(module, maze: str, change: int, steps: int, num_planning: int, runs: int) -> np.ndarray:
     """Returns the rewards so far after every so many steps, [runs, points]: what was learned and remembered before the
-    change is kept, and the episode goes on."""
+    change is kept, and the episode goes on. The book says nothing of alpha, kappa and the planning steps of these figures."""
     before, after = (
-        module.make(envs.make(maze, after=after, max_steps_in_episode=LONG_ENOUGH), module.Config(num_planning=10, num_steps=EVERY))
+        module.make(envs.make(maze, after=after, max_steps_in_episode=LONG_ENOUGH), module.Config(num_planning=num_planning, num_steps=EVERY))
         for after in (False, True)
     )  # fmt: skip
     chosen = {"learning_rate": 1.0, "gamma": 0.95, "epsilon": 0.1} | ({"kappa": 1e-3} if module is dyna_q_plus else {})

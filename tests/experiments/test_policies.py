@@ -256,8 +256,11 @@ def test_arrays_are_found_by_their_names_in_whatever_order_they_lie():
     _, state = invented("CartPole-v1", "dqn")
     row = {name: leaf[0] for name, leaf in policies._named(policies.acting(state)).items()}
     made, env = contender("dqn", "CartPole-v1", STEPS), envs.make("CartPole-v1")
-    acts = [policies.rebuild(made, env, dict(arrays)) for arrays in (row.items(), reversed(row.items()))]
-    one, other = ([act(jax.random.key(0), x) for x in observations("CartPole-v1", 8)] for act in acts)
+    found = [policies.rebuild(made, env, dict(arrays)) for arrays in (row.items(), reversed(row.items()))]
+    one, other = (
+        [algorithm.act(state, jax.random.key(0), x, False) for x in observations("CartPole-v1", 8)]
+        for algorithm, state in found
+    )
     assert np.array_equal(one, other)
 
 

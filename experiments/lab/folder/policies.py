@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from algos.core.types import Algorithm
 from envs import Env
 from experiments.lab.experiment import Contender, Experiment
 from experiments.lab.folder.files import write_whole
@@ -65,7 +66,17 @@ def saved(folder: Path, experiment: Experiment) -> dict[str, list[str]]:
 
 
 def load(folder: Path, environment: str, name: str, seed: int) -> Act:
-    """Returns (key, observation) -> the greedy action of the policy trained under the seed.
+    """Returns (key, observation) -> the greedy action of the policy trained under the seed. Raises ValueError as `trained`."""
+    algorithm, state, _ = trained(folder, environment, name, seed)
+
+    def act(key, observation):
+        return algorithm.act(state, key, observation, False)
+
+    return act
+
+
+def trained(folder: Path, environment: str, name: str, seed: int) -> tuple[Algorithm, Any, Contender]:
+    """Returns the algorithm, what was kept of its state under the seed (shapes stand for the rest), and the contender.
 
     Raises ValueError, saying what there is, for what was not trained, and for a file that cannot be read or does not
     fit the contender.
@@ -84,11 +95,11 @@ def load(folder: Path, environment: str, name: str, seed: int) -> Act:
     diverged = [leaf for leaf, value in row.items() if leaf.startswith("['params']") and not np.isfinite(value).all()]
     if diverged:
         raise ValueError(f"{name} diverged under seed {seed}: its parameters are not finite")
-    return rebuild(contender, task.make(), row)
+    return *rebuild(contender, task.make(), row), contender
 
 
-def rebuild(contender: Contender, env: Env, arrays: dict[str, np.ndarray]) -> Act:
-    """Returns how the contender acts with the arrays of one seed, by name. Raises ValueError where they do not fit."""
+def rebuild(contender: Contender, env: Env, arrays: dict[str, np.ndarray]) -> tuple[Algorithm, Any]:
+    """Returns the algorithm and its state with the arrays of one seed, by name. Raises ValueError where they do not fit."""
     algorithm = contender.make(env)
     state = jax.eval_shape(algorithm.init, jax.random.key(0), contender.hparams)
     parts = acting(state)
@@ -98,12 +109,7 @@ def rebuild(contender: Contender, env: Env, arrays: dict[str, np.ndarray]) -> Ac
         odd = min(leaf for leaf in expected.keys() | given.keys() if expected.get(leaf) != given.get(leaf))
         raise ValueError(f"the saved policy does not fit {contender.name} as the manifest describes it: {odd} differs")
     leaves = [jax.numpy.asarray(arrays[leaf]) for leaf in expected]
-    state = state.replace(**jax.tree.unflatten(jax.tree.structure(parts), leaves))
-
-    def act(key, observation):
-        return algorithm.act(state, key, observation, False)
-
-    return act
+    return algorithm, state.replace(**jax.tree.unflatten(jax.tree.structure(parts), leaves))
 
 
 def player(env: Env, act: Act) -> Callable[[jax.Array, int], Episode]:

@@ -1,0 +1,99 @@
+"""Draws values, policy and visits on the grid, of the exact solution and of a trained agent, and where the agent is wrong:
+
+python -m experiments.grid FrozenLake-4x4
+python -m experiments.grid my_run --algorithm ppo --seed 0
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import tyro
+
+from experiments.lab import devices
+from experiments.lab.cli import BadInput, run_command, typed
+
+
+@dataclass(frozen=True)
+class Args:
+    """Draw the values, the policy and the visits of a gridworld: the best ones, and beside them what an agent of a run folder
+    learned and where it is wrong. Nothing is trained and nothing is written over."""
+
+    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR|MODEL")]
+    """A run folder, or the id of a gridworld (FrozenLake-8x8, CliffWalking, DynaMaze...) for the exact solution alone."""
+    algorithm: str | None = None
+    """The contender. Default: the best one in summary.json."""
+    environment: str | None = None
+    """The environment. Default: the first of the run."""
+    seed: int | None = None
+    """The seed. Default: the first of the run."""
+    gamma: float | None = None
+    """The discount. Default: the one that the agent learned with; 0.99 for an exact solution alone."""
+    out: Path | None = None
+    """The picture, a PNG; must be new. Default: DIR/grid-<environment>-<algorithm>-seed<seed>.png, or <MODEL>.png here."""
+    trust: bool = False
+    """Run the code that the folder keeps, though another user or another machine made it."""
+
+
+def grid(args: Args) -> int:
+    """Draws the picture, says in words what is wrong and returns the exit status. Raises BadInput."""
+    devices.prepare(blocks=1)
+    from experiments.lab.drawing import model_grid
+    from experiments.lab.drawing.model_truth import truth_of
+
+    try:
+        name, env, agent, gamma = agent_of(args) if Path(args.what).is_dir() else model_of(args)
+        if env.model is None or env.model.cell is None:
+            raise ValueError(f"{env.name} is no gridworld: its states have no cells to be drawn in")
+        truth = truth_of(env, gamma, agent)
+    except ValueError as error:
+        raise BadInput(error) from None
+    path = args.out or (Path(args.what) / f"grid-{name}.png" if agent else Path(f"{name}.png"))
+    if path.exists():
+        raise BadInput(f"{path} exists; name another file with --out, nothing is ever written over")
+    try:
+        model_grid.draw(env.model, truth, name, path)
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror or error}") from None
+    print(*truth.words, path, sep="\n")
+    return 0
+
+
+def model_of(args: Args) -> tuple[str, Any, None, float]:
+    """Returns (name, environment, no agent, gamma) of a model by its id. Raises ValueError, listing them, for another."""
+    import envs
+    from envs.mdp import problems
+
+    if args.what not in problems.IDS:
+        raise ValueError(f"{args.what} is no run folder and no model; models are: {', '.join(problems.IDS)}")
+    if args.algorithm or args.environment or args.seed is not None:
+        raise ValueError("an exact solution has no algorithm, environment or seed to choose")
+    return args.what, envs.make(args.what), None, 0.99 if args.gamma is None else args.gamma
+
+
+def agent_of(args: Args) -> tuple[str, Any, Any, float]:
+    """Returns (name, environment, (algorithm, state), gamma) of a trained agent. Raises ValueError and BadInput."""
+    from experiments import watch
+    from experiments.lab.folder import policies
+    from experiments.lab.folder.files import file_name
+
+    seeds = () if args.seed is None else (str(args.seed),)
+    choice = watch.chosen(watch.Args(Path(args.what), args.algorithm, (), args.environment, seeds, trust=args.trust))
+    ((name, seed),) = choice.panels
+    algorithm, state, contender = policies.trained(Path(args.what), choice.environment, name, seed)
+    gamma = float(contender.hparams.gamma) if args.gamma is None else args.gamma
+    return (
+        file_name(f"{choice.environment}-{name}-seed{seed}", "=, "),
+        choice.task.make(),
+        (algorithm, state),
+        gamma,
+    )
+
+
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, grid, typed("grid"))
+
+
+if __name__ == "__main__":
+    main()
