@@ -112,10 +112,12 @@ def test_a_rollout_holds_what_a_python_loop_sees_and_counts_the_episodes_that_en
             assert np.allclose(row.action, 0.3 * seen[:1] + np.e * noise[time, column], rtol=1e-5)
             inner, reached = jax.device_get(step(keys[time, column], inner, env.action.to_environment(row.action)))
             rewards.append(float(reached.reward))
-            assert np.array_equal(row.next_observation, reached.observation) and row.reward == reached.reward
-            assert (row.terminated, row.truncated) == (reached.terminated, reached.truncated)
+            assert np.array_equal(row.next_observation, reached.observation)
+            assert np.isclose(row.reward, reached.reward, rtol=1e-6)
+            truncated = reached.truncated or len(rewards) >= env.max_steps
+            assert (row.terminated, row.truncated) == (reached.terminated, truncated)
             seen = reached.observation
-            if reached.terminated or reached.truncated:
+            if reached.terminated or truncated:
                 ended.append(rewards)
                 rewards = []
                 inner, seen = jax.tree.map(lambda x, t=time, i=column: x[t, i], fresh)
