@@ -38,7 +38,9 @@ def solve(
     first = policy_evaluation.solve(mdp, uniform(mdp), gamma).value if gamma == 1.0 else None
     with jax.enable_x64(True):
         tables = bellman.tables(mdp, dtype)
-        value, iterations = until(improve_and_follow(most_sweeps), tables, gamma, tolerance, max_iterations, devices, first)
+        value, iterations = until(
+            improve_and_follow(most_sweeps), tables, gamma, tolerance, max_iterations, devices, first
+        )
         return solved(tables, value, gamma, iterations)
 
 
