@@ -78,8 +78,8 @@ def moved_by_nothing(user: UserLoss, found, cosines, off: dict, line: int) -> Fi
     if max(shares) < SAME:
         return Finding(NOTE, text, line)
     text += (
-        f"; where all advantages are 0 it still moves the policy, {listed(shares)} times as far: by a weight that depends on "
-        "the action? A baseline may depend on the state alone; an entropy needs a coefficient that 0.0 turns off"
+        f"; where all advantages are 0 it still moves the policy, {listed(shares)} times as far: by a weight that "
+        "depends on the action? A baseline may depend on the state alone; an entropy needs a coefficient that 0.0 turns off"
     )
     return Finding(PROBLEM, text, line)
 
@@ -93,8 +93,8 @@ def with_discount(found: list[Estimate], is_gradient: bool, line: int) -> list[F
     against = [each.against(field_of(each.case.user, each.model, DISCOUNT).undiscounted) for each in found]
     if max(error for *_, error in against) < SAME:
         text = (
-            f"{at} its expected gradient leaves out gamma^t: it is the gradient of no objective at gamma < 1; cosine with "
-            f"grad J {listed(cosines)}"
+            f"{at} its expected gradient leaves out gamma^t: it is the gradient of no objective at gamma < 1; "
+            f"cosine with grad J {listed(cosines)}"
         )
         return [Finding(NOTE, text)]
     text = (
