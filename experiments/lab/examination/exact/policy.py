@@ -78,8 +78,8 @@ def moved_by_nothing(user: UserLoss, found, cosines, off: dict, line: int) -> Fi
     if max(shares) < SAME:
         return Finding(NOTE, text, line)
     text += (
-        f"; where all advantages are 0 it still moves the policy, {listed(shares)} times as far: by a weight that depends"
-        " on the action? A baseline may depend on the state alone; an entropy needs a coefficient that 0.0 turns off"
+        f"; where all advantages are 0 it still moves the policy, {listed(shares)} times as far: by a weight that"
+        " depends on the action? A baseline may depend on the state alone; an entropy needs a coefficient that 0.0 turns off"
     )
     return Finding(PROBLEM, text, line)
 
