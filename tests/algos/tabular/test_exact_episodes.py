@@ -12,6 +12,7 @@ from experiments.gae import GAMMA, PROBABILITIES, chain
 pytestmark = pytest.mark.usefixtures("float64")
 
 CHAIN = chain()
+SOON = CHAIN.replace(terminated=CHAIN.terminated | (np.arange(12).reshape(3, 2, 2) == 3))  # one outcome more ends it
 WRONG = np.array([0.7, -1.3, 2.1])
 LAMBDAS = (0.0, 0.3, 0.9, 1.0)
 
@@ -41,20 +42,22 @@ def test_with_the_right_critic_no_lambda_has_a_bias():
     np.testing.assert_allclose(bias, 0.0, atol=1e-12)
 
 
-def test_bias_and_variance_are_those_of_the_recursions_for_the_first_two_moments(moments):
+@pytest.mark.parametrize("mdp", [CHAIN, SOON], ids=["of one length", "of two lengths"])
+def test_bias_and_variance_are_those_of_the_recursions_for_the_first_two_moments(mdp):
     """m(s, a) = E[G], with G = r + gamma (1 - terminated) ((1 - lambda) V(s') + lambda G'); likewise E[G^2]."""
-    onward = CHAIN.probability * ~CHAIN.terminated
+    moments = advantage_moments(mdp, PROBABILITIES, WRONG, GAMMA, LAMBDAS, 3)
+    onward = mdp.probability * ~mdp.terminated
     for index, lambda_ in enumerate(LAMBDAS):
         first, second = np.zeros((3, 2)), np.zeros((3, 2))
         for _ in range(3):  # as many steps as the longest episode
-            next_first, next_second = ((PROBABILITIES * x).sum(1)[CHAIN.successor] for x in (first, second))
-            mixed = (1.0 - lambda_) * WRONG[CHAIN.successor]
+            next_first, next_second = ((PROBABILITIES * x).sum(1)[mdp.successor] for x in (first, second))
+            mixed = (1.0 - lambda_) * WRONG[mdp.successor]
             reached = GAMMA * (mixed + lambda_ * next_first)
             squared = GAMMA**2 * (mixed**2 + 2 * mixed * lambda_ * next_first + lambda_**2 * next_second)
-            earned = (CHAIN.probability * CHAIN.reward**2).sum(-1)
-            first = (CHAIN.probability * CHAIN.reward + onward * reached).sum(-1)
-            second = earned + (onward * (2 * CHAIN.reward * reached + squared)).sum(-1)
-        q = np.asarray(exact.action_value(CHAIN, jnp.asarray(PROBABILITIES), GAMMA))
+            earned = (mdp.probability * mdp.reward**2).sum(-1)
+            first = (mdp.probability * mdp.reward + onward * reached).sum(-1)
+            second = earned + (onward * (2 * mdp.reward * reached + squared)).sum(-1)
+        q = np.asarray(exact.action_value(mdp, jnp.asarray(PROBABILITIES), GAMMA))
         np.testing.assert_allclose(moments[0][index], first - q, atol=1e-12)
         np.testing.assert_allclose(moments[1][index], second - first**2, atol=1e-12)
 

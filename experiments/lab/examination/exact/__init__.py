@@ -1,4 +1,4 @@
-"""The expected gradient of a loss on three models small enough to enumerate, against what it should be (algos.tabular)."""
+"""The expected gradient of a loss on three models small enough to enumerate, against what it should be."""
 
 import jax
 import numpy as np

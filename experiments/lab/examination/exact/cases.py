@@ -1,7 +1,7 @@
 """A loss on one of the models: its network, made to give any policy, values and action values, and the batches.
 
-A network cannot be asked to hold a table, so what it gives for a state is moved by a constant that stands in the state's
-observation behind the one-hot vector: policy and values then are those wanted, and the gradient is the network's own.
+A network cannot be asked to hold a table, so what it gives for a state is moved by a constant that stands in the
+state's observation behind the one-hot vector: policy and values then are those wanted, the gradient the network's own.
 """
 
 import functools
@@ -103,7 +103,7 @@ def observed(network: Network, tables: Tables) -> np.ndarray:
 
 
 def case_on(user: UserLoss, model: Model, tables: Tables, hparams, target_params=None) -> Case:
-    """Returns the case whose batch holds every episode of the model as often as it comes; of DQN, every pair's steps."""
+    """Returns the case whose batch holds every episode of the model as often as it comes; DQN's, every pair's steps."""
     network, steps = network_of(user), model.pairs if user.algorithm == "dqn" else model.all
     batch = batch_of(user.algorithm, network, steps, observed(network, tables), hparams, target_params)
     return Case(user.function, network.apply, network.params, batch, hparams, network.params, user, model.name)

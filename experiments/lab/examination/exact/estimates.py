@@ -36,8 +36,8 @@ class Estimate(NamedTuple):
 
 
 def estimates(user: UserLoss, hparams, value=value_of, alone: bool = True, reward: float = 1.0) -> list[Estimate]:
-    """Returns the estimate on each model. value: (model, gamma) -> the critic's, [S]; alone: without what stands beside the
-    policy gradient; reward: what rewards are multiplied by."""
+    """Returns the estimate on each model. value: (model, gamma) -> the critic's, [S]; alone: without what stands beside
+    the policy gradient; reward: what rewards are multiplied by."""
     found = []
     for model in models():
         scaled = dataclasses.replace(model, all=model.all._replace(reward=reward * model.all.reward))

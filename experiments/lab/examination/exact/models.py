@@ -1,8 +1,8 @@
 """Three finite models small enough to enumerate: all that a policy can meet on them, as often as it comes.
 
-Every chance in them, the policy's too, is a whole number of quarters and an episode has three steps at most. So a batch of
-4^6 episodes holds each possible one exactly as often as its chance says: what a loss makes of that batch it makes of an
-infinite one. States are (cell, step): an episode that time ends is an episode that ends, and no state comes twice.
+Every chance in them, the policy's too, is a whole number of quarters and an episode has three steps at most. So a batch
+of 4^6 episodes holds each possible one exactly as often as its chance says: what a loss makes of that batch it makes of
+an infinite one. States are (cell, step): what time ends is ended for good, and no state comes twice.
 """
 
 import functools
@@ -30,7 +30,7 @@ class Model:
     each: Episodes  # every possible one, once
     all: Episodes  # EPISODES, each as often as it comes
     mean_length: float
-    pairs: Episodes  # [1, N], steps: each outcome of every state and action as often as it comes, and some that do not count
+    pairs: Episodes  # [1, N], each outcome of every state and action as often as it comes; some do not count
 
 
 @functools.cache
@@ -44,8 +44,8 @@ def models() -> tuple[Model, ...]:
 
 
 def _ice():
-    """A 2 x 2 lake: cells S and F above, thin ice T and the goal below; moves down and right, a quarter of them the other
-    one. From T down is a hole, and off the map stays."""
+    """A 2 x 2 lake: S and F above, thin ice and the goal below; moves down and right, every fourth is the other one.
+    Below the thin ice is a hole; off the map stays."""
     down = np.array([(2, 0.0), (END, 1.0), (END, 0.0)])
     right = np.array([(1, 0.0), (1, 0.0), (END, 1.0)])
     meant, other = np.stack([down, right], 1), np.stack([right, down], 1)

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 
-from experiments.lab.examination.case import NOTE, OK, PROBLEM, TINY, Finding, flat
+from experiments.lab.examination.case import NOTE, OK, PROBLEM, TINY, Finding
 from experiments.lab.examination.directions import BESIDES, advantage_line, at_policy
 from experiments.lab.examination.exact.cases import Tables, arranged, network_of, observed, steps_of
 from experiments.lab.examination.exact.critic import critic
@@ -22,7 +22,7 @@ from experiments.lab.examination.exact.estimates import (
     switched_off,
     zeros,
 )
-from experiments.lab.examination.exact.fields import natural, value_of
+from experiments.lab.examination.exact.fields import flat_rows, natural, value_of
 from experiments.lab.outside.user_loss import UserLoss
 
 
@@ -78,8 +78,8 @@ def moved_by_nothing(user: UserLoss, found, cosines, off: dict, line: int) -> Fi
     if max(shares) < SAME:
         return Finding(NOTE, text, line)
     text += (
-        f"; where all advantages are 0 it still moves the policy, {listed(shares)} times as far: by a weight that depends on "
-        "the action? A baseline may depend on the state alone; an entropy needs a coefficient that 0.0 turns off"
+        f"; where all advantages are 0 it still moves the policy, {listed(shares)} times as far: by a weight that"
+        " depends on the action? A baseline may depend on the state alone; an entropy needs a coefficient that 0.0 turns off"
     )
     return Finding(PROBLEM, text, line)
 
@@ -93,8 +93,8 @@ def with_discount(found: list[Estimate], is_gradient: bool, line: int) -> list[F
     against = [each.against(field_of(each.case.user, each.model, DISCOUNT).undiscounted) for each in found]
     if max(error for *_, error in against) < SAME:
         text = (
-            f"{at} its expected gradient leaves out gamma^t: it is the gradient of no objective at gamma < 1; cosine with "
-            f"grad J {listed(cosines)}"
+            f"{at} its expected gradient leaves out gamma^t: it is the gradient of no objective at gamma < 1; "
+            f"cosine with grad J {listed(cosines)}"
         )
         return [Finding(NOTE, text)]
     text = (
@@ -112,8 +112,7 @@ def one_episode(user: UserLoss, found: list[Estimate]) -> list[Finding]:
         observation = observed(network, Tables(np.log(model.probs), value_of(model, 1.0)))
         steps = steps_of(user.algorithm, network, model.each, observation, case.hparams)
         gradients = each_gradient(case.loss, case.apply, user.algorithm)(case.params, steps, case.hparams)
-        step = -np.stack([flat(jax.tree.map(lambda x, i=i: x[i], gradients)) for i in range(model.each.chance.size)])
-        step = step * field.moves * model.mean_length
+        step = -flat_rows(gradients) * field.moves * model.mean_length
         mean, length = model.each.chance @ step, np.linalg.norm(field.gradient)
         deviation = np.sqrt(model.each.chance @ ((step - mean) ** 2).sum(1))
         told.append((np.linalg.norm(mean - field.gradient) / length, deviation / length))

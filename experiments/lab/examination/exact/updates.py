@@ -2,7 +2,8 @@
 
 The steps are of every state and action, all alike (d below is uniform), with outcomes as often as they come. Against
 
-    sum_sa d(s, a) (r + gamma E[V'(s')] - Q(s, a)) grad Q(s, a),   V'(s') = max_a' Q'(s', a') or Q'(s', argmax_a' Q(s', a'))
+    sum_sa d(s, a) (r + gamma E[V'(s')] - Q(s, a)) grad Q(s, a),   V'(s') = max_a' Q'(s', a')
+                                                                or, double, Q'(s', argmax_a' Q(s', a'))
 """
 
 import functools
@@ -95,7 +96,7 @@ def another(user: UserLoss, found: list[Compared]) -> list[Finding]:
 
 
 def fixed_point(user: UserLoss, found: list[Compared]) -> list[Finding]:
-    """Returns whether the expected update vanishes at Q*; else whether it does so with what the loss adds turned off."""
+    """Returns whether the expected update vanishes at Q*; else whether it does with what the loss adds turned off."""
     far = [np.mean([each.length for each in found[i : i + len(SEEDS)]]) for i in range(0, len(found), len(SEEDS))]
     shares = [length / other for length, other in zip(at_best(user, {}), far)]
     if max(shares) < SAME:
