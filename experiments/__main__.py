@@ -12,6 +12,7 @@ COMMANDS = {
     "diff": "say what differs between two run folders",
     "rerun": "run a folder again and say whether every bit is the same",
     "report": "make one report of run folders",
+    "grid": "draw values, policy and visits of a gridworld, and where a trained agent is wrong",
     "watch": "draw trained policies as a GIF",
 }
 HELP = "usage: evenhand COMMAND ...\n\n" + "\n".join(f"  {name:<9}{told}" for name, told in COMMANDS.items())

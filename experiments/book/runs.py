@@ -25,8 +25,8 @@ def over_runs(one_run: Callable, runs: int, settings: dict[str, Any] | None = No
     every = {name: jnp.repeat(values, runs) for name, values in points.items()}
     tasks = (jnp.tile(keys, number), every)
     mesh = Mesh(np.array(jax.devices()), ("device",))
-    missing = -(runs * number) % mesh.size
-    tasks = jax.tree.map(lambda x: jnp.concatenate([x, x[:1].repeat(missing)]) if missing else x, tasks)
+    total = -(-runs * number // mesh.size) * mesh.size  # filled up, to be thrown away
+    tasks = jax.tree.map(lambda x: x[np.arange(total) % len(x)], tasks)
     spec = PartitionSpec("device")
 
     def one_device(tasks):

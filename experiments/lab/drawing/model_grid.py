@@ -24,14 +24,15 @@ def draw(mdp: MDP, truth: Truth, name: str, path: Path) -> None:
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(len(sides), columns_drawn, squeeze=False)
     for row, (who, side) in zip(panels, sides):
-        what = side.value_is if who == "best" else f"{side.value_is}, its greedy actions"
-        heat(figure, row[0], mdp, side.value, what if who == "agent" else "V* and all best actions", "viridis")
-        arrows(row[0], mdp, side, truth.wrong if who == "agent" else np.zeros(mdp.num_states, bool))
+        what = f"{side.value_is}, {'its greedy actions' if who == 'agent' else 'all best actions'}"
+        image = heat(figure, row[0], mdp, side.value, what, "viridis")
+        ends(row[0], mdp)
+        arrows(row[0], image, mdp, side, truth.wrong if who == "agent" else np.zeros(mdp.num_states, bool))
         heat(figure, row[1], mdp, side.visits, f"visits of the {'best' if who == 'best' else 'greedy'} policy", "Blues")
     if truth.agent:
         heat(figure, panels[1][2], mdp, truth.error, "|V − V*|; outlined: the action is none of the best", "Oranges")
         for row, column in mdp.cell[truth.wrong]:
-            edge = {"fill": False, "edgecolor": WRONG, "linewidth": 2.5}
+            edge = {"fill": False, "edgecolor": INK, "linewidth": 2.5}
             panels[1][2].add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **edge))
         panels[0][2].axis("off")
         panels[0][2].text(0.0, 0.95, "\n".join([name, "", *truth.words]), va="top", fontsize=10, color=INK, wrap=True)
@@ -40,8 +41,8 @@ def draw(mdp: MDP, truth: Truth, name: str, path: Path) -> None:
     figure.savefig(path, dpi=130, facecolor=BACKGROUND)
 
 
-def heat(figure, panel, mdp: MDP, values: np.ndarray, title: str, colours: str) -> None:
-    """Draws a number in the cell of each state; what is no state is grey, what only names an end is white."""
+def heat(figure, panel, mdp: MDP, values: np.ndarray, title: str, colours: str):
+    """Draws a number in the cell of each state and returns the image; what is no state is grey, an end is white."""
     shape, over = tuple(mdp.cell.max(0) + 1), terminal_states(mdp)
     shown = np.full(shape, np.nan)
     shown[tuple(mdp.cell[~over].T)] = values[~over]
@@ -52,23 +53,39 @@ def heat(figure, panel, mdp: MDP, values: np.ndarray, title: str, colours: str) 
         if ended:
             panel.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor=WALL))
         elif not (colours == "Blues" and value < SMALL * largest):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            ink = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.5 else INK
+            ink = ink_on(image, value)
             panel.text(column, row - 0.2, number(value, largest), ha="center", va="center", fontsize=7, color=ink)
     panel.set_xticks([])
     panel.set_yticks([])
     panel.set_title(title, fontsize=9.5, color=INK, loc="left")
     figure.colorbar(image, ax=panel, shrink=0.8).ax.tick_params(labelsize=7)
+    return image
 
 
-def arrows(panel, mdp: MDP, side: Side, wrong: np.ndarray) -> None:
+def ends(panel, mdp: MDP) -> None:
+    """Writes what reaching an end earns into its cell."""
+    for state in np.flatnonzero(terminal_states(mdp)):
+        comes = (mdp.successor == state) & (mdp.probability > 0.0)
+        comes[state] = False
+        row, column = mdp.cell[state]
+        earned = f"\n{mdp.reward[comes].mean():g}" if comes.any() else ""
+        panel.text(column, row, f"end{earned}", ha="center", va="center", fontsize=7, color=INK)
+
+
+def ink_on(image, value: float) -> str:
+    """Returns the colour that is read best on the colour of a value."""
+    red, green, blue, _ = image.cmap(image.norm(value))
+    return "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.5 else INK
+
+
+def arrows(panel, image, mdp: MDP, side: Side, wrong: np.ndarray) -> None:
     """Draws an arrow for each action that the policy takes, red where it is none of the best; a dot for one that stays."""
     toward, over = directions(mdp), terminal_states(mdp)
     for state, action in np.argwhere(side.policy > 0.0):
         if over[state]:
             continue
         row, column = mdp.cell[state] + [0.18, 0.0]
-        colour = WRONG if wrong[state] else "white"
+        colour = WRONG if wrong[state] else ink_on(image, side.value[state])
         if mdp.num_actions > MOST_ARROWS:
             if side.policy[state].argmax() == action:
                 panel.text(column, row, f"a{action}", ha="center", va="center", fontsize=6, color=colour)

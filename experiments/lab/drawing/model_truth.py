@@ -48,8 +48,9 @@ def truth_of(env: Env, gamma: float, agent=None) -> Truth:
     wrong = counted & (solution.policy[np.arange(mdp.num_states), action] == 0.0)
     error = np.where(counted, np.abs(value - solution.value), 0.0)
     reached = float(mdp.start @ worth)
+    below = earned - reached if earned - reached > solution.bound + 1e-9 else 0.0
     words += [
-        f"J of the greedy policy = {reached:.6g}, {earned - reached:.3g} below J*",
+        f"J of the greedy policy = {reached:.6g}, {below:.3g} below J*",
         f"its action is none of the best in {wrong.sum()} of {counted.sum()} states",
         f"{value_is}: |V - V*| is {error.max():.3g} at most, {error[counted].mean():.3g} on average",
     ]
@@ -74,11 +75,10 @@ def visits(mdp: MDP, policy: np.ndarray, gamma: float) -> np.ndarray:
 def directions(mdp: MDP) -> np.ndarray:
     """Returns where each action leads on the grid, unit vectors (row, column) [A, 2]; 0 for one that leads nowhere.
 
-    The usual one of all states, of the mean over outcomes, less what all actions share: wind, slips and walls fall out.
+    The usual move, over states, of the mean over outcomes, less what all actions of a state share: wind and slips fall out.
     """
     moved = mdp.cell[mdp.successor] - mdp.cell[:, None, None]  # [S, A, K, 2]
-    mean = (mdp.probability[..., None] * np.clip(moved, -1, 1)).sum(2)[~terminal_states(mdp)]
-    usual = np.median(mean, axis=0)
-    usual = usual - usual.mean(0)
+    mean = (mdp.probability[..., None] * moved).sum(2)[~terminal_states(mdp)]
+    usual = np.median(mean - mean.mean(1, keepdims=True), axis=0)
     length = np.linalg.norm(usual, axis=1, keepdims=True)
     return np.where(length > 0.1 * length.max(), usual / np.where(length > 0.0, length, 1.0), 0.0)
