@@ -60,13 +60,12 @@ def without_discount(user: UserLoss, found: list[Estimate], line: int) -> list[F
         text = f"its expected gradient points away from grad J: cosine {listed(cosines)} at gamma = 1: check the sign"
         return [Finding(PROBLEM, text, line)]
     off = switched_off(user)
-    if off:
-        plain = estimates(user, hparams_of(user, 1.0, **off))
-        if max(each.against_gradient()[2] for each in plain) < SAME:
-            text = (
-                f"at gamma = 1 cosine {listed(cosines)} with grad J; with {zeros(off)} its expected gradient is grad J"
-            )
-            return [Finding(NOTE, text, line)]
+    plain = estimates(user, hparams_of(user, 1.0, **off)) if off else found
+    if not all(np.isfinite(each.step).all() for each in plain):
+        off, plain = {}, found  # 0 is no value of what it adds
+    if off and max(each.against_gradient()[2] for each in plain) < SAME:
+        text = f"at gamma = 1 cosine {listed(cosines)} with grad J; with {zeros(off)} its expected gradient is grad J"
+        return [Finding(NOTE, text, line)]
     return [moved_by_nothing(user, found, cosines, off, line)]
 
 
