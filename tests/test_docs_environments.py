@@ -43,7 +43,7 @@ def compiled_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "compile_programs", once)
-        patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
+        patch.setattr(conclusion.plots, "draw_curves", lambda *_: None)
         yield
 
 

@@ -58,7 +58,7 @@ def at(moment: str, end) -> None:
 def lighten(patch) -> None:
     """Has programs compiled once, and no pictures and no report drawn, by a pytest.MonkeyPatch."""
     patch.setattr(runner, "compile_programs", remembering(runner.compile_programs))
-    patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
+    patch.setattr(conclusion.plots, "draw_curves", lambda *_: None)
     patch.setattr(conclusion.page, "write", lambda folder: None)
 
 
@@ -99,5 +99,5 @@ def outcome(folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     book.CHECKPOINT_SECONDS = runner.CHUNK_SECONDS = 0.0
-    conclusion.plots.draw_curves = conclusion.page.write = lambda folder: None
+    conclusion.plots.draw_curves = conclusion.page.write = lambda *_: None
     raise SystemExit(go(Path(sys.argv[1])))
