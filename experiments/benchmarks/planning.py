@@ -78,7 +78,7 @@ def measured(command: tuple[str, ...], cores: int) -> list[dict]:
     flags = f"--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count={cores}"
     environment = {**os.environ, "XLA_FLAGS": flags, "NPROC": "1"}
     asked = subprocess.run(
-        ("taskset", "-c", allowed, *command), env=environment, stdout=subprocess.PIPE, text=True, check=True
+        ("taskset", "-c", allowed, *command), env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True
     )
     return json.loads(asked.stdout.splitlines()[-1])
 

@@ -28,7 +28,7 @@ def _groups(mounted: Path, own: Path) -> Iterator[Path]:
     """Yields the folders of the process's own groups and of those above, which bind it as well. A container sees its own
     as the topmost, whatever it is called."""
     try:
-        lines = own.read_text().splitlines()
+        lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     for line in lines:
@@ -42,9 +42,9 @@ def _limit(group: Path) -> float:
     """Returns the limit of one group: version 2 has `<quota> <period>` in cpu.max, version 1 a file for each."""
     try:
         if (group / "cpu.max").is_file():
-            words = (group / "cpu.max").read_text().split()
+            words = (group / "cpu.max").read_text(encoding="utf-8").split()
         else:
-            words = [(group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")]
+            words = [(group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")]
         allowed, period = (float(word) for word in words)
     except (OSError, ValueError):  # no such files, or the word max
         return math.inf
@@ -60,7 +60,7 @@ def free_memory(meminfo: Path = MEMINFO) -> int:
     if stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     try:
-        lines = meminfo.read_text().splitlines()
+        lines = meminfo.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         pass
@@ -78,7 +78,7 @@ def processor() -> str:
 def told(name: str, cpuinfo: Path = CPUINFO) -> str:
     """Returns what the system says of its first processor under a name, '' where it says nothing."""
     try:
-        lines = [line.partition(":") for line in cpuinfo.read_text().splitlines()]
+        lines = [line.partition(":") for line in cpuinfo.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return ""
     return next((value.strip() for what, _, value in lines if what.strip() == name), "")
