@@ -22,12 +22,16 @@ WRONG = Path(__file__).with_name("wrong_envs.py")
 
 # name of the function that makes it: what is said
 FORM = {
+    "step_without_a_key": r"step must take \(key, state, action\)",
+    "reset_without_a_key": r"reset must take \(key\)",
+    "observation_of_two_dtypes": "the observation is float32 after reset and bool after step",
+    "bounds_that_are_one_number": r"observation_bounds must be \(low, high\) of shape \(2,\), low below",
     "no_env": r"must return an envs\.Env, returns 2 values",
     "no_steps": "max_steps must be a whole number above 0, is 0",
     "half_a_step": r"max_steps must be a whole number above 0, is 20\.5",
     "list_of_sizes": r"observation_shape must be a tuple of whole numbers, as \(4,\), is \[2\]",
     "number_of_actions": r"action must be envs\.Discrete or envs\.Box, is a int",
-    "box_upside_down": r"Box\.low must be below Box\.high",
+    "box_upside_down": "Box needs low < high, both of one shape",
     "bounds_of_another_shape": r"observation_bounds must be \(low, high\) of shape \(2,\)",
     "factory_fails": "TypeError: object of type 'NoneType' has no len",
     "reset_the_other_way_round": r"reset returns \(observation, state\), must return \(state, observation\)",

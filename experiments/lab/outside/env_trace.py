@@ -1,5 +1,6 @@
 """An environment, traced a few times before anything compiles: what is wrong with its form shows with its line."""
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -64,11 +65,10 @@ def check_facts(env: Any, factory: Callable | None) -> None:
     else:
         require(_are_bounds(action.low, action.high), f"Box.low must be below Box.high, entry by entry: {action}")
     if env.observation_bounds is not None:
+        told = f"Env.observation_bounds must be (low, high) of shape {shape}, low below"
+        require(isinstance(env.observation_bounds, tuple) and len(env.observation_bounds) == 2, told)
         low, high = env.observation_bounds
-        fit = np.shape(low) == np.shape(high) == shape
-        require(
-            fit and _are_bounds(low, high), f"Env.observation_bounds must be (low, high) of shape {shape}, low below"
-        )
+        require(np.shape(low) == np.shape(high) == shape and _are_bounds(low, high), told)
 
 
 def check_calls(env: Env) -> None:
@@ -76,8 +76,23 @@ def check_calls(env: Env) -> None:
     key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct(env.action.shape, jnp.float32)
     if isinstance(env.action, Discrete):
         action = jax.ShapeDtypeStruct((), jnp.int32)
-    state, _ = _traced(env.reset, lambda result: check_reset(env, result), key)
-    _traced(env.step, lambda result: check_step(env, state, result), key, state, action)
+    check_takes(env.reset, "reset", "key")
+    check_takes(env.step, "step", "key", "state", "action")
+    state, observation = _traced(env.reset, lambda result: check_reset(env, result), key)
+    _, reached = _traced(env.step, lambda result: check_step(env, state, result), key, state, action)
+    first, later = observation.dtype, reached.observation.dtype
+    if first != later:
+        raise Fault(f"the observation is {first} after reset and {later} after step; it must stay as it is", env.step)
+
+
+def check_takes(function: Callable, name: str, *words: str) -> None:
+    """Raises Fault where the function cannot be called with as many arguments."""
+    try:
+        inspect.signature(function).bind(*words)
+    except TypeError:
+        raise Fault(f"{name} must take ({', '.join(words)})", function) from None
+    except ValueError:  # of what is written in C nothing is known
+        return
 
 
 def check_reset(env: Env, result: Any) -> None:
