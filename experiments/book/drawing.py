@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure as Canvas
 from rich import box
 from rich.table import Table
@@ -16,11 +15,14 @@ def draw(figure: Figure, path: Path) -> None:
     canvas = Canvas(figsize=(8.4, 5.2), layout="constrained")
     panel = canvas.subplots()
     for index, curve in enumerate(figure.curves):
-        mean, low, high = (np.where(np.isfinite(x), x, np.nan) for x in mean_interval(curve.values))
+        mean, low, high = mean_interval(curve.values)
+        in_sight = (figure.limits[0] <= mean) & (
+            mean <= figure.limits[1]
+        )  # elsewhere runs diverge, and so do intervals
         paired = any(one.dashed for one in figure.curves)  # two lines of a colour: one whole, one dashed
         colour = COLOURS[(index // 2 if paired else index) % len(COLOURS)]
         line = figure.line.replace("-", "--") if curve.dashed else figure.line
-        panel.fill_between(curve.x, low, high, color=colour, alpha=0.2, linewidth=0)
+        panel.fill_between(curve.x, low, high, where=in_sight, color=colour, alpha=0.2, linewidth=0)
         panel.plot(curve.x, mean, line, color=colour, linewidth=1.5, markersize=3.5, label=curve.label)
     for (what, level), line in zip(figure.exact.items(), (":", "-.")):
         panel.axhline(level, color=INK, linewidth=1.0, linestyle=line, label=f"{what}: {level:.6g}")

@@ -7,11 +7,14 @@ from jax import lax
 
 import envs
 from algos.tabular import dyna_q, dyna_q_plus, q_learning
+from algos.tabular.planning import value_iteration
+from envs.mdp import epsilon_soft
+from envs.mdp.model import terminal_states
 from experiments.book.figure import Curve, Figure, Row
 from experiments.book.runs import first_episodes, over_runs, took
 
 LONG_ENOUGH = 20_000  # steps: the book's episodes have no limit
-EPISODES = 50
+EPISODES, EPSILON = 50, 0.1
 PLANNING = (0, 5, 50)
 SECOND = {0: "830", 5: "180", 50: "35"}  # steps of episode 2, read off the picture
 EVERY = 10  # steps from one point of a cumulative curve to the next
@@ -32,7 +35,7 @@ def planning(runs: int = 100) -> Figure:
         curves,
         rows,
         (10.0, 1500.0),
-        {"shortest way": 14.0},
+        limits(),
         book,
         scale="log",
     )
@@ -43,8 +46,16 @@ def lengths(n: int, runs: int) -> np.ndarray:
     env = envs.make("DynaMaze", max_steps_in_episode=LONG_ENOUGH)
     module = dyna_q if n else q_learning
     config = module.Config(num_steps=1, **({"num_planning": n} if n else {}))
-    algorithm, hparams = module.make(env, config), module.HParams(learning_rate=0.1, gamma=0.95, epsilon=0.1)
+    algorithm, hparams = module.make(env, config), module.HParams(learning_rate=0.1, gamma=0.95, epsilon=EPSILON)
     return over_runs(lambda key: first_episodes(algorithm, hparams, key, EPISODES, took), runs)
+
+
+def limits() -> dict[str, float]:
+    """Returns the steps of the shortest way, and on average of the best policy that is epsilon-greedy."""
+    mdp = envs.make("DynaMaze").model
+    steps = mdp.replace(reward=np.where(terminal_states(mdp)[:, None, None], 0.0, -1.0) * np.ones(mdp.reward.shape))
+    ways = {"shortest way": steps, "best epsilon-soft policy": epsilon_soft(steps, EPSILON)}
+    return {what: -float(mdp.start @ value_iteration.solve(of, 1.0).value) for what, of in ways.items()}
 
 
 def blocking(runs: int = 50) -> Figure:
@@ -69,7 +80,8 @@ def changed(title: str, found: dict[str, np.ndarray], published: dict[str, str])
         Row(f"{name}, reward within {x[-1]:,} steps", published[name], values[:, -1]) for name, values in found.items()
     ]
     curves = [Curve(name, x, values) for name, values in found.items()]
-    top = 1.1 * max(float(values[:, -1].mean()) for values in found.values())
+    ours = [float(values[:, -1].mean()) for values in found.values()]
+    top = 1.05 * max([*ours, *map(float, published.values())])
     return Figure(
         title,
         "steps",
@@ -88,7 +100,9 @@ def rewards(module, maze: str, change: int, steps: int, num_planning: int, runs:
         module.make(envs.make(maze, after=after, max_steps_in_episode=LONG_ENOUGH), module.Config(num_planning=num_planning, num_steps=EVERY))
         for after in (False, True)
     )  # fmt: skip
-    chosen = {"learning_rate": 1.0, "gamma": 0.95, "epsilon": 0.1} | ({"kappa": 1e-3} if module is dyna_q_plus else {})
+    chosen = {"learning_rate": 1.0, "gamma": 0.95, "epsilon": EPSILON} | (
+        {"kappa": 1e-3} if module is dyna_q_plus else {}
+    )
     hparams = module.HParams(**chosen)
 
     def one_run(key):

@@ -14,7 +14,7 @@ from experiments.book.runs import first_episodes, over_runs
 
 EPISODES = 10
 TRUTH = np.arange(-18, 19, 2) / 20  # of the 19 states
-RATES = (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.17, 0.2, 0.24, 0.28, 0.32, 0.37, 0.43, 0.5, 0.58, 0.65, 0.73, 0.82,
+RATES = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.17, 0.2, 0.24, 0.28, 0.32, 0.37, 0.43, 0.5, 0.58, 0.65, 0.73, 0.82,
          0.91, 1.0)  # fmt: skip
 N_STEP = {1: (0.82, 0.3473), 2: (0.58, 0.2814), 4: (0.37, 0.2676), 8: (0.22, 0.2807), 16: (0.135, 0.3128), 32: (0.083, 0.361), 64: None}  # fmt: skip
 LAMBDA = {0.0: 0.348, 0.4: 0.276, 0.8: 0.261, 0.9: 0.285, 0.95: 0.334, 0.975: None, 1.0: 0.49}
@@ -42,7 +42,7 @@ def traces(runs: int = 100) -> Figure:
     every = errors(td_lambda, {}, runs, learning_rate=rates, lambda_=lambdas)
     found = dict(zip(LAMBDA, np.split(every, len(LAMBDA), axis=1)))
     rows = [least(f"lambda = {x:g}, least error", LAMBDA[x], values) for x, values in found.items() if LAMBDA[x]]
-    book = [(RATES[int(np.argmin(found[x].mean(0)))], level) for x, level in LAMBDA.items() if level]
+    book = [(RATES[best(found[x])], level) for x, level in LAMBDA.items() if level]
     curves = [Curve(f"lambda = {x:g}", np.array(RATES), values) for x, values in found.items()]
     return Figure(
         "Figure 12.6: TD(lambda) on the random walk of 19 states",
@@ -73,8 +73,13 @@ def errors(module, config: dict, runs: int, **settings) -> np.ndarray:
 
 def least(what: str, published: float, values: np.ndarray) -> Row:
     """Returns the row of the best alpha, values [runs, alphas]."""
+    return Row(what, f"{published:g}", values[:, best(values)])
+
+
+def best(values: np.ndarray) -> int:
+    """Returns which alpha has the least mean of [runs, alphas]; one at which a run diverged has none."""
     mean = values.mean(0)
-    return Row(what, f"{published:g}", values[:, np.nanargmin(np.where(np.isfinite(mean), mean, np.nan))])
+    return int(np.nanargmin(np.where(np.isfinite(mean), mean, np.nan)))
 
 
 def batches(runs: int = 100) -> Figure:
