@@ -60,8 +60,8 @@ def main(args: Args) -> int:
         figure = made_again(name, args.runs)
         runs, seconds = len(figure.curves[0].values), round(time.perf_counter() - started, 1)
         made["figures"][name] = {"runs": runs, "seconds": seconds, **described(figure)}
-        drawing.draw(figure, folder / f"figure-{name}.png")
         write_json(folder / "figures.json", made)
+        drawing.draw(figure, folder / f"figure-{name}.png")
         Console().print(drawing.table(figure), f"{runs:,} runs, {seconds:.0f} s\n", highlight=False)
     print("files:", *sorted(map(str, folder.iterdir())), sep="\n  ")
     return 0

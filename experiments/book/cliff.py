@@ -60,7 +60,7 @@ def interim(runs: int = 50) -> Figure:
         (-160.0, 0.0),
         limits(),
         book,
-        "o-",
+        line="o-",
     )
 
 

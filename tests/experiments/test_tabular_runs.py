@@ -20,10 +20,11 @@ compiled = {}
 
 @pytest.fixture(autouse=True)
 def programs_are_compiled_once(monkeypatch):
-    def compile_once(env, algorithm, hparams, mesh, width, eval_episodes):
-        if (mesh, width) not in compiled:
-            compiled[mesh, width] = compile_programs(env, algorithm, hparams, mesh, width, eval_episodes)
-        return compiled[mesh, width]
+    def compile_once(env, algorithm, hparams, lanes, width, judged_by):
+        key = len(lanes), width
+        if key not in compiled:
+            compiled[key] = compile_programs(env, algorithm, hparams, lanes, width, judged_by)
+        return compiled[key]
 
     monkeypatch.setattr(runner, "compile_programs", compile_once)
 
