@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 
 from envs.core import Box, Discrete, Env, TimeStep
+from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
 from envs.vector import VectorEnv, VectorState, vectorize
 
@@ -17,15 +18,11 @@ _registered: dict[str, Callable[..., Env]] = {}
 
 def ids() -> tuple[str, ...]:
     """Returns the ids that `make` knows."""
-    from envs.gymnax_env import IDS
-
     return (*IDS, *problems.IDS, *_registered)
 
 
 def register(name: str, factory: Callable[..., Env]) -> None:
     """Makes `make(name, **fields)` return `factory(**fields)`. Raises ValueError when the id is taken or empty."""
-    from envs.gymnax_env import NEEDS_NETWORK
-
     if not name or name in (*ids(), NEEDS_NETWORK):
         raise ValueError(f"the environment id {name!r} is {'taken' if name else 'empty'}; choose another")
     _registered[name] = factory
@@ -33,9 +30,9 @@ def register(name: str, factory: Callable[..., Env]) -> None:
 
 def make(name: str, **fields) -> Env:
     """Returns the environment `name`. Raises ValueError, listing the valid ones, for an unknown id or field."""
-    from envs.gymnax_env import IDS, NEEDS_NETWORK, make_gymnax
-
     if name in IDS or name == NEEDS_NETWORK:
+        from envs.gymnax_env import make_gymnax
+
         return make_gymnax(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)

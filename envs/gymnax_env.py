@@ -11,10 +11,10 @@ from gymnax.environments import spaces
 
 from envs.core import Box, Discrete, Env, TimeStep
 from envs.gymnax_corrections import keep_moving, spawn_in_free_row, stop_at_left_wall
+from envs.gymnax_ids import NEEDS_NETWORK
 
-NEEDS_NETWORK = "MNISTBandit-bsuite"
 UNBOUNDED = 1e6  # gymnax writes the largest float32, or half of it, for no bound
-IDS = tuple(name for name in gymnax.registered_envs if name != NEEDS_NETWORK)
+BEYOND_BOUNDS = ("MemoryChain-bsuite", "MetaMaze-misc", "GaussianBandit-misc")  # observations leave their own spaces
 
 
 def make_gymnax(name: str, **fields) -> Env:
@@ -47,7 +47,8 @@ def make_gymnax(name: str, **fields) -> Env:
         return _strong(state), TimeStep(observe(observation), reward, terminated, truncated)
 
     shape = jax.eval_shape(lambda key: reset(key)[1], jax.random.key(0)).shape
-    limit, bounds = int(params.max_steps_in_episode), _bounds(observation_space, shape)
+    limit = int(params.max_steps_in_episode)
+    bounds = None if name in BEYOND_BOUNDS else _bounds(observation_space, shape)
     return Env(name, reset, step, shape, _action(env.action_space(params)), limit, bounds)
 
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 COMMANDS = {
     "compare": "train algorithms and losses of your own under the same seeds, and say what the difference is worth",
-    "doctor": "examine a loss",
+    "doctor": "examine a loss or an environment",
     "diff": "say what differs between two run folders",
     "rerun": "run a folder again and say whether every bit is the same",
     "report": "make one report of run folders",
@@ -28,7 +28,8 @@ def main() -> NoReturn:
         print(f"error: there is no command {command}; choose from: {', '.join(COMMANDS)}", file=sys.stderr)
         raise SystemExit(2)
     sys.argv[:2] = [f"evenhand {command}"]
-    sys.path.append(os.getcwd())
+    # An editable installation is found after all folders, so that ours has to stand before the one it is typed in.
+    sys.path += [os.path.dirname(os.path.dirname(os.path.realpath(__file__))), os.getcwd()]
     importlib.import_module(f"experiments.{command}").main()
 
 

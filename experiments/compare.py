@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
-from experiments.lab import signals
+from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, count, run_command, typed
 from experiments.lab.options import Options
 
@@ -30,6 +30,7 @@ class Args(Options):
 
 def compare(args: Args) -> int:
     """Runs the comparison and returns the exit status. Raises BadInput."""
+    devices.prepare()  # before jax is imported
     from experiments.lab.command import run
 
     return run(lambda: experiment_of(args), args, Args())
@@ -55,7 +56,7 @@ def task_of(env: str, args: Args):
     from experiments.lab import judges
     from experiments.lab.contenders import contenders
     from experiments.lab.experiment import Task
-    from experiments.lab.outside.env_trace import load_factory
+    from experiments.lab.outside.user_env import load_factory
     from experiments.lab.outside.user_loss import is_reference
     from experiments.lab.settings import PREDICTION
 

@@ -22,11 +22,14 @@ class Args:
     what: Annotated[str, tyro.conf.Positional]
     """FILE.py:FUNCTION or MODULE:FUNCTION of a loss, annotated with the HParams of its algorithm, or of a function without
     arguments that makes an environment. Or the id of an environment."""
+    exact: bool = False
+    """Of a loss: enumerate all that its batch can hold on three small finite models, and hold the expected gradient against
+    the gradient of J, or of a loss on Q the expected update against Bellman's. Nothing is drawn."""
 
 
 def doctor(args: Args) -> int:
     """Prints the findings and returns the exit status: 1 when there is a problem, else 0. Raises BadInput."""
-    devices.prepare(blocks=1)
+    devices.start()
     import jax
     from rich.console import Console
     from rich.text import Text
@@ -35,7 +38,7 @@ def doctor(args: Args) -> int:
 
     jax.config.update("jax_disable_most_optimizations", True)  # many programs, each run a few times
     try:
-        name, path, findings = examined(args.what)
+        name, path, findings = examined(args.what, args.exact)
     except ValueError as error:
         raise BadInput(error) from None
     console = Console()
@@ -48,26 +51,36 @@ def doctor(args: Args) -> int:
     return 1 if problems else 0
 
 
-def examined(what: str):
-    """Returns (what it is called, the file of its findings' lines, the findings). Raises ValueError for nothing."""
+def examined(what: str, exact: bool = False):
+    """Returns (what it is called, the file of its findings' lines, the findings). Raises ValueError for nothing, and for an
+    environment that is to be examined exactly."""
     import envs
     from experiments.lab.examination import examine
     from experiments.lab.examination.environment import examine_environment
+    from experiments.lab.examination.exact import examine_exact
     from experiments.lab.experiment import Task
-    from experiments.lab.outside.env_trace import takes_nothing
+    from experiments.lab.outside.user_env import takes_nothing
     from experiments.lab.outside.user_files import load
     from experiments.lab.outside.user_loss import check_function, declared, is_reference
 
     if not is_reference(what):
         envs.make(what)
+        refuse_exact(exact)
         return f"{what}, an environment", None, examine_environment(Task(what, ()))
     function = load(what)
     check_function(function, what)
     if takes_nothing(function):
+        refuse_exact(exact)
         task = Task(function.__name__, (), factory=function)
         return f"{task.environment}, an environment", None, examine_environment(task)
     user = declared(function, what)
-    return f"{function.__name__}, a loss of {user.algorithm}", user.path, examine(user)
+    return f"{function.__name__}, a loss of {user.algorithm}", user.path, (examine_exact if exact else examine)(user)
+
+
+def refuse_exact(exact: bool) -> None:
+    """Raises ValueError where an environment is to be examined exactly."""
+    if exact:
+        raise ValueError("--exact is for a loss: what it enumerates are models of its own")
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from experiments.lab import devices
 from experiments.lab.cli import BadInput, run_command
+from experiments.lab.machine import hardware
 
 SEED = 0
 WARM_UPDATES = 3  # of TRPO, so that the policy is neither uniform nor finished
@@ -32,7 +33,7 @@ class Args:
 
 def main(args: Args) -> int:
     """Draws the figure and returns the exit status."""
-    devices.prepare(blocks=1)
+    devices.start()
     from experiments.lab import records
     from experiments.lab.folder.files import write_json
 
@@ -192,7 +193,7 @@ def cost(width: int) -> dict:
 
     product = jax.jit(lambda vector: fisher_vector_product(policy, flat, vector))
     needed = 4 * flat.size * (flat.size + 2 * STATES * 4)
-    fits = needed < MEMORY_SHARE * devices.free_memory()
+    fits = needed < MEMORY_SHARE * hardware.free_memory()
     return {
         "num_params": flat.size,
         "product_seconds": seconds(product, jnp.ones_like(flat)),

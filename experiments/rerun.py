@@ -31,14 +31,13 @@ class Args:
 
 def rerun(args: Args) -> int:
     """Runs the experiment again, prints how it compares and returns the exit status. Raises BadInput."""
-    from experiments.lab.experiment import most_blocks
+    devices.prepare()
     from experiments.lab.launch import launch, to_resume
 
     folder = args.folder.resolve()
     out = args.out or args.folder.parent / f"{folder.name}-rerun"
     experiment = to_resume(args.folder, args.trust)
     runs = with_curves(folder)
-    devices.prepare(most_blocks(experiment))
     for line in cautions(folder, experiment):
         print(line)
     status = launch(experiment, out)
@@ -70,7 +69,8 @@ def cautions(folder: Path, experiment) -> list[str]:
     from experiments.lab.progress import checkpoints
 
     then, now = manifest.read_manifest(folder), manifest.surroundings()
-    lines = [f"{row.what}: {row.first} then, {row.second} now" for row in difference.surroundings(then, now)]
+    changed = difference.deciding(difference.surroundings(then, now))
+    lines = [f"{row.what}: {row.first} then, {row.second} now" for row in changed]
     if now["git"]["dirty"]:
         lines.append("the code has changes that are in no commit: whether it is the code of then cannot be told")
     try:

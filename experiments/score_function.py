@@ -6,7 +6,6 @@ Cramer-Rao bound. The table holds every formula, by autodiff, against its closed
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from experiments.lab import devices
@@ -32,16 +31,15 @@ class Args:
 
 def main(args: Args) -> int:
     """Draws the figure, prints the table and returns the exit status."""
-    devices.prepare(blocks=1)
+    devices.start()
     import jax
     from rich.console import Console
 
     from experiments.lab import records
     from experiments.lab.folder.files import write_json
 
-    folder = args.out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-score-function"
     try:
-        records.create(folder)
+        folder = records.create(args.out, ["score-function"])
     except ValueError as error:
         raise BadInput(error) from None
     with jax.enable_x64(True):
@@ -204,9 +202,12 @@ def table(rows: list[dict]):
 
 def draw(figures: dict, path: Path) -> None:
     """Draws the three panels."""
-    from experiments.lab.plots import COLOURS, GRID, INK, dress, plt
+    from matplotlib.figure import Figure
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.4), layout="constrained")
+    from experiments.lab.plots import COLOURS, GRID, INK, dress
+
+    figure = Figure(figsize=(14, 4.4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
     draw_paths(left, figures["paths"], COLOURS)
     dress(left, "mean μ", "log σ", INK, GRID)
     left.set_title("Three ways up the likelihood", loc="left", fontsize=11)
@@ -222,7 +223,6 @@ def draw(figures: dict, path: Path) -> None:
     for panel in (left, middle, right):
         panel.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=160)
-    plt.close(figure)
 
 
 def draw_paths(panel, found: dict, colours) -> None:

@@ -11,7 +11,6 @@ import tyro
 
 from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, count, run_command, typed
-from experiments.lab.criterion import criterion_of
 
 MOST_PANELS = 20
 MOST_COLUMNS = 5
@@ -64,7 +63,7 @@ class Choice(NamedTuple):
 
 def watch(args: Args) -> int:
     """Writes the GIF and returns the exit status. Raises BadInput."""
-    devices.prepare(blocks=1)
+    devices.start()
     from experiments.lab.drawing import drawing
     from experiments.lab.folder.files import file_name
 
@@ -118,6 +117,8 @@ def one_of(words: Sequence[str], there: Sequence[str], what: str) -> tuple[str, 
 
 def best(folder: Path, environment: str, names: Sequence[str]) -> str:
     """Returns the name with the best IQM in summary.json; the first where it says nothing of any."""
+    from experiments.lab.criterion import criterion_of
+
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         found = summary["environments"][environment]

@@ -1,11 +1,12 @@
-"""Four CPU devices, so that sharding is tested on any machine; set before jax starts."""
+"""The platform of the tests, set before jax starts: CPU, and XLA's flags as commands set them."""
 
 import os
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=4 --xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1"
-)
+from experiments.lab.machine import flags
+
+os.environ["XLA_FLAGS"] = flags.with_ours("")
+os.environ["NPROC"] = "1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # What one test compiles, another and the commands that tests start need not compile again.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")

@@ -15,7 +15,7 @@ from experiments.lab.examination import PROBLEM
 from experiments.lab.examination.environment import examine_environment
 from experiments.lab.experiment import Task
 from experiments.lab.folder import difference, manifest
-from experiments.lab.outside.env_trace import load_factory
+from experiments.lab.outside.user_env import load_factory
 
 TEXT = (Path(__file__).parents[1] / "docs" / "environments.md").read_text()
 (CODE,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -43,7 +43,7 @@ def compiled_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "compile_programs", once)
-        patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
+        patch.setattr(conclusion.plots, "draw_curves", lambda *_: None)
         yield
 
 

@@ -18,20 +18,19 @@ def mean(x: jax.Array, mask: jax.Array) -> jax.Array:
 
 def normalize(x: jax.Array, mask: jax.Array, epsilon: float = 1e-8) -> jax.Array:
     """Returns x with mean 0 and standard deviation 1 over the samples where mask is 1; 0 where they are one number."""
-    centred = x - mean(x, mask)
-    normal = centred / (jnp.sqrt(mean(centred**2, mask)) + epsilon)
-    return jnp.where(constant(x, mask), 0.0, normal)
+    average = mean(x, mask)
+    centred = x - average
+    variance = mean(centred**2, mask)
+    return jnp.where(constant(variance, average), 0.0, centred / (jnp.sqrt(variance) + epsilon))
 
 
-def constant(x: jax.Array, mask: jax.Array, size=0.0) -> jax.Array:
-    """Returns whether x is one number over the samples where mask is 1, but for its last four bits; a scalar bool.
+def constant(variance: jax.Array, size: jax.Array) -> jax.Array:
+    """Returns whether a variance says no more than that numbers of that size, and their mean, were rounded; bool.
 
-    size: the largest of the numbers that x was computed from, where they are larger than x. Deviations from a mean would
-    not tell, for the mean is rounded too. False where a number is not finite.
+    That is a deviation of up to 32 units in the last place. False for what is not finite.
     """
-    low, high = jnp.min(x, where=mask > 0, initial=jnp.inf), jnp.max(x, where=mask > 0, initial=-jnp.inf)
-    size = jnp.maximum(jnp.maximum(jnp.abs(low), jnp.abs(high)), size)
-    return jnp.isfinite(size) & (high - low < 16.0 * jnp.finfo(size.dtype).eps * size)
+    limit = (32.0 * jnp.finfo(variance.dtype).eps * size) ** 2
+    return jnp.isfinite(limit) & (variance <= limit)
 
 
 def squared(error: jax.Array) -> jax.Array:
@@ -128,6 +127,5 @@ def explained_variance(value: jax.Array, target: jax.Array, mask: jax.Array) -> 
     error = target - value
     residual = mean((error - mean(error, mask)) ** 2, mask)
     variance = mean((target - mean(target, mask)) ** 2, mask)
-    largest = jnp.max(jnp.abs(value), where=mask > 0, initial=0.0)  # targets are computed from values
-    nothing = constant(target, mask, largest) | (variance == 0.0)
+    nothing = constant(variance, jnp.sqrt(mean(target**2 + value**2, mask)))  # targets are computed from values
     return jnp.where(nothing, 0.0, 1.0 - residual / jnp.where(nothing, 1.0, variance))

@@ -83,5 +83,5 @@ def gymnax_vector(env, num_envs: int):
 
 
 if __name__ == "__main__":
-    devices.prepare(int(sys.argv[1]))
+    devices.start()
     serve(make_round, our_side.facts)

@@ -35,8 +35,11 @@ def make_round(workload: str, num_seeds: int, steps: int, make=None) -> Round:
 def settings(workload: str, steps: int):
     """Returns (algorithm, configuration, hyperparameters). Without annealing, which not every peer does."""
     from algos import dqn, ppo, trpo
+    from algos.tabular import q_learning
 
     total = float(steps)
+    if workload.startswith("FrozenLake"):
+        return q_learning, q_learning.Config(num_steps=2048), q_learning.HParams(total_steps=total)
     if workload == "trpo":
         config = trpo.Config(num_envs=2, num_steps=512, cg_iterations=15, value_epochs=20, value_minibatches=2)
         return trpo, config, trpo.HParams(total_steps=total, damping=1e-3, gae_lambda=0.98)
@@ -59,11 +62,9 @@ def over_at_once(env):
 
 def facts() -> dict[str, str | int]:
     """Returns our versions and the number of devices."""
-    import jax
-
-    return {"devices": jax.device_count(), "jax": version("jax"), "gymnax": version("gymnax")}
+    return {"devices": min(int(sys.argv[1]), devices.count()), "jax": version("jax"), "gymnax": version("gymnax")}
 
 
 if __name__ == "__main__":
-    devices.prepare(int(sys.argv[1]))
+    devices.start()
     serve(make_round, facts)

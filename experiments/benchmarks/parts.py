@@ -21,7 +21,7 @@ from experiments.lab import devices
 from experiments.lab.cli import BadInput, count, run_command
 
 if __name__ == "__main__":
-    devices.prepare(blocks=1)  # before jax starts, and never for those who only import this file
+    devices.start()  # before jax starts, and never for those who only import this file
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,7 @@ from algos.core.rollout import rollout
 from algos.core.types import Algorithm, ReplayBatch
 from experiments.lab import programs
 from experiments.lab.folder import manifest
+from experiments.lab.machine import hardware
 
 SLICE_SECONDS = 0.02  # how long one call of a part's loop lasts, about
 TABLE_WIDTH = 100
@@ -140,23 +141,22 @@ def ready(module: ModuleType, env: envs.Env) -> Ready:
     whole_update = Part("whole update", 1, None, state, (sums, hparams), loop=updates)
     state, sums = updates(jnp.int32(WARM_UPDATES), state, (sums, hparams))
     whole_update = whole_update._replace(moving=state)
-    state, sums, hparams = jax.tree.map(lambda x: x[0, 0], (state, sums, hparams))
+    state, sums, hparams = jax.tree.map(lambda x: x[0], (state, sums, hparams))
     metrics = {name: total / WARM_UPDATES for name, total in sums.total.items()}
     vector = envs.vectorize(env, config.num_envs)
     return Ready(config, hparams, network, vector, algorithm, state, metrics, whole_update, compilation)
 
 
 def begin(algorithm: Algorithm, hparams):
-    """Returns (state, sums of metrics, hparams) of one seed before the first update, leaves [1 device, 1 seed, ...]."""
+    """Returns (state, sums of metrics, hparams) of one seed before the first update, leaves [1 seed, ...]."""
 
     def one_seed(seed, hparams):
         state = algorithm.init(jax.random.fold_in(jax.random.key(0), seed), hparams)
         return state, no_metrics(algorithm, state, hparams)
 
-    seed = jnp.zeros((1, 1), jnp.int32)
+    seed = jnp.zeros(1, jnp.int32)
     hparams = programs.over_trials(hparams, seed)
-    trials = (programs.TRIALS, programs.TRIALS)
-    return *jax.jit(programs.spread(one_seed, programs.trial_mesh(1, 1), 1, trials))(seed, hparams), hparams
+    return *jax.jit(programs.over_block(one_seed, 1))(seed, hparams), hparams
 
 
 def reinforce_parts(one: Ready) -> list[Part]:
@@ -479,8 +479,7 @@ def compile_train(algorithm: Algorithm, state, sums, hparams) -> tuple[Callable,
     def train(state, sums, hparams, num_updates):
         return advance(algorithm, state, hparams, sums, num_updates)
 
-    trials, same = programs.TRIALS, programs.SAME
-    train = programs.spread(train, programs.trial_mesh(1, 1), 1, (trials, trials, trials, same))
+    train = programs.over_block(train, 1, shared=3)
     with no_stored_programs():
         started = time.perf_counter()
         lowered = jax.jit(train).lower(state, sums, hparams, jnp.int32(1))
@@ -547,7 +546,7 @@ def compile_line(compilation: Compilation) -> str:
 def machine_line() -> str:
     """Returns what the numbers belong to: processor, versions, flags and date."""
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions().items())
-    return f"{devices.processor()}, 1 of {devices.cores()} cores, {date.today()}\n{versions}"
+    return f"{hardware.processor()}, 1 of {hardware.cores()} cores, {date.today()}\n{versions}"
 
 
 if __name__ == "__main__":

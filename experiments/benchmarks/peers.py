@@ -21,12 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.sides import Side, one_round, started
-from experiments.lab import devices, signals
+from experiments.lab import signals
+from experiments.lab.machine import hardware
 
 STEPS_MULTIPLE = 10_240  # whole updates of every workload
 GAMES = ("Breakout-MinAtar", "Freeway-MinAtar")
 ONE_ENV = "dqn-one-env"
-WORKLOADS = {"ppo": ("ppo",), "dqn": ("dqn", ONE_ENV), "trpo": ("trpo",), "minatar": GAMES}
+LAKE = "FrozenLake-8x8"
+WORKLOADS = {"ppo": ("ppo",), "dqn": ("dqn", ONE_ENV), "trpo": ("trpo",), "minatar": GAMES, "tabular": (LAKE,)}
 CARTPOLE_PPO = (
     "PPO on CartPole-v1, CleanRL's settings: 4 environments x 128 steps, 4 epochs of 4 minibatches, two towers of 64-64 "
     "tanh units, Adam at 2.5e-4, no annealing"
@@ -38,6 +40,8 @@ SETTINGS = {
     ONE_ENV: "the same with one environment, as CleanRL has it: one update every 10 of its steps",
     "trpo": "TRPO on CartPole-v1, rl-baselines3-zoo's settings: 2 environments x 512 steps, 15 iterations of conjugate "
     "gradients damped by 1e-3, KL 0.01, 20 epochs of 2 minibatches for the critic, two towers of 64-64 tanh units",
+    LAKE: "tabular Q-learning on slippery FrozenLake 8x8, learning rate and epsilon 0.1, gamma 0.99, a table of float32 "
+    "(ours) or float64, equal actions taken alike; the plain loops run on one core",
     **{
         name: f"PPO on {name}: 64 environments x 32 steps, 4 epochs of 4 minibatches, two towers of a 3x3 convolution "
         "with 16 features and 64-64 tanh units, Adam at 2.5e-4, no annealing"
@@ -52,6 +56,12 @@ SB3 = {
     "requirements": ("stable-baselines3==2.9.2", "sb3-contrib==2.9.2"),
     "one_seed": True,
 }
+LOOP = {
+    "file": "tabular_side.py",
+    "folder": "tabular",
+    "requirements": ("numba>=0.61", "gymnasium>=1.1,<1.4"),
+    "one_seed": True,
+}
 PUREJAXRL = {
     "file": "purejaxrl_side.py",
     "folder": "purejaxrl",
@@ -60,13 +70,16 @@ PUREJAXRL = {
 }
 OURS = "ours"
 SIDES = (
-    Side(OURS, "our_side.py", ("ppo", "dqn", ONE_ENV, "trpo", *GAMES)),
+    Side(OURS, "our_side.py", ("ppo", "dqn", ONE_ENV, "trpo", *GAMES, LAKE)),
     Side("rejax", workloads=("ppo", "dqn"), **REJAX),
     Side("rejax, our flags, sharded", workloads=("ppo", "dqn"), **REJAX, our_flags=True),
     Side("sb3, one seed", workloads=("ppo", "dqn", ONE_ENV), **SB3),
     Side("sb3-contrib, one seed", workloads=("trpo",), **SB3),
     Side("ours on gymnax's env.step", "gymnax_side.py", GAMES),
     Side("the same, flax's Conv", "gymnax_side.py", GAMES, arguments=("flax",)),
+    Side("numba loop, one core", workloads=(LAKE,), **LOOP, arguments=("numba",)),
+    Side("NumPy loop, one core", workloads=(LAKE,), **LOOP, arguments=("numpy",)),
+    Side("Gymnasium, one core", workloads=(LAKE,), **LOOP, arguments=("gymnasium",)),
 )
 
 
@@ -81,7 +94,8 @@ def main(
     """Prints environment steps per second, ours and each peer's, all seeds together and compiling left out.
 
     Args:
-        algos: ppo, dqn, trpo (all on CartPole), minatar (PPO on Breakout and Freeway), or several.
+        algos: ppo, dqn, trpo (all on CartPole), minatar (PPO on Breakout and Freeway), tabular (Q-learning on FrozenLake, which wants --steps
+            2_000_000), or several.
         seeds: how many seeds train together, a table each.
         steps: environment steps of each seed; cut to a multiple of 10,240.
         rounds: how often each side is timed, in turn, after one round to warm up.
@@ -163,7 +177,7 @@ def caption(workload: str, steps: int, rounds: int, facts: Mapping[str, Mapping[
         [
             f"environment steps per second, all seeds together; {rounds} rounds in turn, {steps:,} steps a seed",
             SETTINGS[workload],
-            f"{devices.processor()}, {devices.cores()} cores, {date.today()}",
+            f"{hardware.processor()}, {hardware.cores()} cores, {date.today()}",
             *versions,
         ]
     )

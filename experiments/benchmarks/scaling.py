@@ -1,7 +1,7 @@
 """How PPO's speed follows from what it is given: `python -m experiments.benchmarks.scaling`.
 
 Total environment steps per second of training, CleanRL's CartPole settings but for what an axis changes, one seed but
-where it says more. Every setting has its own process, because a process's devices are fixed when jax starts, and is run
+where it says more. Every setting has its own process, because a process's cores are fixed when it starts, and is run
 as every experiment is, by `experiments.lab.runner.train`, until it has trained for some seconds; compiling, evaluation
 and the first moments are left out. A setting's figure is the median over the chunks of updates that the runner makes.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 from experiments.lab import devices
 from experiments.lab.cli import BadInput, run_command
+from experiments.lab.machine import flags, hardware
 
 SECONDS = 3.0  # of training that are measured for each setting
 WARM_SECONDS = 0.7  # before them
@@ -67,7 +68,7 @@ def main(args: Args) -> int:
     from experiments.lab import records, signals
     from experiments.lab.folder.files import write_json
 
-    axes = all_axes(devices.cores())
+    axes = all_axes(hardware.cores())
     if not args.axes or len(set(args.axes)) < len(args.axes) or not set(args.axes) <= set(axes):
         raise BadInput(f"name each axis once, from: {', '.join(axes)}; not: {' '.join(args.axes) or 'none'}")
     axes = {name: axes[name] for name in args.axes}
@@ -97,6 +98,7 @@ def all_axes(cores: int) -> dict[str, Axis]:
         return replace(setting, devices=min(cores, -(-setting.seeds // setting.width)))
 
     counts = [n for n in range(1, cores + 1) if cores % n == 0]  # that share out a seed a core evenly
+    counts = counts if hasattr(os, "sched_setaffinity") else [cores]
     widths = (1, 2, 5, 10)
     return {
         "envs": Axis("Environments, 1 seed", "environments", {"": {n: fitted(num_envs=n) for n in powers(4, 4096)}}),
@@ -164,7 +166,7 @@ def measure_apart(setting: Setting) -> dict[str, Any]:
     """Returns the setting's figures, measured in a process of its own. Raises BadInput when that fails."""
     command = f"from experiments.benchmarks import scaling; scaling.answer({json.dumps(asdict(setting))})"
     # the user's own settings would hide an axis
-    environment = {name: value for name, value in os.environ.items() if name not in devices.BY_BLOCKS}
+    environment = {name: value for name, value in os.environ.items() if name not in flags.FROM_US}
     # a session of its own: Ctrl-C reaches this process alone, which then ends the other
     asked = subprocess.run(
         [sys.executable, "-c", command],
@@ -183,12 +185,12 @@ def measure_apart(setting: Setting) -> dict[str, Any]:
 def answer(fields: dict[str, int]) -> None:
     """Measures one setting in this process and prints its figures as a line of JSON."""
     setting = Setting(**fields)
-    devices.prepare(blocks=setting.devices)
-    import jax
-
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: setting.devices])
+    devices.start()
     rates = chunk_rates(progress(setting))
     figures = {"steps_per_second": statistics.median(rates), "min": min(rates), "max": max(rates), "chunks": len(rates)}
-    print(json.dumps(figures | {"devices_used": jax.device_count()}))
+    print(json.dumps(figures | {"devices_used": devices.count()}))
 
 
 def progress(setting: Setting) -> Iterable[tuple[float, int]]:
@@ -233,8 +235,8 @@ def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     ]
     return {
         "command": manifest.command_line(),
-        "machine": devices.processor(),
-        "cores": devices.cores(),
+        "machine": hardware.processor(),
+        "cores": hardware.cores(),
         "date": str(date.today()),
         "versions": manifest.versions(),
         "git": commits.of_this_code(),
@@ -319,7 +321,7 @@ def notes() -> str:
         "Dots: medians over chunks of training of half a second",
         "or one update. Bars: slowest to fastest chunk.",
         "",
-        f"{devices.processor()}, {devices.cores()} cores, jax {manifest.versions()['jax']}, {date.today()}",
+        f"{hardware.processor()}, {hardware.cores()} cores, jax {manifest.versions()['jax']}, {date.today()}",
     ])  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.lab import devices
+from experiments.lab.machine import flags, hardware
 
 HERE = Path(__file__).parent
 
@@ -97,19 +97,15 @@ def install(folder: Path, requirements: tuple[str, ...]) -> Path:
 
 def environment(side: Side, num_seeds: int) -> dict[str, str]:
     """Returns the environment variables that the side computes with."""
-    plain = {name: value for name, value in os.environ.items() if name not in devices.BY_BLOCKS}
+    plain = {name: value for name, value in os.environ.items() if name not in flags.FROM_US}
     if side.our_flags:
-        return plain | our_settings(num_seeds, plain)
+        return plain | our_settings(num_seeds)
     if side.flags and num_seeds > 1:
         return plain | {"XLA_FLAGS": side.flags}
     return plain
 
 
-def our_settings(num_seeds: int, plain: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment variables that our side computes with."""
-    code = (
-        "import json, os; from experiments.lab import devices; "
-        f"devices.prepare({num_seeds}); print(json.dumps({{name: os.environ[name] for name in devices.BY_BLOCKS}}))"
-    )
-    asked = subprocess.run([sys.executable, "-c", code], env=plain, check=True, capture_output=True, encoding="utf-8")
-    return json.loads(asked.stdout)
+def our_settings(num_seeds: int) -> dict[str, str]:
+    """Returns XLA's flags and threads as ours are, for a peer that spreads its seeds over devices: one a core."""
+    count = min(hardware.cores(), num_seeds)
+    return {"XLA_FLAGS": flags.with_ours(f"--xla_force_host_platform_device_count={count}"), "NPROC": str(count)}

@@ -7,11 +7,11 @@ import jax
 from algos.core.config import require_in_range
 from algos.core.types import Algorithm
 from envs import Env
-from experiments.lab import devices
-from experiments.lab.experiment import Contender, Experiment, Task, families
+from experiments.lab.experiment import Contender, Experiment, Task, families, trials_held
 from experiments.lab.folder.files import sha256
 from experiments.lab.folder.kept_code import CODE, kept_name
 from experiments.lab.folder.manifest import read_manifest
+from experiments.lab.machine import hardware
 from experiments.lab.outside import env_trace, loss_trace
 from experiments.lab.outside.loss_errors import reason
 from experiments.lab.plan import state_bytes
@@ -34,7 +34,7 @@ def check(experiment: Experiment) -> None:
             most = algorithm.steps_in_init + algorithm.steps_per_update * (2**31 - 1)
             if experiment.steps > most:
                 raise ValueError(f"steps must be {most} or fewer: {family[0].name} counts its updates in 32 bits")
-            check_memory(algorithm, family[0], task.environment, len(family) * len(experiment.seeds))
+            check_memory(algorithm, family[0], task.environment, trials_held(experiment, family))
             if task.judge:
                 check_judge(task, algorithm, env, family[0])
 
@@ -105,7 +105,7 @@ def check_settings(experiment: Experiment) -> None:
 
 def check_memory(algorithm: Algorithm, contender: Contender, where: str, num_trials: int) -> None:
     """Raises ValueError when the states of all trials, which live side by side, do not fit in free memory."""
-    needed, free = num_trials * state_bytes(algorithm, contender.hparams), devices.free_memory()
+    needed, free = num_trials * state_bytes(algorithm, contender.hparams), hardware.free_memory()
     if needed > free:
         buffer = getattr(contender.config, "buffer_size", None)
         most = f", most of it the replay buffers of {buffer:,} transitions" if buffer else ""

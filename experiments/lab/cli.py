@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import tyro
 
 from experiments.lab import signals
+from experiments.lab.machine import folders
 
 BAD_INPUT = 2  # exit status
 CONSOLE = "evenhand"  # the command that pip installs
@@ -64,6 +65,7 @@ def run_command(
     """
     signals.handle(signals.at_once(interrupted))
     spell_out()
+    folders.give_matplotlib_one()
     try:
         raise SystemExit(command(tyro.cli(arguments, prog=name)))
     except BadInput as error:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from experiments.lab import signals
+from experiments.lab import devices, signals
 from experiments.lab.cli import BadInput, run_command
 from experiments.lab.experiment import Experiment
 from experiments.lab.launch import launch, prepared, resume, to_resume
@@ -33,6 +33,7 @@ def _command(experiment: Experiment, options: Options) -> int:
 def run(experiment: Callable[[], Experiment], options: Options, defaults: Options) -> int:
     """Runs the experiment as the options want it, or goes on with a run, and returns the exit status. Raises BadInput."""
     if options.resume is None:
+        devices.start()  # before the file of the experiment, or a loss's, can
         chosen = prepared(overridden(experiment(), options), options.trials)
         return launch(chosen, options.out, options.tensorboard)
     if dataclasses.replace(options, resume=None, trust=False) != defaults:

@@ -12,11 +12,12 @@ from experiments.lab import devices, records, runner, screen, signals
 from experiments.lab.checks import check, check_numbers, check_sources
 from experiments.lab.cli import BadInput, spell_out, typed
 from experiments.lab.conclusion import conclude, write_summary
-from experiments.lab.experiment import Experiment, most_blocks, with_width
+from experiments.lab.experiment import Experiment, with_width
 from experiments.lab.folder import difference
 from experiments.lab.folder.files import require_text
 from experiments.lab.folder.kept_code import require_trust
 from experiments.lab.folder.manifest import command_line, read_experiment, read_manifest, surroundings, write_manifest
+from experiments.lab.machine import flags
 from experiments.lab.plan import announcement
 from experiments.lab.progress import checkpoints
 from experiments.lab.progress import tensorboard as event_files
@@ -53,7 +54,7 @@ def prepared(experiment: Experiment, trials: str | None = None) -> Experiment:
         check_numbers(experiment)
     except ValueError as error:
         raise BadInput(error) from None
-    devices.prepare(most_blocks(experiment))
+    devices.start()
     return with_width(experiment, trials)
 
 
@@ -64,13 +65,14 @@ def to_resume(folder: Path, trust: bool = False) -> Experiment:
     """
     try:
         check_sources(folder)
-        require_trust(folder, read_manifest(folder), trust)
-        experiment, flags = read_experiment(folder), read_manifest(folder).get("flags", {})
+        manifest = read_manifest(folder)
+        require_trust(folder, manifest, trust)
+        if not flags.beside_ours(os.environ.get("XLA_FLAGS", "")):
+            os.environ["XLA_FLAGS"] = flags.of(manifest)
+        devices.start()
+        return read_experiment(folder)
     except ValueError as error:
         raise BadInput(error) from None
-    for name in flags.keys() & set(devices.BY_BLOCKS):
-        os.environ.setdefault(name, flags[name])
-    return experiment
 
 
 def resume(experiment: Experiment, folder: Path) -> int:
@@ -78,7 +80,7 @@ def resume(experiment: Experiment, folder: Path) -> int:
 
     Raises BadInput before anything compiles when it cannot go on with the same bits.
     """
-    devices.prepare(most_blocks(experiment))
+    devices.start()
     with held(folder):
         try:
             require_text(folder)
@@ -90,7 +92,7 @@ def resume(experiment: Experiment, folder: Path) -> int:
             changed = difference.surroundings(read_manifest(folder), surroundings())
         except ValueError as error:
             raise BadInput(error) from None
-        for row in changed:
+        for row in difference.deciding(changed):
             print(f"not as it was, so that bits may differ: {row.what}: {row.first} then, {row.second} now")
         return complete(experiment, folder, progress["results"], progress["checkpoint"])
 
@@ -127,13 +129,13 @@ def _complete(
     if finished >= wanted:
         console.print("finished before: nothing is left to train", highlight=False)
 
-    def restore(task, family, groups):
+    def restore(task, family, blocks):
         here = saved is not None and (task.environment, family[0].name) == (
             saved["environment"],
             saved["contenders"][0],
         )
         try:
-            return checkpoints.restore(folder, saved, groups) if here else None
+            return checkpoints.restore(folder, saved, blocks) if here else None
         except checkpoints.Changed as error:
             raise BadInput(error) from None
 

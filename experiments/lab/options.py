@@ -34,9 +34,10 @@ class Options:
     eval_episodes: count("--eval-episodes") | None = None
     """Whole episodes with the greedy policy at each evaluation."""
     width: count("--width") | None = None
-    """Trials vmapped into one block. Part of what decides a seed's bits. Default: 1 on CPU, all on an accelerator."""
+    """Trials vmapped into one block. Part of what decides a seed's bits. Default: 1 on CPU, 32 on an accelerator."""
     trials: Literal["map", "vmap"] | None = None
-    """map: blocks of one trial, whose bits depend on nothing beside it; vmap: one block a device."""
+    """map: blocks of one trial, whose bits depend on nothing beside it; vmap: blocks of 5 on CPU, of 32 on an accelerator,
+    however many seeds there are."""
     judge: str | None = None
     """What ranks the contenders: evaluation_return (of whole episodes with the greedy policy), exact_return (computed, for
     finite models; gamma 0.99), value_rms (of methods that predict; gamma 1), or FILE.py:FUNCTION of your own that returns a

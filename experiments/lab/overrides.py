@@ -13,7 +13,7 @@ from experiments.lab.sweeps.fields import owners, parsed, read, with_value
 def overridden(experiment: Experiment, options: Options) -> Experiment:
     """Returns the experiment as the options want it. Raises BadInput, in one line, for what cannot be."""
     if options.width and options.trials:
-        raise BadInput("--trials map is --width 1 and --trials vmap the widest there is: give one of --trials, --width")
+        raise BadInput("--trials map is --width 1 and --trials vmap another width: give one of --trials, --width")
     if options.seeds:
         experiment = dataclasses.replace(experiment, seeds=tuple(range(options.seeds)))
     if options.steps:

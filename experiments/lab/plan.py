@@ -5,8 +5,10 @@ import math
 import jax
 
 from algos.core.types import Algorithm
-from experiments.lab.experiment import Experiment, families, label
+from experiments.lab import devices
+from experiments.lab.experiment import Experiment, families, label, trials_held
 from experiments.lab.folder.manifest import device
+from experiments.lab.machine import flags
 from experiments.lab.sweeps import selection
 
 
@@ -21,8 +23,11 @@ def announcement(experiment: Experiment) -> str:
     machine = device()
     rows.append(
         f"{sums(experiment)}, states of {in_bytes(memory(experiment))} at a time (estimated); "
-        f"{counted(machine['count'], machine['platform'] + ' device')} ({machine['machine']})"
+        f"{counted(machine['count'], 'CPU core' if devices.on_cpu() else machine['platform'] + ' device')} "
+        f"({machine['machine']})"
     )
+    if flags.unread() and not devices.on_cpu():
+        rows.append(f"{flags.UNREAD}: bits and speed may differ from those of a run that starts it")
     if selection.has_sweeps(experiment):
         rows.append(f"then, to report, {report(experiment)}")
     return "\n".join(rows)
@@ -50,9 +55,10 @@ def sums(experiment: Experiment) -> str:
 
 
 def memory(experiment: Experiment) -> int:
-    """Returns the bytes of the states of the largest family: its trials live side by side. Work space is not in it."""
+    """Returns the bytes of the states of the largest family: its trials live side by side. Work
+    space is not in it."""
     return max(
-        len(family) * len(experiment.seeds) * state_bytes(family[0].make(env), family[0].hparams)
+        trials_held(experiment, family) * state_bytes(family[0].make(env), family[0].hparams)
         for task in experiment.tasks
         for env in (task.make(),)
         for family in families(task)

@@ -13,10 +13,11 @@ import numpy as np
 from algos.core.loop import totals
 from algos.core.types import Algorithm
 from envs import Env
-from experiments.lab.chunks import Pace, Position, advance_groups, evaluate_groups, interruptible, patiently
+from experiments.lab import devices
+from experiments.lab.chunks import Pace, Position, advance_blocks, evaluate_blocks, interruptible, patiently
 from experiments.lab.experiment import Contender, Experiment, Task, families, with_width
 from experiments.lab.folder import policies
-from experiments.lab.programs import Trials, compile_programs, in_groups, in_seed_order, trial_arrays, trial_mesh
+from experiments.lab.programs import Trials, compile_programs, in_blocks, in_seed_order, side_by_side, trial_arrays
 
 CHUNK_SECONDS = 0.5  # how long the devices train before the host looks again
 EVALUATION_SECONDS = 0.5  # and how long they evaluate
@@ -27,7 +28,7 @@ Row = tuple[int, int, str, float]  # seed, environment steps, metric, value
 Family = tuple[Contender, ...]  # contenders that one program serves
 
 
-Restore = Callable[[Task, Family, list[Trials]], Position | None]  # given the groups as they begin
+Restore = Callable[[Task, Family, list[Trials]], Position | None]  # given the blocks as they begin
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Finished(Event):
     faulty: Sequence[int] = ()  # seeds under which the environment gave what is not finite, at any time
 
 
-def nothing_saved(task: Task, family: Family, groups: list[Trials]) -> None:
+def nothing_saved(task: Task, family: Family, blocks: list[Trials]) -> None:
     """Returns None: every family begins at its beginning."""
 
 
@@ -113,22 +114,23 @@ def train(
     algorithm, seeds, width = family[0].make(env), experiment.seeds, experiment.width
     num_trials = len(family) * len(seeds)
     points = evaluation_points(num_updates(experiment.steps, algorithm), experiment.evaluations)
-    mesh, judged_by = trial_mesh(num_trials, width), task.judge or experiment.eval_episodes
+    blocks = in_blocks(trial_arrays(seeds, [contender.hparams for contender in family]), width)
 
     started = time.perf_counter()
-    programs = compile_programs(env, algorithm, family[0].hparams, mesh, width, judged_by)
+    lanes = devices.lanes(len(blocks))
+    programs = compile_programs(env, algorithm, family[0].hparams, lanes, width, task.judge or experiment.eval_episodes)
     compile_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
-    trials = trial_arrays(seeds, [contender.hparams for contender in family])
-    groups = [interruptible(partial(programs.begin, *group), waiting) for group in in_groups(trials, mesh, width)]
-    no_sums = groups[0].sums
-    position = restore(task, family, groups) or Position(groups, [0] * len(groups), [0] * num_trials)
+    begin = partial(side_by_side, lambda on, block: on.begin(*block), programs, blocks)
+    blocks = interruptible(begin, waiting)
+    no_sums = jax.device_get(blocks[0].sums)
+    position = restore(task, family, blocks) or Position(blocks, [0] * len(blocks), [0] * num_trials)
     started -= position.run_seconds
     training, evaluating = Pace(CHUNK_SECONDS, waiting), Pace(EVALUATION_SECONDS, waiting)
 
     def progress() -> Progress:
-        share = sum(position.updates) / (points[-1] * len(position.groups))
+        share = sum(position.updates) / (points[-1] * len(position.blocks))
         env_steps = int(share * num_trials * env_steps_after(points[-1], algorithm))
         position.run_seconds = time.perf_counter() - started
         return Progress(task, family, share, env_steps, position.run_seconds, position)
@@ -136,13 +138,15 @@ def train(
     while position.evaluations < len(points):
         point, tested = points[position.evaluations], []
         made = point - points[max(position.evaluations - 1, 0)]
-        for _ in advance_groups(programs, position, point, training):
+        for _ in advance_blocks(programs, position, point, training):
             yield progress()
-        for _ in evaluate_groups(programs, position, env.max_steps, evaluating, tested):
+        for _ in evaluate_blocks(programs, position, env.max_steps, evaluating, tested):
             yield progress()
         values, sums, faults = measured(position, tested, num_trials)
         final = values[task.criterion.metric]
-        position.groups[:] = [group._replace(sums=no_sums) for group in position.groups]
+        position.blocks[:] = [
+            block._replace(sums=jax.device_put(no_sums, block.key_eval.sharding)) for block in position.blocks
+        ]
         position.faults = [before + new for before, new in zip(position.faults, faults)]
         position.evaluations += 1
         for contender, own in each_contender(family, len(seeds)):
@@ -151,7 +155,7 @@ def train(
             rows += fault_rows(seeds, env_steps_after(point, algorithm), faults[own])
             yield Evaluated(task, family, contender, float(final[own].mean()), rows)
 
-    acting = in_seed_order([policies.acting(group.state) for group in position.groups], num_trials)
+    acting = in_seed_order([policies.acting(block.state) for block in position.blocks], num_trials)
     run_seconds = (time.perf_counter() - started) / len(family)
     for contender, own in each_contender(family, len(seeds)):
         yield Finished(
@@ -176,7 +180,7 @@ def measured(
     values, faults, finite = in_seed_order(tested, num_trials)
     faults = np.where(finite, faults, 0)  # else the policy is at fault
     values = {name: np.where(finite, x.mean(axis=1, dtype=np.float64), np.nan) for name, x in values.items()}
-    sums = totals(in_seed_order([group.sums for group in position.groups], num_trials))
+    sums = totals(in_seed_order([block.sums for block in position.blocks], num_trials))
     return values, sums, (faults + sums.pop("fault_count")).astype(int).tolist()
 
 

@@ -58,7 +58,7 @@ def at(moment: str, end) -> None:
 def lighten(patch) -> None:
     """Has programs compiled once, and no pictures and no report drawn, by a pytest.MonkeyPatch."""
     patch.setattr(runner, "compile_programs", remembering(runner.compile_programs))
-    patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
+    patch.setattr(conclusion.plots, "draw_curves", lambda *_: None)
     patch.setattr(conclusion.page, "write", lambda folder: None)
 
 
@@ -73,10 +73,11 @@ def remembering(compile_programs):
     """Returns `compile_programs` as it is, but each algorithm is compiled once however many runs a test module makes."""
     known = {}
 
-    def compiled(env, algorithm, hparams, *rest):
-        if type(hparams) not in known:
-            known[type(hparams)] = compile_programs(env, algorithm, hparams, *rest)
-        return known[type(hparams)]
+    def compiled(env, algorithm, hparams, lanes, *rest):
+        key = type(hparams), len(lanes)
+        if key not in known:
+            known[key] = compile_programs(env, algorithm, hparams, lanes, *rest)
+        return known[key]
 
     return compiled
 
@@ -98,5 +99,5 @@ def outcome(folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     book.CHECKPOINT_SECONDS = runner.CHUNK_SECONDS = 0.0
-    conclusion.plots.draw_curves = conclusion.page.write = lambda folder: None
+    conclusion.plots.draw_curves = conclusion.page.write = lambda *_: None
     raise SystemExit(go(Path(sys.argv[1])))

@@ -54,6 +54,6 @@ def halt_at(moment: str) -> None:
 if __name__ == "__main__":
     folder, moment = Path(sys.argv.pop(1)), sys.argv.pop(1)
     runner.CHUNK_SECONDS = 0.0
-    conclusion.plots.draw_curves = conclusion.page.write = lambda folder: None
+    conclusion.plots.draw_curves = conclusion.page.write = lambda *_: None
     halt_at(moment)
     cli.run_command(Nothing, lambda _: killed_run.go(folder), "signalled_run.py", signals.NOTHING)

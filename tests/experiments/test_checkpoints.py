@@ -202,11 +202,11 @@ def test_the_command_says_it_in_one_line_of_standard_error_and_exits_with_2(fold
     assert contents(folder) == before
 
 
-def test_a_checkpoint_of_another_number_of_devices_says_how_to_go_on(folder):
+def test_a_checkpoint_from_when_trials_were_laid_out_by_devices_is_refused(folder):
     content = progress(folder)
     content["checkpoint"]["devices"] = 3
     (folder / "progress.json").write_text(json.dumps(content))
-    assert_refused(folder, "is of 3 devices, here are 4: go on with")
+    assert_refused(folder, "is of a version of this code that laid trials out otherwise")
 
 
 def test_a_checkpoint_of_another_version_of_the_code_is_refused_in_one_line(folder):

@@ -14,6 +14,14 @@ from experiments.lab.folder import manifest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "import sys\nfrom experiments.__main__ import main\nsys.exit(main())\n"  # as pip writes it
+EDITABLE = f"""import importlib.util, sys
+class Finder:  # as `pip install -e` leaves it: asked last
+    def find_spec(name, path=None, target=None):
+        place = "{ROOT}/" + name
+        if name in ("algos", "envs", "experiments"):
+            return importlib.util.spec_from_file_location(name, place + "/__init__.py", submodule_search_locations=[place])
+sys.meta_path.append(Finder)
+{SCRIPT}"""
 
 
 @pytest.fixture
@@ -47,6 +55,15 @@ def test_the_packages_that_it_runs_with_are_ours(folder):
     program = folder.parent / "bin" / "evenhand"
     status, printed, errors = ran(folder, program, "compare", "--algos", "nothing")
     assert (status, printed) == (2, "") and errors.startswith("error: unknown algorithm 'nothing'; choose from: ")
+
+
+def test_the_packages_are_ours_after_an_editable_installation_too(folder):
+    program = folder.parent / "bin" / "evenhand"
+    program.write_text(EDITABLE)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, str(program), "compare", "--algos", "nothing"]
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120)
+    assert run.returncode == 2 and run.stderr.startswith("error: unknown algorithm 'nothing'; choose from: ")
 
 
 @pytest.mark.parametrize("name", ["envs", "algos"])

@@ -80,7 +80,7 @@ def well(mine, tmp_path_factory):
     """The folder of a run in which nothing diverges."""
     folder = tmp_path_factory.mktemp("runs") / "well"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conclusion.plots, "draw_curves", lambda folder: None)
+        patch.setattr(conclusion.plots, "draw_curves", lambda *_: None)
         patch.setattr(conclusion.page, "write", lambda folder: None)
         assert run(mine, folder, 1e9)[0] == 0
     return folder

@@ -19,7 +19,7 @@ from experiments.lab import conclusion, records, runner, screen
 from experiments.lab.chunks import interruptible
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.folder import run_folder
-from experiments.lab.outside.env_trace import load_factory
+from experiments.lab.outside.user_env import load_factory
 from experiments.lab.progress import book
 from experiments.lab.report.provenance import cautions
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from algos.core.config import RANGES
-from experiments.lab import devices, programs
+from experiments.lab import programs
 from experiments.lab.checks import check, check_numbers
 from experiments.lab.cli import BadInput
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.launch import held, launch
+from experiments.lab.machine import hardware
 from experiments.lab.settings import ALGORITHMS, TUNED, contender
 from experiments.lab.sweeps.points import grid
 
@@ -28,7 +29,7 @@ def experiment(environment, name, steps=100_000, seeds=10, **config):
 
 
 def test_a_buffer_that_cannot_fit_is_told_what_it_needs_and_what_is_free(monkeypatch):
-    monkeypatch.setattr(devices, "free_memory", lambda: 2**30)
+    monkeypatch.setattr(hardware, "free_memory", lambda: 2**30)
     check(experiment("CartPole-v1", "dqn", buffer_size=2_000_000, seeds=1))  # 45 bytes a transition
     with pytest.raises(ValueError, match=r"needs 1\.\d GiB for 20 trials.* 2,000,000 transitions; 1\.0 GiB are free"):
         check(experiment("CartPole-v1", "dqn", buffer_size=2_000_000, seeds=20))

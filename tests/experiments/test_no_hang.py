@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.lab import devices
+from experiments.lab.machine.hardware import cores as cores_here
 from experiments.lab.settings import ALGORITHMS
 
 WATCHDOG_SECONDS = 600
@@ -34,10 +34,10 @@ from experiments.lab.settings import ALGORITHMS
 compiled, compile_programs = {}, runner.compile_programs
 
 
-def compile_once(env, algorithm, hparams, mesh, width, eval_episodes):
-    if (mesh, width) not in compiled:
-        compiled[mesh, width] = compile_programs(env, algorithm, hparams, mesh, width, eval_episodes)
-    return compiled[mesh, width]
+def compile_once(env, algorithm, hparams, lanes, width, eval_episodes):
+    if (len(lanes), width) not in compiled:
+        compiled[len(lanes), width] = compile_programs(env, algorithm, hparams, lanes, width, eval_episodes)
+    return compiled[len(lanes), width]
 
 
 runner.compile_programs = compile_once
@@ -77,8 +77,8 @@ def hashes(name: str, cores: int) -> dict[str, list[str]]:
 @pytest.mark.parametrize("cores", CORES)
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_short_run_ends_and_seed_0_has_the_same_bits_whatever_runs_beside_it(name, cores):
-    if cores > devices.cores():
-        pytest.skip(f"this process may use {devices.cores()} cores")
+    if cores > cores_here():
+        pytest.skip(f"this process may use {cores_here()} cores")
     found = hashes(name, cores)
     assert [len(found[width]) for width in ("1", "5")] == [1, 1]
     assert found == hashes(name, 1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import algos.a2c
+from algos.core.types import Algorithm
 from experiments.lab import runner
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.settings import contender
@@ -17,6 +18,12 @@ def test_the_last_evaluation_is_after_the_last_update_and_the_first_before_any()
     assert runner.evaluation_points(2, 50) == [0, 1, 2]
 
 
+def test_steps_before_the_first_update_are_of_the_budget_and_on_the_axis():
+    algorithm = Algorithm(None, None, None, steps_per_update=10, steps_in_init=7)
+    assert [runner.num_updates(steps, algorithm) for steps in (6, 16, 17, 106, 107)] == [-1, 0, 1, 9, 10]
+    assert [runner.env_steps_after(updates, algorithm) for updates in (0, 1, 10)] == [7, 17, 107]
+
+
 def test_training_return_is_the_mean_over_episodes_and_absent_when_none_ended():
     sums = {
         "episode_count": np.array([4.0, 0.0]),
@@ -25,7 +32,8 @@ def test_training_return_is_the_mean_over_episodes_and_absent_when_none_ended():
         "loss": np.array([6.0, 8.0]),
         "kl_max": np.array([0.5, 0.25]),
     }
-    rows = {row[:1] + row[2:3]: row[3] for row in runner.metric_rows((7, 8), 100, np.array([1.0, 2.0]), sums, 4)}
+    judged = {"evaluation_return": np.array([1.0, 2.0])}
+    rows = {row[:1] + row[2:3]: row[3] for row in runner.metric_rows((7, 8), 100, judged, sums, 4)}
     assert rows[7, "training_return"] == 2.5 and rows[7, "training_length"] == 3.0
     assert (8, "training_return") not in rows
     assert (rows[7, "loss"], rows[8, "loss"]) == (1.5, 2.0)
@@ -50,14 +58,13 @@ def test_a_seed_with_nan_parameters_is_named():
     assert list(runner.run(experiment))[-1].diverged == [4, 5]
 
 
-def test_metrics_are_of_the_updates_since_the_last_evaluation_alone(monkeypatch):
+def test_metrics_are_of_the_updates_since_the_last_evaluation_alone():
     a2c = contender("a2c", "CartPole-v1", 640)
     per_update = a2c.config.num_envs * a2c.config.num_steps
-    monkeypatch.setattr(runner.Clock, "seconds", lambda self: 8.0)
 
     def constant(params, apply, batch, hparams):
         total, _ = algos.a2c.loss(params, apply, batch, hparams)
-        return total, {"one": jnp.ones(()), "below_0_max": -jnp.ones(())}
+        return total, {"one": jnp.ones(()), "below_0_max": -jnp.ones(()), "gamma": hparams.gamma}
 
     first = dataclasses.replace(a2c, loss=constant)
     family = (first, dataclasses.replace(first, name="other", hparams=first.hparams.replace(gamma=0.5)))
@@ -70,8 +77,12 @@ def test_metrics_are_of_the_updates_since_the_last_evaluation_alone(monkeypatch)
         ("below_0_max", -1.0),
     }
     for event in evaluated:
+        gamma = pytest.approx(event.contender.hparams.gamma)
+        assert all(row[3] == gamma for row in event.rows if row[2] == "gamma")
         assert event.mean_value == np.mean([row[3] for row in event.rows if row[2] == "evaluation_return"])
-    assert [event.run_seconds for event in events if isinstance(event, runner.Finished)] == [4.0, 4.0]
+    trained = [event.run_seconds for event in events if isinstance(event, runner.Progress)][-1]
+    one, other = (event.run_seconds for event in events if isinstance(event, runner.Finished))
+    assert one == other and trained <= one + other < trained + 10.0  # half of their family's time each
 
 
 @pytest.mark.parametrize("seeds", [(0,), tuple(range(9))])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from envs import make
-from experiments.lab import runner
+from experiments.lab import devices, runner
 from experiments.lab.experiment import Contender, Experiment, Task
 from experiments.lab.progress import checkpoints
 from experiments.lab.settings import ALGORITHMS
@@ -31,10 +31,10 @@ compiled = {}
 def programs_are_compiled_once(monkeypatch):
     """Keeps compiled programs from run to run, as the compilation cache does: most of the time here is compiling."""
 
-    def compile_once(env, algorithm, hparams, mesh, width, eval_episodes):
-        key = (algorithm.step.__module__, mesh, width)
+    def compile_once(env, algorithm, hparams, lanes, width, eval_episodes):
+        key = (algorithm.step.__module__, len(lanes), width)
         if key not in compiled:
-            compiled[key] = compile_programs(env, algorithm, hparams, mesh, width, eval_episodes)
+            compiled[key] = compile_programs(env, algorithm, hparams, lanes, width, eval_episodes)
         return compiled[key]
 
     monkeypatch.setattr(runner, "compile_programs", compile_once)
@@ -73,18 +73,18 @@ def assert_same_seed(one, index_in_one, other, index_in_other, seed):
         np.testing.assert_array_equal(leaf[index_in_one], other_leaf[index_in_other])
 
 
-def on_devices(count, monkeypatch):
-    real = runner.trial_mesh
-    monkeypatch.setattr(runner, "trial_mesh", lambda *_: real(count, 1))
+def on_cores(count, monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: count)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_seed_alone_has_the_bits_it_has_among_four_and_among_ten_and_on_one_two_or_four_devices(name, monkeypatch):
+def test_a_seed_alone_has_the_bits_it_has_among_four_and_among_ten_and_on_one_two_or_four_cores(name, monkeypatch):
+    on_cores(4, monkeypatch)
     ten_on_four = outcome(name, range(10))
     assert_same_seed(outcome(name, [3]), 0, ten_on_four, 3, seed=3)
     assert_same_seed(outcome(name, [7, 9, 3, 0]), 2, ten_on_four, 3, seed=3)
-    for devices in (1, 2):
-        on_devices(devices, monkeypatch)
+    for cores in (1, 2):
+        on_cores(cores, monkeypatch)
         fewer = outcome(name, range(10))
         for seed in range(10):
             assert_same_seed(fewer, seed, ten_on_four, seed, seed)
@@ -107,15 +107,17 @@ def test_different_seeds_have_different_bits():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_run_that_goes_on_from_a_checkpoint_has_the_bits_of_one_never_cut(name, monkeypatch, tmp_path):
+def test_a_run_that_goes_on_from_a_checkpoint_on_fewer_cores_has_the_bits_of_one_never_cut(name, monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "CHUNK_SECONDS", 0.0)
+    on_cores(2, monkeypatch)
     before, saved = [], None
     for event in events_of(name, [4, 1, 0]):
         before.append(event)
         if isinstance(event, runner.Progress) and event.share > 0.5:
             saved = checkpoints.save(tmp_path, event.task, event.family, event.position) | {"run_seconds": 1000.0}
             break
-    after = list(events_of(name, [4, 1, 0], restore=lambda _, __, groups: checkpoints.restore(tmp_path, saved, groups)))
+    on_cores(1, monkeypatch)
+    after = list(events_of(name, [4, 1, 0], restore=lambda _, __, blocks: checkpoints.restore(tmp_path, saved, blocks)))
     whole = outcome(name, [4, 1, 0])
     assert 1000.0 < after[-1].run_seconds < 1600.0
     assert 0 < len(rows_of(before)) < len(whole[0])
@@ -126,7 +128,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_has_the_bits_of_one_never_cut(name
 def test_no_compiled_program_calls_lapack():
     for name in SMALL:
         outcome(name, [0])
-    texts = [program.as_text() for programs in compiled.values() for program in programs]
+    texts = [program.as_text() for lanes in compiled.values() for program in lanes[0]]
     assert {module for module, _, _ in compiled} == {f"algos.{name}" for name in SMALL}
     assert not any(re.search("custom-call.*lapack", text) for text in texts)
 
@@ -134,7 +136,7 @@ def test_no_compiled_program_calls_lapack():
 @pytest.mark.parametrize("name", ["ppo", "dqn"])
 def test_training_overwrites_its_state_so_that_more_seeds_need_memory_for_their_states_alone(name):
     outcome(name, [0])
-    programs = next(programs for (module, _, _), programs in compiled.items() if module == f"algos.{name}")
+    programs = next(lanes[0] for (module, _, _), lanes in compiled.items() if module == f"algos.{name}")
     contender = next(events_of(name, [0])).family[0]
     state = jax.eval_shape(contender.make(make("CartPole-v1")).init, jax.random.key(0), contender.hparams)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
@@ -145,7 +147,7 @@ def test_ten_seeds_of_ppo_keep_no_more_than_1_3_times_their_states_alive():
     before, most = alive(), 0
     for event in events_of("ppo", range(10)):
         if isinstance(event, runner.Progress):
-            states = sum(leaf.nbytes for leaf in jax.tree.leaves(event.position.groups))
+            states = sum(leaf.nbytes for leaf in jax.tree.leaves(event.position.blocks))
             most = max(most, (alive() - before) / states)
     assert 0.9 < most < 1.3
 
@@ -153,4 +155,4 @@ def test_ten_seeds_of_ppo_keep_no_more_than_1_3_times_their_states_alive():
 def alive() -> int:
     """Returns the bytes of the arrays that the process holds on to."""
     gc.collect()
-    return sum(array.nbytes for array in jax.live_arrays())
+    return sum(array.nbytes for device in devices.lanes(10) for array in device.client.live_arrays())

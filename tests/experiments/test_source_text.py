@@ -34,8 +34,8 @@ def test_drawing_leaves_the_users_backend_as_it_is(tmp_path):
     (tmp_path / "curves.csv").write_text("environment,algorithm,seed,env_steps,metric,value\n" + rows)
     program = (
         "import pathlib, sys, matplotlib; matplotlib.use('svg');"
-        "from experiments.lab import launch, plots;"
-        f"plots.draw_curves(pathlib.Path({str(tmp_path)!r}));"
+        "from experiments.lab import criterion, launch, plots;"
+        f"plots.draw_curves(pathlib.Path({str(tmp_path)!r}), {{'CartPole-v1': criterion.Criterion()}});"
         "print(matplotlib.get_backend(), 'matplotlib.pyplot' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.lab import checks, runner
+from experiments.lab import checks, devices, runner
 from experiments.lab.contenders import contenders
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.folder import manifest, policies
@@ -42,8 +42,7 @@ def outcome(seeds, restore=runner.nothing_saved):
 
 
 def on_devices(count, monkeypatch):
-    real = runner.trial_mesh
-    monkeypatch.setattr(runner, "trial_mesh", lambda *_: real(count, 1))
+    monkeypatch.setattr(devices, "cores", lambda: count)
 
 
 def test_a_seed_has_the_same_bits_alone_and_among_others_on_one_device_and_on_two(monkeypatch):

@@ -44,7 +44,7 @@ def run_folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def settings_of_this_process(monkeypatch):
     """The command's settings of XLA come too late here."""
-    monkeypatch.setattr(watch.devices, "prepare", lambda blocks: None)
+    monkeypatch.setattr(watch.devices, "start", lambda: None)
 
 
 def played(capsys, **arguments) -> tuple[Image.Image, list[str]]:

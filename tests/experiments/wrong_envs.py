@@ -54,6 +54,10 @@ def box_upside_down():
     return env(action=Box((1.0,), (-1.0,)))
 
 
+def bounds_that_are_one_number():
+    return env(bounds=3)
+
+
 def bounds_of_another_shape():
     return env(bounds=(np.zeros(3), np.ones(3)))
 
@@ -315,3 +319,22 @@ def endless():
         return state + 1.0, TimeStep(jnp.ones(2), 1.0, False, False)  # wrong
 
     return env(step=step)
+
+
+def step_without_a_key():
+    def keyless(state, action):
+        return step(None, state, action)  # wrong
+
+    return env(step=keyless)
+
+
+def reset_without_a_key():
+    return env(reset=lambda: reset(None))  # wrong
+
+
+def observation_of_two_dtypes():
+    def other(key, state, action):
+        state, reached = step(key, state, action)
+        return state, reached.replace(observation=reached.observation > 0.0)  # wrong
+
+    return env(step=other)

@@ -15,6 +15,7 @@ from experiments.lab.verdicts import verdict
 
 WHERE, PLACE = ["environment", "algorithm"], ["seed", "env_steps", "metric"]
 ABSENT = "-"
+SPEED = ("device count", "flags NPROC", "flags JAX_COMPILATION_CACHE_DIR")  # surroundings that decide no bits
 
 
 class Row(NamedTuple):
@@ -69,6 +70,11 @@ def settings(first: dict[str, Any], second: dict[str, Any]) -> list[Row]:
 def surroundings(first: dict[str, Any], second: dict[str, Any]) -> list[Row]:
     """Returns in what versions, commit, device and flags differ, of two manifests or what `manifest.surroundings` says."""
     return _rows(*({name: each.get(name, {}) for name in SURROUNDINGS} for each in (first, second)))
+
+
+def deciding(rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows of surroundings that bits may depend on."""
+    return [row for row in rows if row.what not in SPEED]
 
 
 def bits(first: Path, second: Path) -> list[Bits]:

@@ -5,7 +5,6 @@ import importlib
 import inspect
 import json
 import math
-import os
 import platform
 import shlex
 import shutil
@@ -27,6 +26,7 @@ from experiments.lab.folder import commits
 from experiments.lab.folder.files import sha256, write_json
 from experiments.lab.folder.kept_code import CODE, kept_name, made_by
 from experiments.lab.judges import Judge
+from experiments.lab.machine import flags, hardware
 from experiments.lab.outside import user_files
 from experiments.lab.outside.loss_errors import error_text
 
@@ -58,7 +58,7 @@ def surroundings() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions()},
         "git": commits.of_this_code(),
         "device": device(),
-        "flags": {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC"))},
+        "flags": flags.in_force(devices.on_cpu()),
     }
 
 
@@ -213,13 +213,13 @@ def versions() -> dict[str, str]:
 
 
 def device() -> dict[str, Any]:
-    """Returns what the run computes on."""
+    """Returns what the run computes on; of a CPU, the cores are counted."""
     first = jax.devices()[0]
     return {
         "platform": first.platform,
         "kind": first.device_kind,
-        "count": jax.device_count(),
-        "machine": devices.processor(),
+        "count": devices.count(),
+        "machine": hardware.processor(),
     }
 
 

@@ -1,12 +1,8 @@
-"""An environment, traced a few times before anything compiles: what is wrong with its form shows with its line.
-
-A user's own is a function without arguments, `my_envs.py:corridor`, that returns an `envs.Env`.
-"""
+"""An environment, traced a few times before anything compiles: what is wrong with its form shows with its line."""
 
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,8 +12,7 @@ import numpy as np
 from envs import Box, Discrete, Env, TimeStep
 from experiments.lab.experiment import Task
 from experiments.lab.outside.loss_errors import KEPT, raised_at, reason
-from experiments.lab.outside.user_files import load, neighbours
-from experiments.lab.outside.user_loss import check_function, source
+from experiments.lab.outside.user_env import files_of, place_of
 
 MOST_STEPS = 2**31 - 1  # int32 counts them
 STEP_GIVES = "(state, TimeStep(observation, reward, terminated, truncated))"
@@ -31,24 +26,6 @@ class Fault(Exception):
         self.function = function
 
 
-def load_factory(reference: str) -> Callable[[], Env]:
-    """Returns the function that `reference`, FILE.py:FUNCTION, names. Raises ValueError, in one line, for none and for
-    one that cannot be called without arguments."""
-    function = load(reference)
-    check_function(function, reference)
-    if not takes_nothing(function):
-        arguments = ", ".join(inspect.signature(function).parameters)
-        path, line = source(function)
-        raise ValueError(f"{path}:{line}: {function.__name__}({arguments}) must make an environment without arguments")
-    return function
-
-
-def takes_nothing(function: Callable) -> bool:
-    """Returns whether the function can be called without arguments."""
-    parameters = inspect.signature(function).parameters.values()
-    return all(one.default is not one.empty or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters)
-
-
 def checked(task: Task) -> Env:
     """Returns the environment of the task, traced. Raises ValueError, in one line that begins with the user's file and
     line where there is one, for an environment that cannot be trained on. Compiles nothing."""
@@ -60,7 +37,7 @@ def checked(task: Task) -> Env:
     except Fault as fault:
         raise ValueError(f"{place_of(task, fault.function)}: {fault}") from None
     except Exception as error:
-        where = raised_at(error, _files(task))
+        where = raised_at(error, files_of(task))
         if where is None:
             raise
         raise ValueError(f"{where}: {reason(error)}") from None
@@ -88,11 +65,10 @@ def check_facts(env: Any, factory: Callable | None) -> None:
     else:
         require(_are_bounds(action.low, action.high), f"Box.low must be below Box.high, entry by entry: {action}")
     if env.observation_bounds is not None:
+        told = f"Env.observation_bounds must be (low, high) of shape {shape}, low below"
+        require(isinstance(env.observation_bounds, tuple) and len(env.observation_bounds) == 2, told)
         low, high = env.observation_bounds
-        fit = np.shape(low) == np.shape(high) == shape
-        require(
-            fit and _are_bounds(low, high), f"Env.observation_bounds must be (low, high) of shape {shape}, low below"
-        )
+        require(np.shape(low) == np.shape(high) == shape and _are_bounds(low, high), told)
 
 
 def check_calls(env: Env) -> None:
@@ -100,8 +76,23 @@ def check_calls(env: Env) -> None:
     key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct(env.action.shape, jnp.float32)
     if isinstance(env.action, Discrete):
         action = jax.ShapeDtypeStruct((), jnp.int32)
-    state, _ = _traced(env.reset, lambda result: check_reset(env, result), key)
-    _traced(env.step, lambda result: check_step(env, state, result), key, state, action)
+    check_takes(env.reset, "reset", "key")
+    check_takes(env.step, "step", "key", "state", "action")
+    state, observation = _traced(env.reset, lambda result: check_reset(env, result), key)
+    _, reached = _traced(env.step, lambda result: check_step(env, state, result), key, state, action)
+    first, later = observation.dtype, reached.observation.dtype
+    if first != later:
+        raise Fault(f"the observation is {first} after reset and {later} after step; it must stay as it is", env.step)
+
+
+def check_takes(function: Callable, name: str, *words: str) -> None:
+    """Raises Fault where the function cannot be called with as many arguments."""
+    try:
+        inspect.signature(function).bind(*words)
+    except TypeError:
+        raise Fault(f"{name} must take ({', '.join(words)})", function) from None
+    except ValueError:  # of what is written in C nothing is known
+        return
 
 
 def check_reset(env: Env, result: Any) -> None:
@@ -220,24 +211,3 @@ def _described(x: Any) -> str:
     if isinstance(x, TimeStep) or not isinstance(x, tuple | jax.Array | jax.ShapeDtypeStruct | np.ndarray):
         return f"a {type(x).__name__}"
     return f"{len(x)} values" if isinstance(x, tuple) else f"{x.dtype} of shape {x.shape}"
-
-
-def place_of(task: Task, function: Callable | None = None) -> str:
-    """Returns FILE:LINE of the last `return` of the function, if it is of the user's, or where the user's factory begins;
-    the id of an environment that is in no file of a user's."""
-    files = _files(task)
-    for part in (function, task.factory):
-        part = inspect.unwrap(part) if callable(part) else None
-        part = getattr(part, "func", part)  # of functools.partial
-        if (inspect.isfunction(part) or inspect.ismethod(part)) and Path(inspect.getsourcefile(part) or "") in files:
-            lines, first = inspect.getsourcelines(part)
-            returns = [number for number, text in enumerate(lines, first) if text.strip().startswith("return")]
-            return f"{inspect.getsourcefile(part)}:{returns[-1] if returns else first}"
-    return task.environment
-
-
-def _files(task: Task) -> list[Path]:
-    if task.factory is None:
-        return []
-    path, _ = source(task.factory)
-    return [path, *neighbours(path)]

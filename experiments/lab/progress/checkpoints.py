@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
+from experiments.lab.chunks import Position
 from experiments.lab.experiment import Experiment, Task
 from experiments.lab.folder.files import keep, sha256, write_json
 from experiments.lab.folder.manifest import describe
 from experiments.lab.folder.run_folder import without_places
-from experiments.lab.programs import Trials, trial_mesh
+from experiments.lab.programs import Trials
 from experiments.lab.records import CURVES, Results
-from experiments.lab.runner import Family, Position
+from experiments.lab.runner import Family
 
 PROGRESS, FOLDER = "progress.json", "checkpoints"
 
@@ -62,14 +64,13 @@ def save(folder: Path, task: Task, family: Family, position: Position) -> dict[s
     number = max((int(old.name) for old in (folder / FOLDER).glob("[0-9]*") if old.name.isdigit()), default=0) + 1
     path = (folder / FOLDER / f"{number:06}").absolute()
     with _failing_as_files_do(path), ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path, _as_arrays(position.groups))
+        checkpointer.save(path, _as_arrays(position.blocks))
     for file in (path.parent, path, *path.rglob("*")):
         keep(file)
     return {
         "name": path.name,
         "environment": task.environment,
         "contenders": [contender.name for contender in family],
-        "devices": len(position.groups[0].key_eval),
         "updates": position.updates,
         "faults": position.faults,
         "evaluations": position.evaluations,
@@ -114,15 +115,15 @@ def _without_closed_loops(hook: Callable) -> Callable:
     return told
 
 
-def restore(folder: Path, saved: dict[str, Any], groups: list[Trials]) -> Position:
-    """Returns the position that was saved, placed as `groups` are. The files are those that `check` has seen.
+def restore(folder: Path, saved: dict[str, Any], blocks: list[Trials]) -> Position:
+    """Returns the position that was saved, placed as `blocks` are. The files are those that `check` has seen.
 
     Raises Changed where what is trained now has other arrays: another version of this code wrote them.
     """
     import orbax.checkpoint as ocp
 
     path = (folder / FOLDER / saved["name"]).absolute()
-    template = _as_arrays(groups)
+    template = _as_arrays(blocks)
     with ocp.StandardCheckpointer() as checkpointer:
         try:
             arrays = checkpointer.restore(path, template)
@@ -131,7 +132,7 @@ def restore(folder: Path, saved: dict[str, Any], groups: list[Trials]) -> Positi
                 f"the checkpoint {path} does not fit what this version of the code trains: go on with the version that "
                 "wrote it, manifest.json says which, or run the experiment anew"
             ) from None
-    leaves, structure = jax.tree.flatten(groups)
+    leaves, structure = jax.tree.flatten(blocks)
     placed = [_as_leaf(arrays[_name(index)], leaf) for index, leaf in enumerate(leaves)]
     numbers = {name: saved[name] for name in ("updates", "faults", "evaluations", "run_seconds")}
     return Position(jax.tree.unflatten(structure, placed), **numbers)
@@ -182,12 +183,8 @@ def _check_checkpoint(folder: Path, experiment: Experiment, saved: dict[str, Any
             raise Changed(f"the checkpoint {path} is not whole: {name} is missing; run the experiment anew")
         if sha256(path / name) != expected:
             raise Changed(f"the checkpoint {path} is damaged: {name} is not as it was written; run the experiment anew")
-    there = trial_mesh(len(saved["contenders"]) * len(experiment.seeds), experiment.width).size
-    if there != saved["devices"]:
-        raise Changed(
-            f"the checkpoint {path} is of {saved['devices']} devices, here are {there}: go on with as many accelerators, "
-            "or on CPU with XLA_FLAGS as manifest.json has it"
-        )
+    if "devices" in saved:
+        raise Changed(f"the checkpoint {path} is of a version of this code that laid trials out otherwise; run anew")
 
 
 def _with_nan(content: Any) -> Any:
@@ -199,14 +196,15 @@ def _with_nan(content: Any) -> Any:
     return math.nan if content is None else content
 
 
-def _as_arrays(groups: list[Trials]) -> dict[str, Any]:
-    """Returns every leaf by its number; random keys as the integers they are made of."""
-    leaves = enumerate(jax.tree.leaves(groups))
-    return {_name(index): jax.random.key_data(leaf) if _is_key(leaf) else leaf for index, leaf in leaves}
+def _as_arrays(blocks: list[Trials]) -> dict[str, Any]:
+    """Returns every leaf by its number, as NumPy has it; random keys as the integers they are made of."""
+    leaves = enumerate(jax.tree.leaves(blocks))
+    return {_name(index): np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for index, leaf in leaves}
 
 
-def _as_leaf(array: jax.Array, like: jax.Array) -> jax.Array:
-    return jax.random.wrap_key_data(array) if _is_key(like) else array
+def _as_leaf(array: np.ndarray, like: jax.Array) -> jax.Array:
+    leaf = jax.random.wrap_key_data(array) if _is_key(like) else array
+    return jax.device_put(leaf, like.sharding)
 
 
 def _is_key(leaf: jax.Array) -> bool:

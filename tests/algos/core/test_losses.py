@@ -222,8 +222,8 @@ def test_one_number_normalised_is_0_and_so_it_is_with_its_last_digits_rounded(nu
     np.testing.assert_array_equal(losses.normalize(once, jnp.ones_like(once)), 0.0)
     rounded = once + jnp.spacing(once) * jnp.asarray(np.resize(NOISE, size), jnp.float32)
     np.testing.assert_array_equal(losses.normalize(rounded, jnp.ones_like(once)), 0.0)
-    mask = jnp.arange(size) < max(size // 2, 1)
-    np.testing.assert_array_equal(losses.normalize(once.at[-1].set(9.0) if size > 1 else once, mask * 1.0), 0.0)
+    mask = (jnp.arange(size) < max(size // 2, 1)).astype(jnp.float32)
+    np.testing.assert_array_equal(losses.normalize(once.at[-1].set(9.0) if size > 1 else once, mask), 0.0)
 
 
 def test_samples_that_differ_by_little_are_still_told_apart():

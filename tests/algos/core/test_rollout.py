@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algos.core.distributions import DiagonalGaussian
-from algos.core.rollout import evaluate, rollout
+from algos.core.rollout import episode_metrics, evaluate, rollout
 from envs import Box, Discrete, Env, TimeStep, vectorize
 
 LONGEST = 9
@@ -48,7 +48,7 @@ def played(env: Env, act, key, num_episodes: int) -> tuple[list[float], list[int
         rewards, ended = [], False
         while not ended:
             keys = jax.random.split(jax.random.fold_in(key_run, len(rewards)), (2, num_episodes))
-            action = env.action.clip(act(keys[0, episode], observation))
+            action = env.action.to_environment(act(keys[0, episode], observation))
             state, reached = step(keys[1, episode], state, action)
             observation = reached.observation
             rewards.append(float(reached.reward))
@@ -99,7 +99,7 @@ def test_a_rollout_holds_what_a_python_loop_sees_and_counts_the_episodes_that_en
         randomness = vector.draw(key_environment, num_steps), policy.noise(key_action, (num_steps,))
         return start, *rollout(vector, apply, 0.3, start, key, num_steps), *randomness
 
-    start, state, transitions, metrics, draws, noise = jax.jit(all_of_it)()
+    start, state, transitions, episodes, draws, noise = jax.jit(all_of_it)()
     keys, fresh = draws.key, jax.device_get((draws.reset_environment, draws.reset_observation))
     start, state, transitions, noise = jax.device_get((start, state, transitions, noise))
     ended, step = [], jax.jit(env.step)
@@ -110,16 +110,19 @@ def test_a_rollout_holds_what_a_python_loop_sees_and_counts_the_episodes_that_en
             row = jax.tree.map(lambda x, t=time, i=column: x[t, i], transitions)
             assert np.array_equal(row.observation, seen)
             assert np.allclose(row.action, 0.3 * seen[:1] + np.e * noise[time, column], rtol=1e-5)
-            inner, reached = jax.device_get(step(keys[time, column], inner, np.clip(row.action, -1.0, 0.5)))
+            inner, reached = jax.device_get(step(keys[time, column], inner, env.action.to_environment(row.action)))
             rewards.append(float(reached.reward))
-            assert np.array_equal(row.next_observation, reached.observation) and row.reward == reached.reward
-            assert (row.terminated, row.truncated) == (reached.terminated, reached.truncated)
+            assert np.array_equal(row.next_observation, reached.observation)
+            assert np.isclose(row.reward, reached.reward, rtol=1e-6)
+            truncated = reached.truncated or len(rewards) >= env.max_steps
+            assert (row.terminated, row.truncated) == (reached.terminated, truncated)
             seen = reached.observation
-            if reached.terminated or reached.truncated:
+            if reached.terminated or truncated:
                 ended.append(rewards)
                 rewards = []
                 inner, seen = jax.tree.map(lambda x, t=time, i=column: x[t, i], fresh)
         assert np.array_equal(state.observation[column], seen) and state.episode_length[column] == len(rewards)
     assert np.abs(transitions.action).max() > 1.0
+    metrics = episode_metrics(episodes)
     assert metrics["episode_count"] == len(ended) and metrics["episode_length_sum"] == sum(map(len, ended))
     assert float(metrics["episode_return_sum"]) == pytest.approx(sum(map(sum, ended)))

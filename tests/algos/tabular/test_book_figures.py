@@ -7,7 +7,8 @@ import pytest
 from jax import lax
 
 import envs
-from algos.tabular import expected_sarsa, n_step_td, q_learning, sarsa, td_lambda
+from algos.core.loop import advance, no_metrics
+from algos.tabular import dyna_q, dyna_q_plus, expected_sarsa, n_step_td, q_learning, sarsa, td_lambda
 
 pytestmark = pytest.mark.slow
 WALK = np.arange(-18, 19, 2) / 20  # the values of the 19 states, -0.9 to 0.9
@@ -92,3 +93,21 @@ def test_example_6_6_on_the_cliff_sarsa_earns_more_than_q_learning_which_learns_
         for module in (sarsa, q_learning)
     ]
     assert found[0] == pytest.approx(-25.0, abs=3.0) and found[1] == pytest.approx(-47.0, abs=4.0)
+
+
+def rewards_as_the_maze_changes(module, **fields):
+    """Returns the mean reward of 20 runs, 1000 steps in the maze and 2000 after its way is blocked."""
+    hparams = module.HParams(learning_rate=1.0, gamma=0.95, **fields)
+    config = module.Config(num_steps=100, num_planning=10)
+    before, after = (module.make(envs.make("BlockingMaze", after=changed), config) for changed in (False, True))
+
+    def one_run(key):
+        state = before.init(key, hparams)
+        carry = advance(before, state, hparams, no_metrics(before, state, hparams), 10)
+        return advance(after, carry[0], hparams, carry[1], 20)[1].total["episode_return_sum"]
+
+    return float(jnp.mean(jax.jit(jax.vmap(one_run))(jax.random.split(jax.random.key(0), 20))))
+
+
+def test_figure_8_4_what_pays_for_long_untried_actions_finds_the_new_way_sooner():
+    assert rewards_as_the_maze_changes(dyna_q_plus, kappa=1e-3) > 1.5 * rewards_as_the_maze_changes(dyna_q)

@@ -55,14 +55,13 @@ LEFT_OUT = [("dyna_q", "lake"), ("dyna_q_plus", "lake"), ("off_policy_monte_carl
 ROWS = [(name, problem) for name in CONTROL for problem in PROBLEMS if (name, problem) not in LEFT_OUT]
 
 
-def worth(mdp, gamma, action):
-    """Returns what a policy, action [S], is worth at an episode's beginning, by one linear solve."""
-    rows = np.arange(mdp.num_states)
-    chance = mdp.probability[rows, action]
-    goes_on = gamma * chance * ~mdp.terminated[rows, action]
+def worth(mdp, gamma, policy):
+    """Returns what a policy [S, A] is worth at an episode's beginning, by one linear solve."""
+    chance = policy[..., None] * mdp.probability
     matrix = np.eye(mdp.num_states)
-    np.add.at(matrix, (rows[:, None], mdp.successor[rows, action]), -goes_on)
-    return mdp.start @ np.linalg.lstsq(matrix, (chance * mdp.reward[rows, action]).sum(1))[0]
+    rows = np.broadcast_to(np.arange(mdp.num_states)[:, None, None], chance.shape)
+    np.add.at(matrix, (rows, mdp.successor), -gamma * chance * ~mdp.terminated)
+    return mdp.start @ np.linalg.lstsq(matrix, (chance * mdp.reward).sum((1, 2)))[0]
 
 
 def best(mdp, gamma):
@@ -102,7 +101,30 @@ def test_the_greedy_policy_is_worth_what_the_best_one_is(name, problem):
     env, actions = greedy_actions(name, problem)
     wanted = best(env.model, gamma)
     assert known is None or wanted == pytest.approx(known, abs=1e-8)
-    found = [worth(env.model, gamma, action) for action in actions]
+    found = [worth(env.model, gamma, np.eye(env.action.n)[action]) for action in actions]
     share = SHARE.get((name, problem), share)
     assert min(found) >= share * wanted - 1e-9, found
     assert max(found) <= wanted + 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("expected_sarsa", -21.2, -20.7076774), ("sarsa", -22.5, -20.7076774), ("q_learning", -51.8132, -45.8033)],
+)
+def test_on_the_cliff_exploring_costs_q_learning_what_it_must_and_sarsa_finds_the_best_policy_that_explores(
+    name, least, most
+):
+    """The limits are exact: the best epsilon-soft policy; the epsilon-greedy ones on Q*, whichever way its ties fall."""
+    module, _ = CONTROL[name]
+    env = envs.make("CliffWalking", max_steps_in_episode=10_000)
+    algorithm = module.make(env, module.Config(num_steps=1000))
+    hparams = module.HParams(learning_rate=0.3, anneal=1.0, gamma=1.0, epsilon=0.1, total_steps=3e6)
+
+    def train(seed):
+        state = algorithm.init(jax.random.key(seed), hparams)
+        return advance(algorithm, state, hparams, no_metrics(algorithm, state, hparams), 3000)[0].params
+
+    for q in np.asarray(jax.jit(lambda seeds: jax.lax.map(train, seeds))(np.arange(SEEDS))):
+        chance = np.full(q.shape, 0.1 / q.shape[1]) + 0.9 * np.eye(q.shape[1])[q.argmax(1)]
+        assert least <= worth(env.model, 1.0, chance) <= most + 1e-4

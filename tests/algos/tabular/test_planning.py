@@ -18,7 +18,6 @@ from algos.tabular.planning import (
     value_iteration,
 )
 from envs.mdp import MDP, epsilon_soft, from_arrays, from_dense, from_step, of_action, problems
-from envs.mdp.endings import can_come_to
 
 PLANNERS = {
     "value iteration": functools.partial(value_iteration.solve, tolerance=1e-11),
@@ -246,15 +245,17 @@ def test_every_best_stake_of_the_gambler_is_in_the_policy_and_has_the_best_value
     np.testing.assert_allclose(value, solution.value, atol=1e-9)
 
 
-def test_on_frozen_lake_without_a_discount_the_policy_ends_though_never_ending_ones_look_as_good():
-    mdp = known("FrozenLake-4x4")
+@pytest.mark.parametrize("slippery, best", [(True, 14 / 17), (False, 1.0)])
+def test_on_frozen_lake_without_a_discount_the_policy_ends_though_never_ending_ones_look_as_good(slippery, best):
+    mdp = known("FrozenLake-4x4", slippery=slippery)
     for plan in PLANNERS.values():
         solution = plan(mdp, 1.0)
-        followed = mdp.replace(probability=mdp.probability * (solution.policy > 0)[..., None])
-        ends = can_come_to(followed, (mdp.terminated & (followed.probability > 0)).any(-1))
-        assert ends.all()
-        value = policy_evaluation.solve(mdp, solution.policy, 1.0).value
-        assert mdp.start @ value == pytest.approx(14 / 17, abs=1e-10)
+        value = policy_evaluation.solve(mdp, solution.policy, 1.0).value  # refuses a policy that never ends
+        assert mdp.start @ value == pytest.approx(best, abs=1e-10)
+    first = np.eye(SHAPE[1])[solution.policy.argmax(1)]
+    if not slippery:  # the first of equals walks against the wall
+        with pytest.raises(ValueError, match="from state 0 the policy never ends"):
+            policy_evaluation.solve(mdp, first, 1.0)
 
 
 def test_a_time_limit_is_another_problem():

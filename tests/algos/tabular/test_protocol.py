@@ -27,6 +27,7 @@ from algos.tabular import (
     td_lambda,
 )  # fmt: skip
 from algos.tabular.experience import draw, epsilon_greedy, one_of, walk_of
+from algos.tabular.online import Method, control
 from envs import vectorize
 from experiments.lab import settings
 
@@ -115,7 +116,7 @@ def test_a_run_cut_into_chunks_has_the_bits_of_the_straight_run(name):
     for one, other in zip(raw(straight), raw(cut), strict=True):
         np.testing.assert_array_equal(one, other)
     assert straight[0].update == 40
-    assert straight[1]["episode_count"] > 5 and straight[1]["episode_length_sum"] <= 200
+    assert straight[1].total["episode_count"] > 5 and straight[1].total["episode_length_sum"] <= 200
 
 
 @every_method
@@ -212,3 +213,31 @@ def test_equal_actions_are_taken_alike_and_others_by_epsilon_alone():
     assert only[0] == only[2] == 0
     ends = jnp.array([0, 2**32 - 1], jnp.uint32)
     assert jax.vmap(lambda word: one_of(jnp.array([False, True, True]), word))(ends).tolist() == [1, 2]
+
+
+def test_an_update_of_ones_own_is_what_is_learned_by_in_planning_too():
+    def update(q, step, hparams):
+        return q.at[step.state, step.action].set(7.0)
+
+    for module in (q_learning, dyna_q, td):
+        own = update if module is not td else lambda v, step, hparams: v.at[step.state].set(7.0)
+        algorithm = module.make(LAKE, module.Config(num_steps=20), update=own)
+        state = algorithm.init(jax.random.key(0), module.HParams())
+        params = algorithm.step(state, module.HParams())[0].params
+        assert set(np.unique(params)) == {0.0, 7.0}
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_the_action_that_was_seen_next_is_taken_next_by_a_method_that_commits_to_it_alone(commits):
+    def start(hparams):
+        return jnp.zeros((16, 4)), (jnp.int32(0), jnp.bool_(True))
+
+    def learn(q, memory, step, hparams):
+        promised, ended = memory
+        broken = (step.action != promised) & ~ended
+        return q.at[0, 0].add(broken), (step.next_action, step.terminated | step.truncated)
+
+    method = Method(start, learn, commits=commits)
+    algorithm, hparams = control(LAKE, "test", method, 60), sarsa.HParams(epsilon=1.0)
+    broken = algorithm.step(algorithm.init(jax.random.key(0), hparams), hparams)[0].params[0, 0]
+    assert (broken == 0) == commits and not 0 < broken < 20
