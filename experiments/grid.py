@@ -37,7 +37,7 @@ class Args:
 
 def grid(args: Args) -> int:
     """Draws the picture, says in words what is wrong and returns the exit status. Raises BadInput."""
-    devices.prepare(blocks=1)
+    devices.start()
     from experiments.lab.drawing import model_grid
     from experiments.lab.drawing.model_truth import truth_of
 

@@ -1,5 +1,6 @@
 """The platform of the tests, set before jax starts: CPU, and XLA's flags as commands set them."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -33,3 +34,14 @@ def float64():
     """Runs the test in double precision."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Every compiled program takes places in the process's memory map, of which Linux allows 65,530: a worker that has
+    compiled for all files so far would die of a segmentation fault."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+        gc.collect()

@@ -302,7 +302,10 @@ def test_imports_flow_one_way():
 def test_algorithms_compile_print_and_read_nothing():
     clock_and_files = {"time", "datetime", "os", "pathlib", "io", "logging", "random"}
     for path, source in sources(algos).items():
-        assert not called(source) & {"jit", "print", "open", "input", "io_callback", "callback"}, path
+        host = (
+            {"jit"} if "planning" in str(path) else set()
+        )  # planners are called by a host, and compile what they loop over
+        assert not (called(source) - host) & {"jit", "print", "open", "input", "io_callback", "callback"}, path
         assert not imported(source) & clock_and_files, path
     sample = "@jax.jit\ndef f(x):\n    jax.debug.print(x)\n    return open(x)"
     assert called(sample) == {"jit", "print", "open"}

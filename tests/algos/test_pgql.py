@@ -347,7 +347,7 @@ def test_of_a_warm_up_longer_than_the_buffer_the_newest_are_kept():
 
 def test_with_eta_0_an_update_moves_the_parameters_as_a2cs_does():
     hparams = {"gamma": 0.9, "gae_lambda": 0.8, "entropy_coef": 0.2, "value_coef": 0.7, "max_grad_norm": 0.1,
-               "total_steps": 60.0}  # fmt: skip
+               "anneal": 0.0}  # fmt: skip
     ours = pgql.make(WALK, SMALL, network=probes.Linear())
     theirs = a2c.make(WALK, a2c.Config(num_envs=3, num_steps=4), network=probes.Linear())
     state = probes.quick_jit(ours.init)(jax.random.key(1), pgql.HParams(eta=0.0, **hparams))

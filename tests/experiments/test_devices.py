@@ -104,7 +104,7 @@ def test_once_jax_has_started_no_flags_are_set_that_it_would_not_read_and_progra
         given.append(compiler_options)
 
     function = SimpleNamespace(lower=lambda *_: SimpleNamespace(compile=compile))
-    programs.compile_on(devices.lanes(1), (function,) * 3, ((np.zeros(1),),) * 3)
+    programs.compile_on(devices.lanes(1), {name: (function, (np.zeros(1),)) for name in ("begin", "advance", "judge")})
     assert given == [flags.OPTIONS] * 3
 
 

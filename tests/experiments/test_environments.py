@@ -112,7 +112,7 @@ def test_a_fault_that_shows_when_it_runs_is_one_line_with_the_users_file(name, l
 
 
 def test_a_sound_environment_passes_and_its_command_says_so(little_compiled_quickly, capsys, monkeypatch):
-    monkeypatch.setattr("experiments.doctor.devices.prepare", lambda blocks: None)
+    monkeypatch.setattr("experiments.doctor.devices.start", lambda: None)
     assert doctor(DoctorArgs(f"{WRONG}:sound")) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "sound, an environment: no problem found"
     assert doctor(DoctorArgs(f"{WRONG}:python_if")) == 1

@@ -69,7 +69,7 @@ def test_the_host_looks_between_the_steps_of_an_evaluation(faulty):
 
 
 def test_parameters_that_are_not_finite_are_not_the_environments_fault():
-    events = list(runner.run(experiment("breaks_at_the_largest_action", poisoned)))
+    events = list(runner.run(experiment("rewards_its_action", poisoned)))
     assert events[-1].diverged == [3, 4] and list(events[-1].faulty) == []
 
 

@@ -61,7 +61,7 @@ def test_the_share_of_seeds_at_a_score_rises_by_one_seed_where_one_reaches_it(re
 
 
 def test_the_bounds_of_p_lie_around_it_on_both_sides_of_the_matrix(results):
-    returns = {result.name: (result.seeds, result.returns) for result in results}
+    returns = {result.name: (result.seeds, result.scores) for result in results}
     cells = findings.improvements(returns)
     for row, column in ((0, 1), (1, 0)):
         names = list(returns)

@@ -202,7 +202,7 @@ def test_settings_versions_results_and_verdicts_stand_side_by_side(folder, tmp_p
     assert any(line.startswith("versions jax ") and line.endswith(" 0.0.1") for line in lines)
     assert "CartPole-v1 dqn hparams gamma 0.99 0.5" in lines
     assert not any("mine" in line for line in lines)  # the same function, kept elsewhere
-    assert any(line.startswith("CartPole-v1 dqn ") and line.endswith("8.0 [7.0, 9.0]") for line in lines)
+    assert any(line.startswith("CartPole-v1 dqn ") and line.endswith("8.000 [7.000, 9.000]") for line in lines)
     assert "CartPole-v1: run/a2c against other/a2c: the same result in every seed" in lines
     assert any(line.startswith("CartPole-v1: run/dqn ") and "other/dqn" in line for line in lines)
 

@@ -128,7 +128,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_on_fewer_cores_has_the_bits_of_one
 def test_no_compiled_program_calls_lapack():
     for name in SMALL:
         outcome(name, [0])
-    texts = [program.as_text() for lanes in compiled.values() for program in lanes[0]]
+    texts = [program.as_text() for lanes in compiled.values() for program in lanes[0] if program]
     assert {module for module, _, _ in compiled} == {f"algos.{name}" for name in SMALL}
     assert not any(re.search("custom-call.*lapack", text) for text in texts)
 

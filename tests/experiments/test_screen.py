@@ -18,16 +18,16 @@ def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
     (table,) = screen.results_tables({"seeds": [0, 1], "environments": {"Cart": {"algorithms": found}}})
     cells = [list(column.cells) for column in table.columns]
     assert cells[0] == ["high", "low", "none"]
-    assert cells[1] == ["2.0", "1.0", screen.NOT_FINITE]
-    assert cells[2] == ["1.0 to 4.0", "0.0 to 3.0", screen.NOT_FINITE]
-    assert cells[3] == ["0.0", "99.0", screen.NOT_FINITE]
+    assert cells[1] == ["2.000", "1.000", "-"]
+    assert cells[2] == ["1.000 to 4.000", "0.000 to 3.000", "-"]
+    assert cells[3] == ["0.000", "99.0", "-"]
     assert [column[0] for column in cells[4:]] == ["1,234", "3.2", "4.6"]
 
 
 def test_the_time_left_is_the_time_so_far_for_what_is_left():
     a2c = contender("a2c", "CartPole-v1", 1000)
     line = screen.Line("CartPole-v1", "a2c")
-    screen.update(line, Progress(Task("CartPole-v1", (a2c,)), (a2c,), 0.25, 5000, 10.0, Position([], [])))
+    screen.update(line, Progress(Task("CartPole-v1", (a2c,)), (a2c,), 0.25, 5000, 10.0, Position([], [], [])))
     assert (line.share, line.steps_per_second, line.seconds_left) == (0.25, 500.0, 30.0)
 
 

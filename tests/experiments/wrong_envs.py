@@ -338,3 +338,10 @@ def observation_of_two_dtypes():
         return state, reached.replace(observation=reached.observation > 0.0)  # wrong
 
     return env(step=other)
+
+
+def rewards_its_action():
+    def step(key, state, action):
+        return state + 1.0, TimeStep(jnp.ones(2), action[0], state > 8.0, jnp.bool_(False))
+
+    return env(step=step, action=Box((-5.0,), (5.0,)))
