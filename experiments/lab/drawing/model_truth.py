@@ -17,7 +17,7 @@ class Side(NamedTuple):
 
     value: np.ndarray  # [S]: V*, or what an agent learned, or where it tells none what its greedy policy is worth
     policy: np.ndarray  # [S, A]
-    visits: np.ndarray  # [S], sum_t gamma^t P(s_t = s)
+    visits: np.ndarray  # [S], sum_t gamma^t P(s_t = s), as `visits` has them
     value_is: str  # what `value` is, in words
 
 
@@ -67,7 +67,8 @@ def acts_and_values(env: Env, algorithm, state) -> tuple[np.ndarray, np.ndarray 
 
 
 def visits(mdp: MDP, policy: np.ndarray, gamma: float) -> np.ndarray:
-    """Returns how often an episode of the policy comes to each state, discounted, float64 [S]: finite though it never ends."""
+    """Returns how often an episode of the policy comes to each state, float64 [S], discounted by 0.999 at most: finite though
+    it never ends."""
     with jax.enable_x64(True):
         return np.asarray(exact.visits(mdp, jnp.asarray(policy), min(gamma, 0.999)))
 
