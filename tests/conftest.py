@@ -1,6 +1,7 @@
 """The platform of the tests, set before jax starts: CPU, and XLA's flags as commands set them."""
 
 import gc
+import itertools
 import os
 from pathlib import Path
 
@@ -36,12 +37,27 @@ def float64():
         yield
 
 
+# Every compiled program takes places in the process's memory map, of which Linux allows 65,530: a worker that has compiled
+# for all files so far would die of a segmentation fault.
+MAPS, MANY, TOO_MANY, SELDOM = Path("/proc/self/maps"), 20_000, 52_000, 20
+tests_so_far = itertools.count(1)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def room_for_programs():
-    """Every compiled program takes places in the process's memory map, of which Linux allows 65,530: a worker that has
-    compiled for all files so far would die of a segmentation fault."""
+def programs_are_let_go_after_a_file():
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+    let_go(MANY)
+
+
+@pytest.fixture(autouse=True)
+def programs_are_let_go_before_there_is_no_room():
+    yield
+    if next(tests_so_far) % SELDOM == 0:
+        let_go(TOO_MANY)
+
+
+def let_go(places: int) -> None:
+    """Has jax forget its compiled programs where they take more places than that."""
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > places:
         jax.clear_caches()
         gc.collect()
