@@ -4,7 +4,7 @@ import os
 import sys
 from importlib.util import find_spec
 
-from experiments.lab import signals
+from experiments.lab.commands import signals
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 

@@ -3,13 +3,13 @@
     python -m experiments.cartpole
     python -m experiments.cartpole --seeds 30 --only ppo trpo --set ppo.learning_rate=5e-4
 
-Every contender has its settings for CartPole from `lab/settings.py`.
+Every contender has its settings for CartPole from `lab/definition/settings.py`.
 """
 
-from experiments.lab.command import main
-from experiments.lab.contenders import contenders
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.settings import ALGORITHMS
+from experiments.lab.commands.command import main
+from experiments.lab.definition.contenders import contenders
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import ALGORITHMS
 
 STEPS = 100_000
 

@@ -2,14 +2,14 @@
 
     python -m experiments.classic_control
 
-Each environment meets the contenders that `lab/settings.py` has settings for there; continuous actions leave out those
+Each environment meets the contenders that `lab/definition/settings.py` has settings for there; continuous actions leave out those
 that need discrete ones. Others publish results for all five: rl-baselines3-zoo at 20,000 to 1,000,000 steps, CleanRL at
 500,000. Give `--steps` to meet one of them.
 """
 
-from experiments.lab.command import main
-from experiments.lab.contenders import contenders
-from experiments.lab.experiment import Experiment, Task
+from experiments.lab.commands.command import main
+from experiments.lab.definition.contenders import contenders
+from experiments.lab.definition.experiment import Experiment, Task
 
 STEPS = 300_000
 ENTRANTS = {

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
-from experiments.lab import devices, signals
-from experiments.lab.cli import BadInput, count, run_command, typed
-from experiments.lab.options import Options
+from experiments.lab.commands import signals
+from experiments.lab.commands.cli import BadInput, count, each_once, run_command, typed
+from experiments.lab.commands.options import Options
+from experiments.lab.machine import devices
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,16 @@ class Args(Options):
 def compare(args: Args) -> int:
     """Runs the comparison and returns the exit status. Raises BadInput."""
     devices.prepare()  # before jax is imported
-    from experiments.lab.command import run
+    from experiments.lab.commands.command import run
 
     return run(lambda: experiment_of(args), args, Args())
 
 
 def experiment_of(args: Args):
     """Returns the experiment that the arguments describe. Raises BadInput."""
-    from experiments.lab.experiment import Experiment
+    from experiments.lab.definition.experiment import Experiment
 
-    for names in (args.env, args.algos):
-        if not names or len(set(names)) < len(names):
-            raise BadInput(f"name each environment and each algorithm once, not: {' '.join(names) or 'none'}")
+    each_once("each environment and each algorithm", args.env, args.algos)
     try:
         tasks = tuple(task_of(env, args) for env in args.env)
     except ValueError as error:
@@ -53,12 +52,12 @@ def experiment_of(args: Args):
 def task_of(env: str, args: Args):
     """Returns the task on an environment, which is called as its function where it is a user's own. Raises ValueError."""
     from envs.mdp import problems
-    from experiments.lab import judges
-    from experiments.lab.contenders import contenders
-    from experiments.lab.experiment import Task
+    from experiments.lab.definition.contenders import contenders
+    from experiments.lab.definition.experiment import Task
+    from experiments.lab.definition.settings import PREDICTION
+    from experiments.lab.judging import judges
     from experiments.lab.outside.user_env import load_factory
     from experiments.lab.outside.user_loss import is_reference
-    from experiments.lab.settings import PREDICTION
 
     for algo in args.algos:
         if algo in PREDICTION:

@@ -13,10 +13,10 @@ from flax import struct
 
 from algos import ppo
 from algos.core.losses import mean, squared
-from experiments.lab.command import main
-from experiments.lab.contenders import with_loss
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.settings import contender
+from experiments.lab.commands.command import main
+from experiments.lab.definition.contenders import with_loss
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
 
 
 @struct.dataclass

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import tyro
 
-from experiments.lab.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, typed
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def diff(args: Args) -> int:
     """Prints what differs and returns the exit status. Raises BadInput."""
     from rich.console import Console
 
-    from experiments.lab.folder import difference, run_folder
+    from experiments.lab.recording import difference, run_folder
 
     try:
         folders = run_folder.read(args.first), run_folder.read(args.second)
@@ -45,7 +45,7 @@ def diff(args: Args) -> int:
 
 def show(labels, rows, bits, scores, console) -> None:
     """Prints the differing settings, the results side by side with their verdicts, and where the curves part."""
-    from experiments.lab.folder import difference
+    from experiments.lab.recording import difference
 
     if rows:
         console.print(side_by_side("settings and surroundings that differ", labels, rows))

@@ -5,8 +5,8 @@ from typing import Annotated, NoReturn
 
 import tyro
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, typed
+from experiments.lab.machine import devices
 
 COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -55,10 +55,10 @@ def examined(what: str, exact: bool = False):
     """Returns (what it is called, the file of its findings' lines, the findings). Raises ValueError for nothing, and for an
     environment that is to be examined exactly."""
     import envs
+    from experiments.lab.definition.experiment import Task
     from experiments.lab.examination import examine
     from experiments.lab.examination.environment import examine_environment
     from experiments.lab.examination.exact import examine_exact
-    from experiments.lab.experiment import Task
     from experiments.lab.outside.user_env import takes_nothing
     from experiments.lab.outside.user_files import load
     from experiments.lab.outside.user_loss import check_function, declared, is_reference

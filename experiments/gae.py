@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command
+from experiments.lab.commands.cli import run_command
+from experiments.lab.machine import devices
 
 GAMMA, STEPS = 0.95, 3
 PROBABILITIES = np.array([[0.5, 0.5], [0.7, 0.3], [0.4, 0.6]])  # of the careful and the bold action, in each state
@@ -33,13 +33,10 @@ def main(args: Args) -> int:
     import jax
     from rich.console import Console
 
-    from experiments.lab import records
-    from experiments.lab.folder.files import write_json
+    from experiments.lab.recording import records
+    from experiments.lab.recording.files import write_json
 
-    try:
-        folder = records.create(args.out, ["gae"])
-    except ValueError as error:
-        raise BadInput(error) from None
+    folder = records.create_for(["gae"], args.out)
     with jax.enable_x64(True):
         figures = errors(np.zeros(STEPS))
     write_json(folder / "figures.json", figures)
@@ -91,7 +88,7 @@ def draw(figures: dict, path: Path) -> None:
     """Draws the two panels."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.plots import COLOURS, GRID, INK, dress
+    from experiments.lab.showing.plots import COLOURS, GRID, INK, dress
 
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)

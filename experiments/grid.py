@@ -10,8 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, typed
+from experiments.lab.machine import devices
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Args:
 def grid(args: Args) -> int:
     """Draws the picture, says in words what is wrong and returns the exit status. Raises BadInput."""
     devices.start()
-    from experiments.lab.drawing import model_grid
-    from experiments.lab.drawing.model_truth import truth_of
+    from experiments.lab.showing.drawing import model_grid
+    from experiments.lab.showing.drawing.model_truth import truth_of
 
     try:
         name, env, agent, gamma = agent_of(args) if Path(args.what).is_dir() else model_of(args)
@@ -74,8 +74,8 @@ def model_of(args: Args) -> tuple[str, Any, None, float]:
 def agent_of(args: Args) -> tuple[str, Any, Any, float]:
     """Returns (name, environment, (algorithm, state), gamma) of a trained agent. Raises ValueError and BadInput."""
     from experiments import watch
-    from experiments.lab.folder import policies
-    from experiments.lab.folder.files import file_name
+    from experiments.lab.recording import policies
+    from experiments.lab.recording.files import file_name
 
     seeds = () if args.seed is None else (str(args.seed),)
     choice = watch.chosen(watch.Args(Path(args.what), args.algorithm, (), args.environment, seeds, trust=args.trust))

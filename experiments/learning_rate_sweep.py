@@ -6,10 +6,10 @@ The points of a sweep share one compiled program. Seeds 0 to 9 select the best p
 `best` compares the two under seeds 10 to 19, which had no part in it.
 """
 
-from experiments.lab.command import main
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.settings import contender
-from experiments.lab.sweeps.points import grid
+from experiments.lab.commands.command import main
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.definition.sweeps.points import grid
 
 STEPS = 100_000
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)

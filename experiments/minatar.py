@@ -7,9 +7,9 @@ Hours on a few CPU cores. gymnax's games have no sticky actions and their minima
 MinAtar paper (arXiv 1903.03176) are of other tasks; gymnax's own baselines are published at 10 million steps.
 """
 
-from experiments.lab.command import main
-from experiments.lab.contenders import contenders
-from experiments.lab.experiment import Experiment, Task
+from experiments.lab.commands.command import main
+from experiments.lab.definition.contenders import contenders
+from experiments.lab.definition.experiment import Experiment, Task
 
 STEPS = 1_000_000
 GAMES = ("Breakout-MinAtar", "Freeway-MinAtar")

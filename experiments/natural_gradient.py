@@ -10,9 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command
-from experiments.lab.machine import hardware
+from experiments.lab.commands.cli import run_command
+from experiments.lab.machine import devices, hardware
 
 SEED = 0
 WARM_UPDATES = 3  # of TRPO, so that the policy is neither uniform nor finished
@@ -34,13 +33,10 @@ class Args:
 def main(args: Args) -> int:
     """Draws the figure and returns the exit status."""
     devices.start()
-    from experiments.lab import records
-    from experiments.lab.folder.files import write_json
+    from experiments.lab.recording import records
+    from experiments.lab.recording.files import write_json
 
-    try:
-        folder = records.create(args.out, ["natural-gradient"])
-    except ValueError as error:
-        raise BadInput(error) from None
+    folder = records.create_for(["natural-gradient"], args.out)
     print("a CartPole policy after", WARM_UPDATES, "updates: steps along the gradient and the natural gradient")
     figures = compare_steps()
     print("conjugate gradients against the dense inverse")
@@ -219,7 +215,7 @@ def draw(figures: dict, path: Path) -> None:
     """Draws the three panels."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.plots import COLOURS, INK
+    from experiments.lab.showing.plots import COLOURS, INK
 
     figure = Figure(figsize=(14, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)

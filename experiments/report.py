@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import tyro
 
-from experiments.lab.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, typed
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Args:
 
 def report(args: Args) -> int:
     """Writes the report, prints its path and returns the exit status. Raises BadInput."""
-    from experiments.lab.folder.run_folder import Unusable
-    from experiments.lab.report.page import write_joined
+    from experiments.lab.recording.run_folder import Unusable
+    from experiments.lab.showing.report.page import write_joined
 
     if not args.folders:
         raise BadInput("name one run folder or more")

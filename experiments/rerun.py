@@ -7,8 +7,8 @@ from typing import Annotated, NoReturn
 
 import tyro
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, typed
+from experiments.lab.machine import devices
 
 LABELS = ("the first run", "this one")
 
@@ -32,7 +32,7 @@ class Args:
 def rerun(args: Args) -> int:
     """Runs the experiment again, prints how it compares and returns the exit status. Raises BadInput."""
     devices.prepare()
-    from experiments.lab.launch import launch, to_resume
+    from experiments.lab.running.launch import launch, to_resume
 
     folder = args.folder.resolve()
     out = args.out or args.folder.parent / f"{folder.name}-rerun"
@@ -51,7 +51,7 @@ def rerun(args: Args) -> int:
 
 def with_curves(folder: Path) -> list[Path]:
     """Returns the folder, and the runs inside it that report on its sweeps, as far as they have curves. Raises BadInput."""
-    from experiments.lab.folder import run_folder
+    from experiments.lab.recording import run_folder
 
     try:
         runs = [path.parent for path in (folder / "manifest.json", *sorted(folder.glob("*/manifest.json")))]
@@ -65,8 +65,7 @@ def with_curves(folder: Path) -> list[Path]:
 
 def cautions(folder: Path, experiment) -> list[str]:
     """Returns why the bits may differ without any fault: what is not as it was when the folder was made."""
-    from experiments.lab.folder import difference, manifest
-    from experiments.lab.progress import checkpoints
+    from experiments.lab.recording import checkpoints, difference, manifest
 
     then, now = manifest.read_manifest(folder), manifest.surroundings()
     changed = difference.deciding(difference.surroundings(then, now))
@@ -84,7 +83,7 @@ def cautions(folder: Path, experiment) -> list[str]:
 
 def compared(first: Path, second: Path) -> bool:
     """Prints how the curves and parameters of each contender compare, and returns whether all there is is the same."""
-    from experiments.lab.folder import difference, run_folder
+    from experiments.lab.recording import difference, run_folder
 
     try:
         one, other = run_folder.read(first), run_folder.read(second)

@@ -8,8 +8,8 @@ Cramer-Rao bound. The table holds every formula, by autodiff, against its closed
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command
+from experiments.lab.commands.cli import run_command
+from experiments.lab.machine import devices
 
 SEED = 0
 TRUE_MEAN, TRUE_LOG_STD = 1.0, -0.5
@@ -35,13 +35,10 @@ def main(args: Args) -> int:
     import jax
     from rich.console import Console
 
-    from experiments.lab import records
-    from experiments.lab.folder.files import write_json
+    from experiments.lab.recording import records
+    from experiments.lab.recording.files import write_json
 
-    try:
-        folder = records.create(args.out, ["score-function"])
-    except ValueError as error:
-        raise BadInput(error) from None
+    folder = records.create_for(["score-function"], args.out)
     with jax.enable_x64(True):
         rows = formulas()
         figures = {"formulas": rows, "paths": paths(), "mean_scores": mean_scores(), "variances": variances()}
@@ -204,7 +201,7 @@ def draw(figures: dict, path: Path) -> None:
     """Draws the three panels."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.plots import COLOURS, GRID, INK, dress
+    from experiments.lab.showing.plots import COLOURS, GRID, INK, dress
 
     figure = Figure(figsize=(14, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)

@@ -11,9 +11,9 @@ control rank by the exact return of their greedy policy, as in `experiments.comp
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.lab import signals
-from experiments.lab.cli import BadInput, count, run_command
-from experiments.lab.options import Options
+from experiments.lab.commands import signals
+from experiments.lab.commands.cli import BadInput, count, each_once, run_command
+from experiments.lab.commands.options import Options
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,16 @@ class Args(Options):
 
 def tabular(args: Args) -> int:
     """Runs the experiment and returns the exit status. Raises BadInput."""
-    from experiments.lab.command import run
+    from experiments.lab.commands.command import run
 
     return run(lambda: experiment_of(args), args, Args())
 
 
 def experiment_of(args: Args):
     """Returns the experiment that the arguments describe. Raises BadInput."""
-    from experiments.lab.experiment import Experiment, Task
+    from experiments.lab.definition.experiment import Experiment, Task
 
-    for names in (args.env, args.methods):
-        if not names or len(set(names)) < len(names):
-            raise BadInput(f"name each model and each method once, not: {' '.join(names) or 'none'}")
+    each_once("each model and each method", args.env, args.methods)
     try:
         judge = judge_of(args)
         tasks = tuple(Task(env, methods(args, env, judge), judge=judge) for env in args.env)
@@ -58,8 +56,8 @@ def experiment_of(args: Args):
 
 def judge_of(args: Args):
     """Returns the judge of the methods. Raises ValueError where some predict and others control, or one is neither."""
-    from experiments.lab import judges
-    from experiments.lab.settings import PREDICTION, TABULAR
+    from experiments.lab.definition.settings import PREDICTION, TABULAR
+    from experiments.lab.judging import judges
 
     for name in args.methods:
         if name not in PREDICTION | TABULAR:
@@ -77,7 +75,7 @@ def methods(args: Args, env: str, judge):
     """Returns the contenders, which learn at the discount that they are judged at."""
     from dataclasses import replace
 
-    from experiments.lab.contenders import contenders
+    from experiments.lab.definition.contenders import contenders
 
     chosen = contenders(args.methods, env, args.steps)
     return tuple(replace(one, hparams=one.hparams.replace(gamma=judge.settings["gamma"])) for one in chosen)

@@ -9,8 +9,9 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 
 import tyro
 
-from experiments.lab import devices, signals
-from experiments.lab.cli import BadInput, count, run_command, typed
+from experiments.lab.commands import signals
+from experiments.lab.commands.cli import BadInput, count, run_command, typed
+from experiments.lab.machine import devices
 
 MOST_PANELS = 20
 MOST_COLUMNS = 5
@@ -64,8 +65,8 @@ class Choice(NamedTuple):
 def watch(args: Args) -> int:
     """Writes the GIF and returns the exit status. Raises BadInput."""
     devices.start()
-    from experiments.lab.drawing import drawing
-    from experiments.lab.folder.files import file_name
+    from experiments.lab.recording.files import file_name
+    from experiments.lab.showing.drawing import drawing
 
     try:
         choice = chosen(args)
@@ -86,7 +87,7 @@ def chosen(args: Args) -> Choice:
     """Returns what the arguments mean in the run folder. Raises BadInput; ValueError for a manifest that is wrong."""
     if not args.folder.is_dir():
         raise BadInput(f"there is no folder {args.folder}")
-    from experiments.lab.folder import kept_code, manifest, policies
+    from experiments.lab.recording import kept_code, manifest, policies
 
     kept_code.require_trust(args.folder, manifest.read_manifest(args.folder), args.trust)
     experiment = manifest.read_experiment(args.folder)
@@ -117,7 +118,7 @@ def one_of(words: Sequence[str], there: Sequence[str], what: str) -> tuple[str, 
 
 def best(folder: Path, environment: str, names: Sequence[str]) -> str:
     """Returns the name with the best IQM in summary.json; the first where it says nothing of any."""
-    from experiments.lab.criterion import criterion_of
+    from experiments.lab.judging.criterion import criterion_of
 
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
@@ -153,8 +154,8 @@ def play(args: Args, choice: Choice) -> list[list[Any]]:
     """Returns [episode][panel]: what each policy does, all from the same state, within the number of frames."""
     import jax
 
-    from experiments.lab.drawing.side_by_side import length
-    from experiments.lab.folder import policies
+    from experiments.lab.recording import policies
+    from experiments.lab.showing.drawing.side_by_side import length
 
     env = choice.task.make()
     try:
@@ -174,7 +175,7 @@ def play(args: Args, choice: Choice) -> list[list[Any]]:
 
 def write(path: Path, choice: Choice, drawn, episodes) -> list[int]:
     """Writes the GIF and returns how long each frame is shown, milliseconds."""
-    from experiments.lab.drawing import film, side_by_side
+    from experiments.lab.showing.drawing import film, side_by_side
 
     one_row = 1 in (len(choice.names), len(choice.seeds))
     columns = min(len(choice.panels), MOST_COLUMNS) if one_row else len(choice.seeds)
@@ -186,7 +187,7 @@ def write(path: Path, choice: Choice, drawn, episodes) -> list[int]:
 
 def report(path: Path, choice: Choice, episodes, milliseconds: Sequence[int]) -> str:
     """Returns in words where the GIF is, how long it is and what returns it shows."""
-    from experiments.lab.drawing.side_by_side import number_of
+    from experiments.lab.showing.drawing.side_by_side import number_of
 
     lines = [f"{path}: {len(milliseconds)} frames, {sum(milliseconds) / 1000:.1f} seconds"]
     for index, (name, seed) in enumerate(choice.panels):

@@ -14,10 +14,10 @@ from algos.core import losses
 from algos.core.distributions import Categorical, DiagonalGaussian
 from algos.core.types import Batch, ReplayBatch
 from algos.pgql import Batches
-from experiments.lab.contenders import own_loss
+from experiments.lab.definition.contenders import own_loss
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.outside.loss_trace import made
 from experiments.lab.outside.user_loss import load_loss
-from experiments.lab.settings import ALGORITHMS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "losses.md").read_text()

@@ -9,13 +9,13 @@ from PIL import Image
 from envs import Env
 from experiments import rerun, watch
 from experiments.compare import Args, compare
-from experiments.lab import conclusion, launch, runner
-from experiments.lab.cli import BadInput
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Task
 from experiments.lab.examination import PROBLEM
 from experiments.lab.examination.environment import examine_environment
-from experiments.lab.experiment import Task
-from experiments.lab.folder import difference, manifest
 from experiments.lab.outside.user_env import load_factory
+from experiments.lab.recording import difference, manifest
+from experiments.lab.running import conclusion, launch, runner
 
 TEXT = (Path(__file__).parents[1] / "docs" / "environments.md").read_text()
 (CODE,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

@@ -12,10 +12,11 @@ import tyro
 from envs.mdp import problems
 from experiments import compare, grid, tabular
 from experiments.book import __main__ as book
-from experiments.lab import judges, settings
-from experiments.lab.checks import check
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.overrides import overridden
+from experiments.lab.definition import settings
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.overrides import overridden
+from experiments.lab.judging import judges
+from experiments.lab.running.checks import check
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "mdp.md").read_text()
@@ -140,7 +141,7 @@ def test_the_figures_come_out_as_told(name):
 def test_deep_algorithms_come_within_two_per_cent_of_the_best_policy(name, tmp_path):
     import json
 
-    from experiments.lab.launch import launch
+    from experiments.lab.running.launch import launch
 
     one = settings.contender(name, "FrozenLake-4x4", 300_000)
     task = Task("FrozenLake-4x4", (one,), judge=judges.exact_return())

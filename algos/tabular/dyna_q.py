@@ -19,6 +19,7 @@ from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import q_learning
 from algos.tabular.experience import one_of
+from algos.tabular.online import ControlHParams as HParams
 from algos.tabular.online import Method, control, table
 from envs import Env
 
@@ -31,18 +32,6 @@ class Config:
 
     num_planning: int = 10  # steps remembered that are learned from again, after each that is taken
     num_steps: int = 1000  # of the environment, in one call of `step`
-
-
-@struct.dataclass
-class HParams:
-    """Traced numbers: changing one compiles nothing."""
-
-    learning_rate: float = 0.1
-    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
-    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
-    gamma: float = 0.99
-    epsilon: float = 0.1
-    initial_value: float = 0.0  # of every action: above what can be had, it makes a greedy policy explore
 
 
 @struct.dataclass

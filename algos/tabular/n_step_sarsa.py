@@ -6,11 +6,10 @@ Q(S_t, A_t) <- Q(S_t, A_t) + alpha (G_t - Q(S_t, A_t))                          
 
 from dataclasses import dataclass
 
-from flax import struct
-
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import n_step
+from algos.tabular.online import ControlHParams as HParams
 from algos.tabular.online import Method, control, table
 from envs import Env
 
@@ -21,18 +20,6 @@ class Config:
 
     n: int = 4
     num_steps: int = 1000  # of the environment, in one call of `step`; every one of them is learned from
-
-
-@struct.dataclass
-class HParams:
-    """Traced numbers: changing one compiles nothing."""
-
-    learning_rate: float = 0.1
-    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
-    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
-    gamma: float = 0.99
-    epsilon: float = 0.1
-    initial_value: float = 0.0  # of every action: above what can be had, it makes a greedy policy explore
 
 
 def make(env: Env, config: Config = Config()) -> Algorithm:

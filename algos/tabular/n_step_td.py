@@ -5,12 +5,11 @@ V(S_t) <- V(S_t) + alpha (R_{t+1} + ... + gamma^{n-1} R_{t+n} + gamma^n V(S_{t+n
 
 from dataclasses import dataclass
 
-from flax import struct
-
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import n_step
 from algos.tabular.online import Method, prediction, values
+from algos.tabular.online import PredictionHParams as HParams
 from envs import Env
 
 
@@ -20,17 +19,6 @@ class Config:
 
     n: int = 4
     num_steps: int = 1000  # of the environment, in one call of `step`; every one of them is learned from
-
-
-@struct.dataclass
-class HParams:
-    """Traced numbers: changing one compiles nothing."""
-
-    learning_rate: float = 0.1
-    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
-    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
-    gamma: float = 1.0
-    initial_value: float = 0.0
 
 
 def make(env: Env, config: Config = Config(), *, policy=None) -> Algorithm:

@@ -5,6 +5,7 @@ One environment, as in Sutton and Barto (2018): a table is changed by every step
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,36 @@ from algos.tabular.experience import Running, Step, draw, epsilon_greedy, state_
 from envs import Env
 from envs.mdp.sampling import drawn, thresholds
 from envs.vector import Episode
+
+
+@dataclass(frozen=True)
+class Config:
+    """What changes a shape, a trip count or a branch, of a method that has nothing else that does."""
+
+    num_steps: int = 1000  # of the environment, in one call of `step`; every one of them is learned from
+
+
+@struct.dataclass
+class ControlHParams:
+    """Traced numbers of a method that learns Q step by step: changing one compiles nothing."""
+
+    learning_rate: float = 0.1
+    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
+    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
+    gamma: float = 0.99
+    epsilon: float = 0.1
+    initial_value: float = 0.0  # of every action: above what can be had, it makes a greedy policy explore
+
+
+@struct.dataclass
+class PredictionHParams:
+    """Traced numbers of a method that learns V step by step: changing one compiles nothing."""
+
+    learning_rate: float = 0.1
+    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
+    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
+    gamma: float = 1.0
+    initial_value: float = 0.0
 
 
 @struct.dataclass

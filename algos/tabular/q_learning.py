@@ -3,35 +3,14 @@
 Q(S, A) <- Q(S, A) + alpha (R + gamma max_a Q(S', a) - Q(S, A))                                              (6.8)
 """
 
-from dataclasses import dataclass
-
 import jax.numpy as jnp
-from flax import struct
 
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
-from algos.tabular.online import Method, control, table
+from algos.tabular.online import Config, Method, control, table
+from algos.tabular.online import ControlHParams as HParams
 from envs import Env
-
-
-@dataclass(frozen=True)
-class Config:
-    """What changes a shape, a trip count or a branch."""
-
-    num_steps: int = 1000  # of the environment, in one call of `step`; every one of them is learned from
-
-
-@struct.dataclass
-class HParams:
-    """Traced numbers: changing one compiles nothing."""
-
-    learning_rate: float = 0.1
-    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
-    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
-    gamma: float = 0.99
-    epsilon: float = 0.1
-    initial_value: float = 0.0  # of every action: above what can be had, it makes a greedy policy explore
 
 
 def update(q, step, hparams: HParams):

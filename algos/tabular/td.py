@@ -3,33 +3,12 @@
 V(S) <- V(S) + alpha (R + gamma V(S') - V(S))                                                                (6.2)
 """
 
-from dataclasses import dataclass
-
-from flax import struct
-
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
-from algos.tabular.online import Method, prediction, values
+from algos.tabular.online import Config, Method, prediction, values
+from algos.tabular.online import PredictionHParams as HParams
 from envs import Env
-
-
-@dataclass(frozen=True)
-class Config:
-    """What changes a shape, a trip count or a branch."""
-
-    num_steps: int = 1000  # of the environment, in one call of `step`; every one of them is learned from
-
-
-@struct.dataclass
-class HParams:
-    """Traced numbers: changing one compiles nothing."""
-
-    learning_rate: float = 0.1
-    anneal: float = 0.0  # the share of the learning rate that is gone at total_steps
-    total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
-    gamma: float = 1.0
-    initial_value: float = 0.0
 
 
 def update(v, step, hparams: HParams):

@@ -10,7 +10,7 @@ from unittest import mock
 
 from experiments.benchmarks import our_side
 from experiments.benchmarks.serve import Round, serve
-from experiments.lab import devices
+from experiments.lab.machine import devices
 
 
 def make_round(workload: str, num_seeds: int, steps: int) -> Round:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from types import SimpleNamespace
 
 from experiments.benchmarks.serve import Round, serve
-from experiments.lab import devices
+from experiments.lab.machine import devices
 
 
 def make_round(workload: str, num_seeds: int, steps: int, make=None) -> Round:
@@ -14,8 +14,8 @@ def make_round(workload: str, num_seeds: int, steps: int, make=None) -> Round:
     make: (env, config) -> Algorithm, in place of the algorithm's own.
     """
     import envs
-    from experiments.lab import runner
-    from experiments.lab.experiment import Contender, Experiment, Task
+    from experiments.lab.definition.experiment import Contender, Experiment, Task
+    from experiments.lab.running import runner
 
     module, config, hparams = settings(workload, steps)
     name = workload if workload in envs.ids() else "CartPole-v1"

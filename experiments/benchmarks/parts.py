@@ -17,8 +17,8 @@ from datetime import date
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, count, run_command
+from experiments.lab.commands.cli import BadInput, count, run_command
+from experiments.lab.machine import devices
 
 if __name__ == "__main__":
     devices.start()  # before jax starts, and never for those who only import this file
@@ -43,9 +43,9 @@ from algos.core.optimize import adam, gradient_step, minibatch_epochs
 from algos.core.returns import reward_to_go
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, ReplayBatch
-from experiments.lab import programs
-from experiments.lab.folder import manifest
 from experiments.lab.machine import hardware
+from experiments.lab.recording import manifest
+from experiments.lab.running import programs
 
 SLICE_SECONDS = 0.02  # how long one call of a part's loop lasts, about
 TABLE_WIDTH = 100

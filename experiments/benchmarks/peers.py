@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks.sides import Side, one_round, started
-from experiments.lab import signals
+from experiments.lab.commands import signals
 from experiments.lab.machine import hardware
 
 STEPS_MULTIPLE = 10_240  # whole updates of every workload

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from envs.mdp import problems
 from experiments.benchmarks.sides import HERE, install
-from experiments.lab import signals
+from experiments.lab.commands import signals
 from experiments.lab.machine import hardware
 
 REQUIREMENTS = ("quantecon==0.11.4", "numba")  # the last QuantEcon for Python 3.11

@@ -2,7 +2,7 @@
 
 Total environment steps per second of training, CleanRL's CartPole settings but for what an axis changes, one seed but
 where it says more. Every setting has its own process, because a process's cores are fixed when it starts, and is run
-as every experiment is, by `experiments.lab.runner.train`, until it has trained for some seconds; compiling, evaluation
+as every experiment is, by `experiments.lab.running.runner.train`, until it has trained for some seconds; compiling, evaluation
 and the first moments are left out. A setting's figure is the median over the chunks of updates that the runner makes.
 """
 
@@ -19,9 +19,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, run_command
-from experiments.lab.machine import flags, hardware
+from experiments.lab.commands.cli import BadInput, run_command
+from experiments.lab.machine import devices, flags, hardware
 
 SECONDS = 3.0  # of training that are measured for each setting
 WARM_SECONDS = 0.7  # before them
@@ -65,8 +64,9 @@ class Args:
 
 def main(args: Args) -> int:
     """Measures, writes and draws, and returns the exit status. Raises BadInput."""
-    from experiments.lab import records, signals
-    from experiments.lab.folder.files import write_json
+    from experiments.lab.commands import signals
+    from experiments.lab.recording import records
+    from experiments.lab.recording.files import write_json
 
     axes = all_axes(hardware.cores())
     if not args.axes or len(set(args.axes)) < len(args.axes) or not set(args.axes) <= set(axes):
@@ -143,7 +143,7 @@ def num_steps(num_envs: int) -> int:
 
 def measure_all(settings: list[Setting], results: dict[Setting, dict[str, Any]], keep) -> None:
     """Adds each setting's figures to the results and prints a line, one setting at a time; `keep()` after each."""
-    from experiments.lab.screen import duration
+    from experiments.lab.showing.screen import duration
 
     started = time.perf_counter()
     for number, setting in enumerate(settings, start=1):
@@ -196,8 +196,8 @@ def answer(fields: dict[str, int]) -> None:
 def progress(setting: Setting) -> Iterable[tuple[float, int]]:
     """Yields (seconds since compiling ended, environment steps of all seeds) whenever the runner has made a chunk."""
     from algos import ppo
-    from experiments.lab import runner
-    from experiments.lab.experiment import Contender, Experiment, Task
+    from experiments.lab.definition.experiment import Contender, Experiment, Task
+    from experiments.lab.running import runner
 
     config = ppo.Config(setting.num_envs, num_steps(setting.num_envs), hidden_sizes=(setting.hidden, setting.hidden))
     contender = Contender("ppo", ppo, config, ppo.HParams(total_steps=float(STEPS)))
@@ -228,7 +228,7 @@ def chunk_rates(progress: Iterable[tuple[float, int]]) -> list[float]:
 
 def report(results: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     """Returns what scaling.json holds."""
-    from experiments.lab.folder import commits, manifest
+    from experiments.lab.recording import commits, manifest
 
     rows = [
         asdict(setting) | {"num_steps": num_steps(setting.num_envs)} | figures for setting, figures in results.items()
@@ -248,7 +248,7 @@ def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Pa
     """Draws a panel for each axis: medians, with lines from the slowest to the fastest chunk."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.plots import BACKGROUND, INK
+    from experiments.lab.showing.plots import BACKGROUND, INK
 
     columns = min(3, len(axes) + 1)
     rows = -(-(len(axes) + 1) // columns)
@@ -266,7 +266,7 @@ def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Pa
 def draw_axis(panel, axis: Axis, results: dict[Setting, dict[str, Any]]) -> None:
     from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
-    from experiments.lab.plots import COLOURS, GRID, INK
+    from experiments.lab.showing.plots import COLOURS, GRID, INK
 
     for (label, line), colour, side in zip(axis.lines.items(), COLOURS, ("max", "min")):
         measured = {place: results[setting] for place, setting in line.items() if setting in results}
@@ -309,7 +309,7 @@ def short(speed: float) -> str:
 
 def notes() -> str:
     """Returns what the figures belong to."""
-    from experiments.lab.folder import manifest
+    from experiments.lab.recording import manifest
 
     return "\n".join([
         "PPO on CartPole-v1, CleanRL's settings:",

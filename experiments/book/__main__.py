@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.lab import devices
-from experiments.lab.cli import BadInput, count, run_command
+from experiments.lab.commands.cli import BadInput, count, run_command
+from experiments.lab.machine import devices
 
 # name: (module of experiments.book, its function)
 FIGURES = {
@@ -46,14 +46,11 @@ def main(args: Args) -> int:
 
     from experiments.book import drawing
     from experiments.book.figure import described
-    from experiments.lab import records
-    from experiments.lab.folder.files import write_json
-    from experiments.lab.folder.manifest import command_line, surroundings
+    from experiments.lab.recording import records
+    from experiments.lab.recording.files import write_json
+    from experiments.lab.recording.manifest import command_line, surroundings
 
-    try:
-        folder = records.create(args.out, ["book", *args.figure])
-    except ValueError as error:
-        raise BadInput(error) from None
+    folder = records.create_for(["book", *args.figure], args.out)
     made = {"command": command_line(), **surroundings(), "figures": {}}
     for name in args.figure:
         started = time.perf_counter()

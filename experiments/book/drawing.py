@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from experiments.book.figure import Figure, mean_interval
-from experiments.lab.plots import BACKGROUND, COLOURS, GRID, INK, dress
+from experiments.lab.showing.plots import BACKGROUND, COLOURS, GRID, INK, dress
 
 
 def draw(figure: Figure, path: Path) -> None:

@@ -1,15 +1,17 @@
-"""Many runs of one method, spread over the devices: every run under its own key, the same keys at every setting."""
+"""Many runs of one method, side by side on the cores: every run under its own key, the same keys at every setting."""
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
 
 from algos.core.types import Algorithm
+from experiments.lab.machine import devices
+from experiments.lab.running.programs import in_blocks, side_by_side
 
 SEED = 0
 
@@ -17,23 +19,18 @@ SEED = 0
 def over_runs(one_run: Callable, runs: int, settings: dict[str, Any] | None = None) -> np.ndarray:
     """Returns one_run(key, **setting) under every key at every setting, [settings, runs, ...]; [runs, ...] without settings.
 
-    settings: arrays [N] by name. One run after another on each device: tables are too small to gain by `vmap`.
+    settings: arrays [N] by name. One run after another on each core: tables are too small to gain by `vmap`.
     """
-    keys = jax.random.split(jax.random.key(SEED), runs)
-    points = {name: jnp.asarray(values, jnp.float32) for name, values in (settings or {}).items()}
+    words = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(SEED), runs)))
+    points = {name: np.asarray(values, np.float32) for name, values in (settings or {}).items()}
     number = len(next(iter(points.values()))) if points else 1
-    every = {name: jnp.repeat(values, runs) for name, values in points.items()}
-    tasks = (jnp.tile(keys, number), every)
-    mesh = Mesh(np.array(jax.devices()), ("device",))
-    total = -(-runs * number // mesh.size) * mesh.size  # filled up, to be thrown away
-    tasks = jax.tree.map(lambda x: x[np.arange(total) % len(x)], tasks)
-    spec = PartitionSpec("device")
-
-    def one_device(tasks):
-        return lax.map(lambda task: one_run(task[0], **task[1]), tasks)
-
-    spread = jax.shard_map(one_device, mesh=mesh, in_specs=(spec,), out_specs=spec, check_vma=False)
-    found = np.asarray(jax.jit(spread)(tasks))[: runs * number]
+    tasks = (np.tile(words, (number, 1)), {name: np.repeat(values, runs) for name, values in points.items()})
+    lanes = devices.lanes(runs * number)
+    places = in_blocks(np.arange(runs * number), -(-runs * number // len(lanes)))
+    parts = [jax.tree.map(itemgetter(own), tasks) for own in places]
+    every = jax.jit(lambda part: lax.map(lambda task: one_run(jax.random.wrap_key_data(task[0]), **task[1]), part))
+    found = side_by_side(lambda lane, part: every(jax.device_put(part, lane)), lanes, parts)
+    found = np.concatenate([np.asarray(part) for part in found])[: runs * number]
     return found.reshape(number, runs, *found.shape[1:]) if points else found
 
 

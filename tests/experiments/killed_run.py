@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from algos import a2c, dqn
-from experiments.lab import conclusion, launch, records, runner
-from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.folder import policies
-from experiments.lab.progress import book, checkpoints
+from experiments.lab.definition.experiment import Contender, Experiment, Task
+from experiments.lab.recording import book, checkpoints, policies, records
+from experiments.lab.running import conclusion, launch, runner
 
 STEPS = 120
 A2C = a2c.Config(num_envs=2, num_steps=8, hidden_sizes=(4,))

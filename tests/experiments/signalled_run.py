@@ -10,8 +10,9 @@ from pathlib import Path
 
 import killed_run
 
-from experiments.lab import cli, conclusion, runner, signals
-from experiments.lab.progress import book
+from experiments.lab.commands import cli, signals
+from experiments.lab.recording import book
+from experiments.lab.running import conclusion, runner
 
 DWELL = 4.0  # seconds, which a signal that ends the process at once cuts short
 

@@ -11,11 +11,12 @@ import killed_run
 import pytest
 
 from experiments import diff
-from experiments.lab import cli, launch, records, runner
-from experiments.lab.experiment import Task
-from experiments.lab.folder import manifest
-from experiments.lab.folder.files import write_json
-from experiments.lab.report import page
+from experiments.lab.commands import cli
+from experiments.lab.definition.experiment import Task
+from experiments.lab.recording import manifest, records
+from experiments.lab.recording.files import write_json
+from experiments.lab.running import launch, runner
+from experiments.lab.showing.report import page
 
 ROOT = Path(__file__).parents[2]
 LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

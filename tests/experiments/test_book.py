@@ -14,7 +14,7 @@ from experiments.book import __main__ as book
 from experiments.book import cliff, random_walk
 from experiments.book.figure import mean_interval
 from experiments.book.runs import earned, first_episodes, over_runs, took
-from experiments.lab.cli import BadInput
+from experiments.lab.commands.cli import BadInput
 
 
 def test_the_interval_is_students():

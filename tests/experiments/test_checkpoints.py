@@ -11,11 +11,11 @@ import killed_run
 import pytest
 
 from experiments import compare
-from experiments.lab import cli, launch, records, runner
-from experiments.lab.cli import BadInput
-from experiments.lab.folder import manifest
-from experiments.lab.programs import Trials
-from experiments.lab.progress import book, checkpoints
+from experiments.lab.commands import cli
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.recording import book, checkpoints, manifest, records
+from experiments.lab.running import launch, runner
+from experiments.lab.running.programs import Trials
 
 
 class Stop(BaseException):

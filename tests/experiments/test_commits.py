@@ -8,8 +8,8 @@ from datetime import datetime
 import killed_run
 import pytest
 
-from experiments.lab.folder import commits, manifest
-from experiments.lab.folder.commits import commit_of
+from experiments.lab.recording import commits, manifest
+from experiments.lab.recording.commits import commit_of
 
 UNKNOWN = {"commit": None, "dirty": None}
 

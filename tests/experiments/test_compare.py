@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.lab.experiment import Task
-from experiments.lab.folder.files import write_json
-from experiments.lab.records import append_curves
-from experiments.lab.runner import Evaluated
-from experiments.lab.settings import ALGORITHMS, contender
+from experiments.lab.definition.experiment import Task
+from experiments.lab.definition.settings import ALGORITHMS, contender
+from experiments.lab.recording.files import write_json
+from experiments.lab.recording.records import append_curves
+from experiments.lab.running.runner import Evaluated
 
 COMMAND = [sys.executable, "-m", "experiments.compare"]
 

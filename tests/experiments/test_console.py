@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments import __main__ as console
-from experiments.lab import cli
-from experiments.lab.folder import manifest
+from experiments.lab.commands import cli
+from experiments.lab.recording import manifest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "import sys\nfrom experiments.__main__ import main\nsys.exit(main())\n"  # as pip writes it
@@ -74,7 +74,7 @@ def test_the_module_says_in_one_line_which_folder_hides_a_package(folder, name):
     hiding = folder / name / "__init__.py"
     said = f"error: {hiding} hides {name} of evenhand: type `evenhand COMMAND`, which does not look there, or start elsewhere\n"  # fmt: skip
     assert ran(folder, "-m", "experiments.compare") == (2, "", said)
-    status, _, errors = ran(folder, "-c", "import experiments.lab.experiment")
+    status, _, errors = ran(folder, "-c", "import experiments.lab.definition.experiment")
     assert status == 1 and errors.splitlines()[-1] == said.strip().replace("error", "ImportError")
 
 

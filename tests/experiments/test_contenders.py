@@ -3,8 +3,8 @@
 import pytest
 
 from algos import dqn, ppo
-from experiments.lab.contenders import contenders
-from experiments.lab.settings import contender
+from experiments.lab.definition.contenders import contenders
+from experiments.lab.definition.settings import contender
 
 OWN = """
 from flax import struct

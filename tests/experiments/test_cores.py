@@ -22,13 +22,13 @@ CASES = {  # algorithm: (environment, environment steps): a few updates of the s
 RUN = """
 import hashlib, json, os, sys
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
-from experiments.lab import devices
+from experiments.lab.machine import devices
 devices.start()
 import jax
 import numpy as np
-from experiments.lab import runner
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.settings import contender
+from experiments.lab.running import runner
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
 
 found = {}
 for name, (environment, steps) in json.loads(sys.argv[2]).items():
@@ -47,7 +47,7 @@ os.environ["NPROC"] = "7"
 import jax
 import numpy as np
 jax.numpy.ones(3)
-from experiments.lab import devices
+from experiments.lab.machine import devices
 
 values = np.random.default_rng(0).standard_normal((4000, 64), np.float32)
 of = jax.jit(lambda x: (x.T @ x, x.sum(), x.sum(0)))

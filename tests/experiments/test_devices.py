@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import envs
-from experiments.lab import devices, programs
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Contender, Experiment, Task, trials_held, with_width
-from experiments.lab.folder import difference
-from experiments.lab.machine import compiled_programs, flags, folders, hardware
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Contender, Experiment, Task, trials_held, with_width
+from experiments.lab.machine import compiled_programs, devices, flags, folders, hardware
+from experiments.lab.recording import difference
+from experiments.lab.running import programs
 
 NOWHERE = Path("/proc/nowhere")  # which not even root can make
 
@@ -217,7 +217,7 @@ def test_registering_an_environment_and_importing_an_experiment_start_no_jax_and
 import sys, envs
 envs.register("mine", lambda: None)
 import experiments.cartpole
-from experiments.lab import devices
+from experiments.lab.machine import devices
 assert "mine" in envs.ids() and "gymnax" not in sys.modules and not devices.started()
 """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -14,9 +14,9 @@ import pytest
 
 from experiments import diff, report, rerun, watch
 from experiments.compare import Args, compare
-from experiments.lab import conclusion, launch, programs, runner
-from experiments.lab.cli import BadInput
-from experiments.lab.folder import difference, run_folder
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.recording import difference, run_folder
+from experiments.lab.running import conclusion, launch, programs, runner
 
 BRITTLE = """
 import jax.numpy as jnp

@@ -7,12 +7,12 @@ import jax
 import pytest
 
 from experiments.doctor import Args, doctor
-from experiments.lab.cli import BadInput
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination import NOTE, OK, PROBLEM, examine
 from experiments.lab.examination.case import prepare
 from experiments.lab.examination.form import reads
 from experiments.lab.outside.user_loss import UserLoss, load_loss
-from experiments.lab.settings import ALGORITHMS
 
 WRONG = Path(__file__).parent / "wrong_losses"
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from experiments.doctor import Args, doctor
-from experiments.lab.cli import BadInput
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination.case import OK, PROBLEM
 from experiments.lab.examination.exact import examine_exact
 from experiments.lab.examination.exact.fields import backup, best_q
 from experiments.lab.examination.exact.models import EPISODES, models
 from experiments.lab.outside.user_loss import UserLoss, load_loss
-from experiments.lab.settings import ALGORITHMS
 from tests.test_docs import table
 
 WRONG = Path(__file__).parent / "wrong_losses"

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image, ImageColor
 
 import envs
-from experiments.lab.drawing import DRAWINGS, classic, drawing, film, grids, shapes
-from experiments.lab.drawing.shapes import Disc, Line, Polygon, Scene, rasterise
+from experiments.lab.showing.drawing import DRAWINGS, classic, drawing, film, grids, shapes
+from experiments.lab.showing.drawing.shapes import Disc, Line, Polygon, Scene, rasterise
 
 CLASSIC = {
     "CartPole-v1": ("x", "x_dot", "theta", "theta_dot"),

@@ -10,13 +10,13 @@ import envs
 from experiments.compare import Args, experiment_of
 from experiments.doctor import Args as DoctorArgs
 from experiments.doctor import doctor
-from experiments.lab.checks import check
-from experiments.lab.cli import BadInput
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Task
 from experiments.lab.examination import NOTE, OK, PROBLEM
 from experiments.lab.examination.environment import examine_environment
-from experiments.lab.experiment import Task
 from experiments.lab.outside.env_trace import checked
 from experiments.lab.outside.user_env import load_factory
+from experiments.lab.running.checks import check
 
 WRONG = Path(__file__).with_name("wrong_envs.py")
 

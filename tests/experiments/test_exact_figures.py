@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments.lab.cli import BadInput
+from experiments.lab.commands.cli import BadInput
 
 
 @pytest.mark.parametrize("name", ["gae", pytest.param("score_function", marks=pytest.mark.slow)])

@@ -14,12 +14,12 @@ from scipy import special
 from algos.core.distributions import Categorical
 from algos.core.types import Batch
 from experiments import custom_loss, learning_rate_sweep
-from experiments.lab import plan
-from experiments.lab.checks import check
-from experiments.lab.folder.manifest import read_experiment, write_manifest
-from experiments.lab.options import Options
-from experiments.lab.overrides import overridden
-from experiments.lab.sweeps import selection
+from experiments.lab.commands.options import Options
+from experiments.lab.definition.overrides import overridden
+from experiments.lab.definition.sweeps import selection
+from experiments.lab.recording.manifest import read_experiment, write_manifest
+from experiments.lab.running.checks import check
+from experiments.lab.showing import plan
 
 FILES = ("cartpole", "classic_control", "minatar", "custom_loss", "learning_rate_sweep")
 GIBIBYTE = 2**30

@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 from algos import a2c
-from experiments.lab import conclusion, records, runner, screen
-from experiments.lab.chunks import interruptible
-from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.folder import run_folder
+from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.outside.user_env import load_factory
-from experiments.lab.progress import book
-from experiments.lab.report.provenance import cautions
+from experiments.lab.recording import book, records, run_folder
+from experiments.lab.running import conclusion, runner
+from experiments.lab.running.chunks import interruptible
+from experiments.lab.showing import screen
+from experiments.lab.showing.report.provenance import cautions
 
 WRONG = Path(__file__).with_name("wrong_envs.py")
 SMALL = a2c.Config(num_envs=2, num_steps=16, hidden_sizes=(4,))

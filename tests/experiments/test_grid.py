@@ -9,11 +9,11 @@ from PIL import Image
 
 import envs
 from experiments import grid
-from experiments.lab.cli import BadInput
-from experiments.lab.drawing.model_truth import directions, truth_of
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import manifest, policies
-from experiments.lab.settings import contender
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.recording import manifest, policies
+from experiments.lab.showing.drawing.model_truth import directions, truth_of
 
 LAKE = "FrozenLake-4x4"
 BEST = np.array([0, 3, 3, 3, 0, 0, 0, 0, 3, 1, 0, 0, 0, 2, 1, 0])  # of Gymnasium's left, down, right, up

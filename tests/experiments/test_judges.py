@@ -15,24 +15,24 @@ from algos import ppo
 from algos.tabular import q_learning
 from envs.mdp import problems
 from experiments import diff, rerun, watch
-from experiments.lab import launch, runner
-from experiments.lab.checks import check
-from experiments.lab.cli import BadInput
-from experiments.lab.criterion import Criterion, criterion_of, described
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import run_folder
-from experiments.lab.folder.policies import load
-from experiments.lab.judges import Judge, exact_return
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.definition.sweeps import selection
+from experiments.lab.definition.sweeps.points import grid
+from experiments.lab.judging.criterion import Criterion, criterion_of
+from experiments.lab.judging.judges import Judge, exact_return
 from experiments.lab.outside import user_judge
-from experiments.lab.report import page
-from experiments.lab.report.findings import efficiencies, ranked, scale_of
-from experiments.lab.settings import contender
-from experiments.lab.sweeps import selection
-from experiments.lab.sweeps.points import grid
+from experiments.lab.recording import run_folder
+from experiments.lab.recording.policies import load
+from experiments.lab.running import launch, runner
+from experiments.lab.running.checks import check
+from experiments.lab.showing.report import page
+from experiments.lab.showing.report.findings import efficiencies, ranked, scale_of
 
 LAKE, GAMMA = "FrozenLake-4x4", 0.99
 FILE = """
-from experiments.lab.judges import Judge, measure_exactly
+from experiments.lab.judging.judges import Judge, measure_exactly
 
 def measure(algorithm, env, state, key, gamma):
     found = measure_exactly(algorithm, env, state, key, gamma)
@@ -194,7 +194,7 @@ def test_scores_are_values_of_which_more_is_better():
     np.testing.assert_array_equal(less.score([1.0, None, -2.0]), [-1.0, np.nan, 2.0])
     np.testing.assert_array_equal(less.score(less.score([1.0, 2.0])), [1.0, 2.0])
     np.testing.assert_array_equal(Criterion().score([1.0, 2.0]), [1.0, 2.0])
-    assert criterion_of(described(less)) == less and criterion_of({}) == Criterion()
+    assert criterion_of(less._asdict()) == less and criterion_of({}) == Criterion()
     assert less.words == "nash conv" and less.direction == "lower is better"
 
 
@@ -227,7 +227,7 @@ def test_a_judge_that_cannot_measure_is_told_in_one_line_before_anything_compile
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["exact", "no_file.py:judge", "experiments.lab.judges:measure_exactly"])
+@pytest.mark.parametrize("name", ["exact", "no_file.py:judge", "experiments.lab.judging.judges:measure_exactly"])
 def test_what_is_no_judge_is_told_in_one_line(name):
     with pytest.raises((ValueError, BadInput, TypeError)) as error:
         user_judge.named(name)
@@ -244,8 +244,8 @@ def test_the_exact_return_needs_a_finite_model_and_a_discount():
 
 def test_models_are_judged_exactly_unless_asked_otherwise():
     from experiments.compare import Args, experiment_of
-    from experiments.lab.options import Options
-    from experiments.lab.overrides import overridden
+    from experiments.lab.commands.options import Options
+    from experiments.lab.definition.overrides import overridden
 
     chosen = experiment_of(Args(env=(LAKE, "CartPole-v1"), algos=("a2c",), seeds=1))
     assert [task.criterion.metric for task in chosen.tasks] == ["exact_return", "evaluation_return"]

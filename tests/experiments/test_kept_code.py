@@ -10,10 +10,11 @@ import killed_run
 import pytest
 
 from experiments import watch
-from experiments.lab import contenders, launch
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Task
-from experiments.lab.folder import kept_code, manifest
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition import contenders
+from experiments.lab.definition.experiment import Task
+from experiments.lab.recording import kept_code, manifest
+from experiments.lab.running import launch
 
 LOSS = """
 from pathlib import Path

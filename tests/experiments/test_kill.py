@@ -14,8 +14,8 @@ from pathlib import Path
 import killed_run
 import pytest
 
-from experiments.lab import runner
-from experiments.lab.progress import book
+from experiments.lab.recording import book
+from experiments.lab.running import runner
 
 RUN = [sys.executable, str(Path(__file__).with_name("killed_run.py"))]
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from algos.core.config import RANGES
-from experiments.lab import programs
-from experiments.lab.checks import check, check_numbers
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.launch import held, launch
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import ALGORITHMS, TUNED, contender
+from experiments.lab.definition.sweeps.points import grid
 from experiments.lab.machine import hardware
-from experiments.lab.settings import ALGORITHMS, TUNED, contender
-from experiments.lab.sweeps.points import grid
+from experiments.lab.running import programs
+from experiments.lab.running.checks import check, check_numbers
+from experiments.lab.running.launch import held, launch
 
 
 def experiment(environment, name, steps=100_000, seeds=10, **config):

@@ -7,12 +7,12 @@ import math
 import killed_run
 import pytest
 
-from experiments.lab import contenders
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import manifest
-from experiments.lab.launch import to_resume
-from experiments.lab.settings import ALGORITHMS, TUNED, contender
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition import contenders
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import ALGORITHMS, TUNED, contender
+from experiments.lab.recording import manifest
+from experiments.lab.running.launch import to_resume
 
 LOSS = """
 from flax import struct

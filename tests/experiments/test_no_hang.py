@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.machine.hardware import cores as cores_here
-from experiments.lab.settings import ALGORITHMS
 
 WATCHDOG_SECONDS = 600
 CORES = (1, 2, 4)
@@ -22,14 +22,14 @@ SEEDS = {1: 20, 2: 20, 10: 20, 33: 3}  # how many seeds: how many times
 
 SCRIPT = """
 import hashlib, json, sys
-from experiments.lab import devices
+from experiments.lab.machine import devices
 
 devices.prepare()
 
 import jax
-from experiments.lab import runner
-from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.settings import ALGORITHMS
+from experiments.lab.running import runner
+from experiments.lab.definition.experiment import Contender, Experiment, Task
+from experiments.lab.definition.settings import ALGORITHMS
 
 compiled, compile_programs = {}, runner.compile_programs
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from tfevents import scalars
 
 from experiments.compare import Args, compare, experiment_of
-from experiments.lab import conclusion, launch
-from experiments.lab.folder import run_folder
 from experiments.lab.outside.loss_trace import own_loss
-from experiments.lab.progress import tensorboard as event_files
-from experiments.lab.records import append_curves
-from experiments.lab.runner import Evaluated
+from experiments.lab.recording import run_folder
+from experiments.lab.recording import tensorboard as event_files
+from experiments.lab.recording.records import append_curves
+from experiments.lab.running import conclusion, launch
+from experiments.lab.running.runner import Evaluated
 
 LOSSES = """
 import jax.numpy as jnp

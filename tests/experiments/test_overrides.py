@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.options import Options
-from experiments.lab.overrides import overridden
-from experiments.lab.settings import contender
-from experiments.lab.sweeps.points import grid
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.commands.options import Options
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.overrides import overridden
+from experiments.lab.definition.settings import contender
+from experiments.lab.definition.sweeps.points import grid
 
 STEPS = 100_000
 

@@ -11,12 +11,12 @@ import pytest
 
 import envs
 from envs import Discrete, Env, TimeStep
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import difference, policies
-from experiments.lab.folder.manifest import write_manifest
-from experiments.lab.folder.run_folder import policy_file
-from experiments.lab.settings import contender
-from experiments.lab.sweeps.points import grid
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.definition.sweeps.points import grid
+from experiments.lab.recording import difference, policies
+from experiments.lab.recording.manifest import write_manifest
+from experiments.lab.recording.run_folder import policy_file
 
 SEEDS = (2, 5, 9)
 STEPS = 100_000

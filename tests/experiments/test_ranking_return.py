@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import envs
-from experiments.lab import launch
-from experiments.lab.folder import policies, run_folder
-from experiments.lab.programs import BASE_SEED
+from experiments.lab.recording import policies, run_folder
+from experiments.lab.running import launch
+from experiments.lab.running.programs import BASE_SEED
 
 TASK, SEEDS, EPISODES = killed_run.TASK, killed_run.EXPERIMENT.seeds, killed_run.EXPERIMENT.eval_episodes
 POINT = killed_run.EXPERIMENT.evaluations  # the number of the last evaluation

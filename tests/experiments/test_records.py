@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import envs
-from experiments.lab import records
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.runner import Evaluated, Finished
-from experiments.lab.settings import contender
-from experiments.lab.statistics import iqm_interval
-from experiments.lab.sweeps.points import grid
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.definition.sweeps.points import grid
+from experiments.lab.judging.statistics import iqm_interval
+from experiments.lab.recording import records
+from experiments.lab.running.runner import Evaluated, Finished
 
 SEEDS = tuple(range(10))
 HIGH, LOW = [float(400 + seed) for seed in SEEDS], [float(100 + seed) for seed in SEEDS]

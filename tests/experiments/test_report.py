@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from experiments.lab.cli import BadInput
-from experiments.lab.folder.run_folder import Unusable
-from experiments.lab.report.page import SIGN, write, write_joined
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.recording.run_folder import Unusable
+from experiments.lab.showing.report.page import SIGN, write, write_joined
 from experiments.report import Args, report
 
 VOID = {"meta", "br", "wbr", "hr", "img", "input", "link"}

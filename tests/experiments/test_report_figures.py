@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_report import make_folder
 
-from experiments.lab.folder.run_folder import join, read
-from experiments.lab.report import figures, findings
-from experiments.lab.statistics import iqm, iqm_interval, probability_of_improvement
+from experiments.lab.judging.statistics import iqm, iqm_interval, probability_of_improvement
+from experiments.lab.recording.run_folder import join, read
+from experiments.lab.showing.report import figures, findings
 
 RETURNS = {"ppo": (100.0, 200.0, 900.0, 300.0, 350.0), "a2c": (90.0, 310.0, 120.0, 130.0, 0.0)}
 

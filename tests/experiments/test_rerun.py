@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from experiments import diff, rerun
-from experiments.lab import runner
-from experiments.lab.cli import BadInput
-from experiments.lab.folder import commits
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.recording import commits
+from experiments.lab.running import runner
 
 
 @pytest.fixture(scope="module", autouse=True)

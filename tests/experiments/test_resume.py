@@ -18,10 +18,10 @@ from flax import struct
 
 from algos import a2c
 from experiments.compare import Args, compare
-from experiments.lab import conclusion, records, runner
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.progress import book, checkpoints
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.recording import book, checkpoints, records
+from experiments.lab.running import conclusion, runner
 
 NEVER = 1e9
 
@@ -145,8 +145,8 @@ def test_a_checkpoint_that_the_disk_has_no_room_for_is_an_os_error_and_leaves_no
     a while after the first of many arrays has."""
     script = (
         "import resource, sys, pathlib, time\n"
-        "from experiments.lab import runner\n"
-        "from experiments.lab.progress import checkpoints\n"
+        "from experiments.lab.running import runner\n"
+        "from experiments.lab.recording import checkpoints\n"
         "import jax.numpy as jnp, numpy as np\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "noise = np.random.default_rng(0).normal(size=(100, 200))\n"

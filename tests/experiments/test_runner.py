@@ -8,9 +8,9 @@ import pytest
 
 import algos.a2c
 from algos.core.types import Algorithm
-from experiments.lab import runner
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.settings import contender
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.running import runner
 
 
 def test_the_last_evaluation_is_after_the_last_update_and_the_first_before_any():

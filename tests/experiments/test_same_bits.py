@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from envs import make
-from experiments.lab import devices, runner
-from experiments.lab.experiment import Contender, Experiment, Task
-from experiments.lab.progress import checkpoints
-from experiments.lab.settings import ALGORITHMS
+from experiments.lab.definition.experiment import Contender, Experiment, Task
+from experiments.lab.definition.settings import ALGORITHMS
+from experiments.lab.machine import devices
+from experiments.lab.recording import checkpoints
+from experiments.lab.running import runner
 
 SMALL = {
     "reinforce": {"num_envs": 2, "hidden_sizes": (16,)},

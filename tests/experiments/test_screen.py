@@ -2,10 +2,10 @@
 
 import pytest
 
-from experiments.lab import screen
-from experiments.lab.experiment import Task
-from experiments.lab.runner import Position, Progress
-from experiments.lab.settings import contender
+from experiments.lab.definition.experiment import Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.running.runner import Position, Progress
+from experiments.lab.showing import screen
 
 
 def figures(iqm, mean):

@@ -8,9 +8,10 @@ import threading
 import killed_run
 import pytest
 
-from experiments.lab import cli, command, launch, runner, signals
-from experiments.lab.experiment import Experiment
-from experiments.lab.folder import manifest
+from experiments.lab.commands import cli, command, signals
+from experiments.lab.definition.experiment import Experiment
+from experiments.lab.recording import manifest
+from experiments.lab.running import launch, runner
 
 
 @pytest.fixture

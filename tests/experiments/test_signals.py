@@ -130,4 +130,4 @@ def test_signals_at_random_moments_of_a_command_lose_nothing(tmp_path):
 
 def begun(line):
     """Returns whether the process has just imported what handles signals."""
-    return line.endswith(" experiments.lab.signals\n")
+    return line.endswith(" experiments.lab.commands.signals\n")

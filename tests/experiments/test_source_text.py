@@ -34,7 +34,7 @@ def test_drawing_leaves_the_users_backend_as_it_is(tmp_path):
     (tmp_path / "curves.csv").write_text("environment,algorithm,seed,env_steps,metric,value\n" + rows)
     program = (
         "import pathlib, sys, matplotlib; matplotlib.use('svg');"
-        "from experiments.lab import criterion, launch, plots;"
+        "from experiments.lab.judging import criterion; from experiments.lab.running import launch; from experiments.lab.showing import plots;"
         f"plots.draw_curves(pathlib.Path({str(tmp_path)!r}), {{'CartPole-v1': criterion.Criterion()}});"
         "print(matplotlib.get_backend(), 'matplotlib.pyplot' in sys.modules)"
     )
@@ -65,9 +65,9 @@ def test_only_the_module_of_signals_sets_a_handler():
     set_here = [
         where for where, call in nodes(ast.Call) if ast.unparse(call.func) in ("signal.signal", "signal.sigaction")
     ]
-    assert {where.partition(":")[0] for where in set_here} == {"experiments/lab/signals.py"}
+    assert {where.partition(":")[0] for where in set_here} == {"experiments/lab/commands/signals.py"}
 
 
 def test_every_character_of_the_screen_is_ascii():
-    for name in ("screen", "plan", "conclusion", "launch", "verdicts"):
+    for name in ("showing/screen", "showing/plan", "running/conclusion", "running/launch", "judging/verdicts"):
         assert (ROOT / "experiments" / "lab" / f"{name}.py").read_bytes().isascii(), name

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from experiments.lab.statistics import (
+from experiments.lab.judging.statistics import (
     aggregates,
     interval,
     iqm,
@@ -27,7 +27,7 @@ from experiments.lab.statistics import (
     sample_efficiency,
     steps_to_score,
 )
-from experiments.lab.verdicts import holm, seeds_needed, swap_test, verdict, verdicts
+from experiments.lab.judging.verdicts import holm, seeds_needed, swap_test, verdict, verdicts
 
 NAN, INF = np.nan, np.inf
 RETURNS = st.integers(-500, 500).map(float)  # whole numbers: ties are common, and scaling is exact

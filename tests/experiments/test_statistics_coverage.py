@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from experiments.lab.statistics import (
+from experiments.lab.judging.statistics import (
     interval,
     iqm_score,
     mean_score,
@@ -17,7 +17,7 @@ from experiments.lab.statistics import (
     probability_of_improvement,
     sample_efficiency,
 )
-from experiments.lab.verdicts import seeds_needed, verdict, verdicts
+from experiments.lab.judging.verdicts import seeds_needed, verdict, verdicts
 
 SEEDS = (5, 10, 20)
 

@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import envs
-from experiments.lab import plan, plots
-from experiments.lab.checks import check
-from experiments.lab.criterion import Criterion
-from experiments.lab.experiment import Experiment, Task, families
-from experiments.lab.folder.files import write_json
-from experiments.lab.launch import launch, resume, to_resume
-from experiments.lab.settings import contender
-from experiments.lab.sweeps import selection
-from experiments.lab.sweeps.points import draws, expanded, grid, swept_fields
+from experiments.lab.definition.experiment import Experiment, Task, families
+from experiments.lab.definition.settings import contender
+from experiments.lab.definition.sweeps import selection
+from experiments.lab.definition.sweeps.points import draws, expanded, grid, swept_fields
+from experiments.lab.judging.criterion import Criterion
+from experiments.lab.recording.files import write_json
+from experiments.lab.running.checks import check
+from experiments.lab.running.launch import launch, resume, to_resume
+from experiments.lab.showing import plan, plots
 
 PPO, A2C = (contender(name, "CartPole-v1", 100_000) for name in ("ppo", "a2c"))
 TASKS = (Task("CartPole-v1", (PPO, A2C)), Task("Acrobot-v1", (PPO,)))

@@ -13,15 +13,15 @@ from algos.tabular import q_learning, td
 from envs.mdp import from_map
 from envs.mdp.maps import LEFT, RIGHT
 from experiments import compare, tabular
-from experiments.lab.checks import check
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import run_folder
-from experiments.lab.judges import true_values, value_rms
-from experiments.lab.options import Options
-from experiments.lab.overrides import overridden
-from experiments.lab.settings import PREDICTION, contender
-from experiments.lab.sweeps import selection
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.commands.options import Options
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.overrides import overridden
+from experiments.lab.definition.settings import PREDICTION, contender
+from experiments.lab.definition.sweeps import selection
+from experiments.lab.judging.judges import true_values, value_rms
+from experiments.lab.recording import run_folder
+from experiments.lab.running.checks import check
 
 WALK = "RandomWalk-5"
 TRUTH = np.array([0, 1, 2, 3, 4, 5, 0]) / 6  # the ends, which are states only by name, beside the five

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.lab import checks, devices, runner
-from experiments.lab.contenders import contenders
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import manifest, policies
-from experiments.lab.progress import checkpoints
-from experiments.lab.settings import TABULAR, contender
+from experiments.lab.definition.contenders import contenders
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import TABULAR, contender
+from experiments.lab.machine import devices
+from experiments.lab.recording import checkpoints, manifest, policies
+from experiments.lab.running import checks, runner
 
 STEPS, LAKE = 900, "FrozenLake-4x4"
 compile_programs = runner.compile_programs

@@ -6,13 +6,13 @@ import importlib.util
 import pytest
 from tfevents import scalars
 
-from experiments.lab.cli import BadInput
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.launch import launch
-from experiments.lab.progress import tensorboard
-from experiments.lab.records import append_curves, cut_curves
-from experiments.lab.runner import Evaluated
-from experiments.lab.settings import contender
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.recording import tensorboard
+from experiments.lab.recording.records import append_curves, cut_curves
+from experiments.lab.running.launch import launch
+from experiments.lab.running.runner import Evaluated
 
 TASK = Task("CartPole-v1", (contender("a2c", "CartPole-v1", 100),))
 

@@ -9,8 +9,8 @@ import pytest
 
 import envs
 from algos import ppo
-from experiments.lab.contenders import own_loss
-from experiments.lab.experiment import Contender
+from experiments.lab.definition.contenders import own_loss
+from experiments.lab.definition.experiment import Contender
 from experiments.lab.outside.loss_trace import made
 from experiments.lab.outside.user_files import neighbours
 from experiments.lab.outside.user_loss import load_loss

@@ -11,13 +11,13 @@ from PIL import Image, ImageColor
 
 import envs
 from experiments import watch
-from experiments.lab.cli import BadInput
-from experiments.lab.drawing import DRAWINGS, shapes, side_by_side
-from experiments.lab.experiment import Experiment, Task
-from experiments.lab.folder import policies
-from experiments.lab.folder.files import write_json
-from experiments.lab.folder.manifest import write_manifest
-from experiments.lab.settings import contender
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.settings import contender
+from experiments.lab.recording import policies
+from experiments.lab.recording.files import write_json
+from experiments.lab.recording.manifest import write_manifest
+from experiments.lab.showing.drawing import DRAWINGS, shapes, side_by_side
 
 SEEDS = (3, 5, 7)
 

@@ -11,8 +11,8 @@ import numpy as np
 import envs
 from algos.core.types import Batch
 from algos.pgql import Batches
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.outside.user_loss import UserLoss
-from experiments.lab.settings import ALGORITHMS
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 TINY = 1e-12  # a gradient shorter than this is none

@@ -8,10 +8,10 @@ import numpy as np
 from jax import lax
 
 from algos.core.types import Batch
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination import jaxprs
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, TINY, Case, Finding, flat, moved, parts
 from experiments.lab.examination.form import used
-from experiments.lab.settings import ALGORITHMS
 
 BESIDES = ("entropy_coef", "value_coef", "eta")  # coefficients of what is no policy gradient
 SEVERAL = ("ppo", "trpo")  # they ask their loss of policies that have moved on since the rollout

@@ -10,12 +10,12 @@ import numpy as np
 from jax import lax
 
 from envs import Discrete, Env, VectorState, vectorize
-from experiments.lab.chunks import interruptible
+from experiments.lab.definition.experiment import Task
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Finding
-from experiments.lab.experiment import Task
 from experiments.lab.outside.env_trace import MOST_STEPS, checked
 from experiments.lab.outside.loss_errors import reason
 from experiments.lab.outside.user_env import place_of
+from experiments.lab.running.chunks import interruptible
 
 NUM_ENVS, NUM_STEPS = 32, 64  # of one piece
 SECONDS, PIECES = 5.0, 32  # whichever is over first

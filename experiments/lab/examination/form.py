@@ -10,12 +10,12 @@ import numpy as np
 
 import envs
 from algos.pgql import Batches
-from experiments.lab.contenders import with_settings_of
+from experiments.lab.definition.contenders import with_settings_of
+from experiments.lab.definition.settings import ALGORITHMS, contender
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Case, Finding, prepare
 from experiments.lab.examination.jaxprs import needed
 from experiments.lab.outside import loss_trace
 from experiments.lab.outside.loss_errors import reason
-from experiments.lab.settings import ALGORITHMS, contender
 
 MISSED = {
     "action": "what was done",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs import Box, Discrete, Env, TimeStep
-from experiments.lab.experiment import Task
+from experiments.lab.definition.experiment import Task
 from experiments.lab.outside.loss_errors import KEPT, raised_at, reason
 from experiments.lab.outside.user_env import files_of, place_of
 

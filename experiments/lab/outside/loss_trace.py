@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from algos.core.types import Algorithm
 from envs import Env
-from experiments.lab.experiment import Contender, Experiment
+from experiments.lab.definition.experiment import Contender, Experiment
 from experiments.lab.outside.loss_errors import raised_at, reason
 from experiments.lab.outside.user_files import neighbours
 from experiments.lab.outside.user_loss import check_function, check_hparams, place, source

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from envs import Env
-from experiments.lab.experiment import Task
+from experiments.lab.definition.experiment import Task
 from experiments.lab.outside.user_files import load, neighbours
 from experiments.lab.outside.user_loss import check_function, source
 

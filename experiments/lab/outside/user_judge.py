@@ -1,7 +1,7 @@
 """A judge by the name that a command line gives: one of ours, or a user's own."""
 
-from experiments.lab.criterion import Criterion
-from experiments.lab.judges import Judge, exact_return, value_rms
+from experiments.lab.judging.criterion import Criterion
+from experiments.lab.judging.judges import Judge, exact_return, value_rms
 from experiments.lab.outside.user_files import load
 from experiments.lab.outside.user_loss import is_reference
 
@@ -19,5 +19,5 @@ def named(name: str) -> Judge | None:
     judge = load(name)
     judge = judge() if callable(judge) and not isinstance(judge, Judge) else judge
     if not isinstance(judge, Judge):
-        raise ValueError(f"{name} must give an experiments.lab.judges.Judge, not {type(judge).__name__}")
+        raise ValueError(f"{name} must give an experiments.lab.judging.judges.Judge, not {type(judge).__name__}")
     return judge

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import jax
 
 from algos.core.config import require_in_range
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.outside.loss_errors import error_text
 from experiments.lab.outside.user_files import load
-from experiments.lab.settings import ALGORITHMS
 
 ARGUMENTS = 4  # params, apply, batch, hparams
 

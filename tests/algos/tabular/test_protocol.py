@@ -29,7 +29,7 @@ from algos.tabular import (
 from algos.tabular.experience import draw, epsilon_greedy, one_of, walk_of
 from algos.tabular.online import Method, control
 from envs import vectorize
-from experiments.lab import settings
+from experiments.lab.definition import settings
 
 PREDICTION = {
     "td": (td, {}),

@@ -19,10 +19,10 @@ from algos.core.types import Batch, ReplayBatch
 from algos.pgql import Batches
 from algos.tabular.exact_episodes import Episodes
 from envs.mdp.environment import as_env
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination.case import Case, cast, moved
 from experiments.lab.examination.exact.models import ACTIONS, STATES, STEPS, Model, models
 from experiments.lab.outside.user_loss import UserLoss
-from experiments.lab.settings import ALGORITHMS
 
 HIDDEN = (8,)
 advantages = jax.jit(gae)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination.case import PROBLEM, TINY, Case, Finding, edited
 from experiments.lab.examination.directions import at_policy, compared, through
 from experiments.lab.examination.exact.cases import Tables, case_on, network_of
@@ -12,7 +13,6 @@ from experiments.lab.examination.exact.fields import Fields, fields, value_of
 from experiments.lab.examination.exact.models import STATES, Model, models
 from experiments.lab.examination.samples import same, spoilt
 from experiments.lab.outside.user_loss import UserLoss
-from experiments.lab.settings import ALGORITHMS
 
 DISCOUNT, SAME = 0.5, 1e-6
 

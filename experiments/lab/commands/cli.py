@@ -1,0 +1,82 @@
+"""What the commands share: numbers as people write them, and one clear line for bad input."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NoReturn
+
+import tyro
+
+from experiments.lab.commands import signals
+from experiments.lab.machine import folders
+
+BAD_INPUT = 2  # exit status
+CONSOLE = "evenhand"  # the command that pip installs
+
+
+class BadInput(Exception):
+    """What a user gave cannot be. No ValueError: tyro would print its own as a page, and a fault of ours is one too."""
+
+
+def count(option: str, most: int = 2**53 - 1) -> Any:
+    """Returns the type of a command-line option that takes a positive whole number; 5e5 and 500_000 are numbers."""
+
+    def parse(words: list[str]) -> int:
+        try:
+            number = float(words[0])
+        except ValueError:
+            number = 0.0
+        if not number >= 1 or number % 1:  # of infinity it is NaN, which is true
+            raise BadInput(f"{option} must be a positive whole number, not {words[0]}")
+        if number > most:
+            raise BadInput(f"{option} can be {most:,} at most, not {words[0]}")
+        return int(number)
+
+    return Annotated[
+        int,
+        tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="N",
+            instance_from_str=parse,
+            is_instance=lambda instance: isinstance(instance, int),
+            str_from_instance=lambda instance: [str(instance)],
+        ),
+    ]
+
+
+def each_once(told: str, *lists: Sequence[str]) -> None:
+    """Raises BadInput for a list without names, or with one twice. told: what is to be named."""
+    for names in lists:
+        if not names or len(set(names)) < len(names):
+            raise BadInput(f"name {told} once, not: {' '.join(names) or 'none'}")
+
+
+def typed(command: str) -> str:
+    """Returns how one of the commands is typed: as this process was, by name or as a module."""
+    return f"{CONSOLE} {command}" if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m experiments.{command}"
+
+
+def spell_out() -> None:
+    """Has what the console's encoding lacks printed as \\xe9 and the like from now on: names may be in any script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's has none, and takes everything
+            stream.reconfigure(errors="backslashreplace")
+
+
+def run_command(
+    arguments: type, command: Callable[[Any], int], name: str, interrupted: str = "interrupted"
+) -> NoReturn:
+    """Exits with what the command returns for the arguments given; bad input becomes one line and status 2.
+
+    interrupted: what Ctrl-C and SIGTERM say wherever the command has nothing better to say.
+    """
+    signals.handle(signals.at_once(interrupted))
+    spell_out()
+    folders.give_matplotlib_one()
+    try:
+        raise SystemExit(command(tyro.cli(arguments, prog=name)))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None
+    finally:
+        signals.handle(signal.SIG_DFL)  # nothing is left that a signal could cut short

@@ -1,0 +1,55 @@
+"""Contenders from the names that a command line gives."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from algos.core.types import Loss
+from experiments.lab.definition.experiment import Contender
+from experiments.lab.definition.settings import ALGORITHMS, contender
+from experiments.lab.outside.user_loss import annotated, declared, is_reference, load_loss
+
+
+def contenders(names: Sequence[str], environment: str, steps: int) -> tuple[Contender, ...]:
+    """Returns the contenders of those names, an algorithm each or a loss as FILE.py:FUNCTION, with the settings for the
+    environment. Raises ValueError, in one line, for a name that means neither."""
+    chosen = tuple(
+        own_loss(name, environment, steps) if is_reference(name) else contender(name, environment, steps)
+        for name in names
+    )
+    for name, times in Counter(one.name for one in chosen).items():
+        if times > 1:
+            raise ValueError(f"two contenders are called {name!r}; rename the function")
+    return chosen
+
+
+def own_loss(reference: str, environment: str, steps: int) -> Contender:
+    """Returns the algorithm that the named loss declares, with that loss and the algorithm's settings."""
+    loss = load_loss(reference)
+    return with_loss(contender(loss.algorithm, environment, steps), loss.function)
+
+
+def with_loss(parent: Contender, function: Loss, name: str = "") -> Contender:
+    """Returns the parent with another loss, its network and hyperparameters, called `name` or as the function is.
+
+    Raises ValueError, in one line, for what is no loss, or one for another algorithm.
+    """
+    loss = declared(function, name or getattr(function, "__name__", "the loss"))
+    if ALGORITHMS[loss.algorithm][0] is not parent.algorithm:
+        raise ValueError(f"{function.__name__} is a loss for {loss.algorithm}, and {parent.name} is another algorithm")
+    return dataclasses.replace(
+        parent,
+        name=name or function.__name__,
+        loss=function,
+        hparams=with_settings_of(parent.hparams, loss.hparams_class),
+        network=loss.network,
+        parent=parent.name,
+    )
+
+
+def with_settings_of(hparams: Any, hparams_class: type) -> Any:
+    """Returns hyperparameters of the subclass with the values of `hparams`; a field that the subclass declares itself
+    keeps the subclass's default."""
+    declared = annotated(hparams_class, type(hparams))
+    return hparams_class(**{name: value for name, value in vars(hparams).items() if name not in declared})

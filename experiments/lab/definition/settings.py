@@ -1,0 +1,146 @@
+"""Which algorithms there are, and what differs from their defaults on each environment."""
+
+from types import ModuleType
+from typing import Any
+
+from algos import a2c, dqn, pgql, ppo, reinforce, trpo
+from algos.tabular import (
+    double_q_learning,
+    dyna_q,
+    dyna_q_plus,
+    expected_sarsa,
+    monte_carlo,
+    monte_carlo_prediction,
+    n_step_sarsa,
+    n_step_td,
+    off_policy_monte_carlo,
+    prioritised_sweeping,
+    q_learning,
+    r_max,
+    sarsa,
+    td,
+    td_lambda,
+)
+from experiments.lab.definition.experiment import Contender
+
+# name: (module, the Config fields that make it what the name says)
+ALGORITHMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "reinforce": (reinforce, {}),
+    "a2c": (a2c, {}),
+    "npg": (trpo, {"line_search": False}),  # the natural policy gradient: TRPO's step, taken without a look
+    "trpo": (trpo, {}),
+    "ppo": (ppo, {}),
+    "dqn": (dqn, {}),
+    "pgql": (pgql, {}),
+}
+
+# those that learn a table of Q: they need a finite model as environment, and have no loss
+TABULAR: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "q_learning": (q_learning, {}),
+    "double_q_learning": (double_q_learning, {}),
+    "sarsa": (sarsa, {}),
+    "expected_sarsa": (expected_sarsa, {}),
+    "n_step_sarsa": (n_step_sarsa, {}),
+    "monte_carlo": (monte_carlo, {}),
+    "off_policy_monte_carlo": (off_policy_monte_carlo, {}),
+    "dyna_q": (dyna_q, {}),
+    "dyna_q_plus": (dyna_q_plus, {}),
+    "prioritised_sweeping": (prioritised_sweeping, {}),
+    "r_max": (r_max, {}),
+}
+
+# those that learn the values of a policy that is given, any action alike: they rank by how far these are from the truth
+PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "td": (td, {}),
+    "n_step_td": (n_step_td, {}),
+    "td_lambda": (td_lambda, {}),
+    "monte_carlo_prediction": (monte_carlo_prediction, {}),
+}
+
+NORMALIZED = {"normalize_observation": True}
+BOTH_NORMALIZED = {"normalize_observation": True, "normalize_reward": True}
+TRUST_REGION = {"num_envs": 16, "num_steps": 128, "value_epochs": 20, "value_minibatches": 16}
+LONG_EPOCHS = {"num_envs": 8, "num_steps": 64, "num_epochs": 10}
+FAST_Q = {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.2, "epsilon_end": 0.02}
+FADING = {"learning_rate": 0.2, "anneal": 1.0, "epsilon": 0.3}
+
+# gymnax's games have no sticky actions and their minimal action sets: settings of the kind its own baselines use
+GAMES = tuple(f"{game}-MinAtar" for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders"))
+MANY_GAMES = {"num_envs": 64, "hidden_sizes": (128, 128)}
+REPLAYED = {"buffer_size": 100_000, "warmup_steps": 5_000}
+ON_GAMES = {
+    "ppo": (MANY_GAMES | {"num_steps": 32, "num_minibatches": 8}, {"learning_rate": 5e-4}),
+    "a2c": (MANY_GAMES | {"num_steps": 16}, {"gae_lambda": 0.95, "entropy_coef": 0.01}),
+    "dqn": (REPLAYED | {"target_interval": 100, "hidden_sizes": (128, 128)}, {"exploration_fraction": 0.1}),
+    "pgql": (MANY_GAMES | REPLAYED, {"gae_lambda": 0.95, "entropy_coef": 0.03}),
+}
+
+# (environment, algorithm): (Config fields, HParams fields)
+TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
+    ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
+    ("CartPole-v1", "a2c"): ({"num_steps": 8}, {"learning_rate": 1.5e-3, "gamma": 0.98, "gae_lambda": 0.9}),
+    ("CartPole-v1", "ppo"): (
+        LONG_EPOCHS | {"num_epochs": 5},
+        {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
+    ),
+    ("CartPole-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
+    ("CartPole-v1", "pgql"): ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}),
+    ("Acrobot-v1", "ppo"): (LONG_EPOCHS, {"learning_rate": 1e-3}),
+    ("Acrobot-v1", "trpo"): (TRUST_REGION | NORMALIZED, {}),
+    ("Acrobot-v1", "npg"): (TRUST_REGION | NORMALIZED, {}),
+    ("Acrobot-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
+    ("Catch-bsuite", "dqn"): ({}, FAST_Q),
+    ("Catch-bsuite", "pgql"): ({"num_steps": 8}, {"gae_lambda": 0.9, "entropy_coef": 0.05}),
+    ("MountainCar-v0", "dqn"): (
+        {"num_envs": 8, "num_updates": 8, "buffer_size": 50_000, "target_interval": 300, "hidden_sizes": (128, 128)}
+        | {"rescale_observation": True},
+        {"learning_rate": 1e-3, "exploration_fraction": 0.05},
+    ),
+    ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
+    ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
+    ("Pendulum-v1", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | NORMALIZED, {"gamma": 0.9}),
+    ("Pendulum-v1", "ppo"): (
+        {"num_steps": 1024, "num_epochs": 10, "num_minibatches": 64},
+        {"learning_rate": 1e-3, "gamma": 0.9, "entropy_coef": 0.0},
+    ),
+    ("MountainCarContinuous-v0", "trpo"): (
+        TRUST_REGION | {"num_envs": 4, "num_steps": 256} | BOTH_NORMALIZED,
+        {"gamma": 0.9999, "gae_lambda": 0.9},
+    ),
+    ("MountainCarContinuous-v0", "ppo"): (
+        {"num_steps": 256, "num_epochs": 10, "num_minibatches": 16} | BOTH_NORMALIZED,
+        {"learning_rate": 1e-3, "gamma": 0.9999, "gae_lambda": 0.9, "entropy_coef": 0.0},
+    ),
+    ("MountainCarContinuous-v0", "a2c"): (
+        {"num_envs": 4, "num_steps": 64} | BOTH_NORMALIZED,
+        {"gae_lambda": 0.9},
+    ),
+    ("FrozenLake-4x4", "ppo"): (
+        {"num_envs": 16, "num_steps": 128, "num_epochs": 10, "num_minibatches": 8},
+        {"learning_rate": 1e-3},
+    ),
+    ("FrozenLake-4x4", "trpo"): (TRUST_REGION, {}),
+    ("FrozenLake-4x4", "npg"): (TRUST_REGION, {}),
+    ("FrozenLake-4x4", "pgql"): ({}, {"learning_rate": 2e-3, "entropy_coef": 0.02, "gae_lambda": 0.9}),
+    ("FrozenLake-4x4", "q_learning"): ({}, FADING),
+    ("FrozenLake-4x4", "double_q_learning"): ({}, FADING),
+    **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
+}
+
+
+def contender(name: str, environment: str, steps: int) -> Contender:
+    """Returns the algorithm with the settings for the environment and schedules that end with the budget.
+
+    Raises ValueError for a name that is no algorithm's.
+    """
+    known = ALGORITHMS | TABULAR | PREDICTION
+    if name not in known:
+        raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
+    algorithm, makes_it = known[name]
+    config, hparams = TUNED.get((environment, name), ({}, {}))
+    return Contender(
+        name=name,
+        algorithm=algorithm,
+        config=algorithm.Config(**{**config, **makes_it}),
+        hparams=algorithm.HParams(**{"total_steps": float(steps), **hparams}),
+    )

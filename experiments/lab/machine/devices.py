@@ -1,0 +1,88 @@
+"""What a run computes on, made ready before jax starts: XLA's flags, the compilation cache, and a lane a core.
+
+Imports no jax by itself. XLA reads its flags and starts its threads when the first device is asked for.
+"""
+
+import functools
+import os
+import sys
+from typing import Any
+
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.machine import compiled_programs, flags
+from experiments.lab.machine.hardware import cores
+
+
+def prepare() -> None:
+    """Sets XLA's flags, but for those that the user's XLA_FLAGS name, and the compilation cache. Raises BadInput, in one
+    line, for variables under which a run would not be what it should be."""
+    _refuse(flags.unfit(flags.in_variables(os.environ)))
+    if not started():
+        os.environ["XLA_FLAGS"] = flags.with_ours(os.environ.get("XLA_FLAGS", ""))
+        os.environ.setdefault("NPROC", "1")  # XLA's threads: with more it hands small operations from one to another
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how a cached program was compiled
+    compiled_programs.keep()
+
+
+def start() -> None:
+    """Starts jax, before any user's code can. Raises BadInput, in one line, where it cannot start, or was given settings
+    that a run cannot do with."""
+    prepare()
+    import jax
+
+    _refuse(flags.unfit(flags.in_jax()))
+    try:
+        jax.devices()
+    except Exception as error:  # an AssertionError without words, for one
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        _refuse(f"jax cannot start with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: {why}")
+
+
+def _refuse(why: str) -> None:
+    if why:
+        raise BadInput(why)
+
+
+def started() -> bool:
+    """Returns whether jax has started: XLA reads no flags any more."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bridge.backends_are_initialized()
+
+
+def on_cpu() -> bool:
+    """Returns whether this process computes on CPU cores."""
+    import jax
+
+    return jax.devices()[0].platform == "cpu"
+
+
+def count() -> int:
+    """Returns how many blocks of trials may be computed at the same time: one on every core or accelerator."""
+    import jax
+
+    return cores() if on_cpu() else jax.device_count()
+
+
+def lanes(blocks: int) -> list[Any]:
+    """Returns a device for each block of trials that is computed at the same time, no more than there are blocks.
+
+    On CPU each is of an XLA of its own, which has one thread: with several, XLA adds up large products and sums by as
+    many parts as there are threads, and the number of cores would decide bits.
+    """
+    import jax
+
+    number = min(blocks, count())
+    return [_own_core(lane) for lane in range(number)] if on_cpu() else jax.devices()[:number]
+
+
+@functools.cache
+def _own_core(lane: int) -> Any:
+    from jaxlib import xla_client
+
+    before = os.environ.get("NPROC")
+    os.environ["NPROC"] = "1"
+    try:
+        return xla_client.make_cpu_client().devices()[0]
+    finally:
+        os.environ.pop("NPROC")
+        os.environ |= {} if before is None else {"NPROC": before}

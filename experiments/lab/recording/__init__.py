@@ -1,0 +1,1 @@
+"""What a run leaves: its folder, manifest, checkpoints, policies and code, and how two folders differ."""

@@ -1,0 +1,130 @@
+"""The run folder: what a run writes as it goes, and the summary that readers judge it by."""
+
+import csv
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.judging.statistics import iqm, iqm_interval
+from experiments.lab.judging.verdicts import verdict, verdicts
+from experiments.lab.recording.files import file_name, require_text
+from experiments.lab.recording.run_folder import COLUMNS, CURVES, with_divergence
+from experiments.lab.running import runner
+
+RUNS, MOST_NAMES = "runs", 3  # where runs go that are given no folder, and how many environments its name tells
+
+Results = dict[str, dict[str, dict[str, Any]]]  # environment: contender: figures, of those that finished
+
+
+def create(folder: Path | None, names: Sequence[str]) -> Path:
+    """Makes the run folder, or where none is named a new one called after the time and the names, and returns it.
+
+    Raises ValueError when it cannot be written or already holds a run.
+    """
+    require_text(folder or Path(RUNS))
+    try:
+        folder = _new(names) if folder is None else folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty; name a new folder, nothing is ever written over")
+        probe = folder / "manifest.json"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        where = folder or Path(RUNS).absolute()
+        raise ValueError(f"cannot write to {where}: {error.strerror}; name a folder that can be written") from None
+    return folder
+
+
+def create_for(names: Sequence[str], out: Path | None) -> Path:
+    """Returns what `create` makes for a command that has nothing else to check. Raises BadInput where that cannot be."""
+    try:
+        return create(out, names)
+    except ValueError as error:
+        raise BadInput(error) from None
+
+
+def _new(names: Sequence[str]) -> Path:
+    """Makes runs/<time>-<names>, numbered where another run began in the same second, and returns it. Raises OSError."""
+    told = [*names[:MOST_NAMES], f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES + 1 else names
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{file_name('-'.join(told).replace(' ', '-'))}"
+    for ending in itertools.chain([""], map("-{}".format, itertools.count(2))):
+        folder = Path(RUNS) / f"{name}{ending}"
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+
+
+def append_curves(folder: Path, event: runner.Evaluated) -> None:
+    """Adds the rows of one evaluation to curves.csv. `repr` writes a float so that it reads back to the same one."""
+    path = folder / CURVES
+    new = not path.exists() or not path.stat().st_size
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(COLUMNS)
+        where = (event.task.environment, event.contender.name)
+        writer.writerows(
+            (*where, seed, env_steps, metric, repr(value)) for seed, env_steps, metric, value in event.rows
+        )
+
+
+def cut_curves(folder: Path, size: int) -> None:
+    """Takes away what was written to curves.csv after its first `size` bytes: a run that goes on writes it again."""
+    if (folder / CURVES).exists():
+        with (folder / CURVES).open("r+b") as file:
+            file.truncate(size)
+
+
+def summarise(results: Results, experiment: Experiment, interrupted: bool = False) -> dict[str, Any]:
+    """Returns the summary of the contenders that finished."""
+    environments = {
+        task.environment: {
+            **task.criterion._asdict(),
+            "algorithms": results[task.environment],
+            "verdicts": _verdicts(results[task.environment], task, experiment.seeds),
+        }
+        for task in experiment.tasks
+        if task.environment in results
+    }
+    return {"interrupted": interrupted, "seeds": list(experiment.seeds), "environments": environments}
+
+
+def figures(event: runner.Finished) -> dict[str, Any]:
+    """Returns what the summary says of one contender."""
+    values = np.asarray(event.final_values)
+    return {
+        "iqm": float(iqm(values)),
+        "ci95": [float(bound) for bound in iqm_interval(values)],
+        "mean": float(values.mean()),
+        "final_values": event.final_values,
+        "diverged_seeds": event.diverged,
+        "faulty_seeds": list(event.faulty),  # the environment's fault, not the contender's
+        "env_steps": event.env_steps,
+        "compile_seconds": round(event.compile_seconds, 3),
+        "run_seconds": round(event.run_seconds, 3),
+        "steps_per_second": round(event.env_steps * len(values) / event.run_seconds, 1),
+    }
+
+
+def _verdicts(algorithms: dict[str, Any], task: Task, seeds: tuple[int, ...]) -> list[str]:
+    """Returns in words whether each new loss is ahead of its parent, then whether the best is ahead of each other one.
+
+    A diverged seed counts as the worst result. Points of a sweep have no verdict: these seeds select among them.
+    """
+    parents = {one.name: one.parent for one in task.contenders if one.name in algorithms and not one.sweep}
+    scores = {
+        name: task.criterion.score(with_divergence(figures["final_values"], seeds, figures["diverged_seeds"]))
+        for name, figures in algorithms.items()
+        if name in parents
+    }
+    new = [(name, parent) for name, parent in parents.items() if parent in scores]
+    lines = [verdict(name, parent, scores[name], scores[parent]) for name, parent in new]
+    return lines + verdicts(list(scores), list(scores.values()), told=tuple(map(frozenset, new)))

@@ -1,0 +1,171 @@
+"""What is compiled for one contender, and how its trials are computed beside one another.
+
+Trials run in blocks of a fixed width: `vmap` inside a block, blocks side by side, each on a device of its own, which on
+CPU is a core. A program knows one block and one device: it depends on the width, never on how many seeds, cores or devices
+there are, so a seed's bits are the same alone or among a hundred others, and more seeds compile nothing anew.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+
+from algos.core.loop import Sums, advance, no_metrics
+from algos.core.rollout import advance_evaluation, begin_evaluation
+from algos.core.types import Algorithm
+from envs import Env
+from experiments.lab.judging.judges import Judge
+from experiments.lab.machine import devices, flags
+
+BASE_SEED = 0
+
+
+class Trials(NamedTuple):
+    """One block: leaves [width, ...]."""
+
+    key_eval: jax.Array
+    hparams: Any
+    state: Any
+    sums: Sums  # of metrics, since the last evaluation
+
+
+class Programs(NamedTuple):
+    """The compiled functions of one contender, on one device."""
+
+    begin: Callable  # (seed, hparams) -> Trials
+    advance: Callable  # (state, sums, hparams, num_updates) -> (state, sums); `state` is given up
+    begin_evaluation: Callable | None = None  # (key_eval, point) -> Evaluation
+    advance_evaluation: Callable | None = (
+        None  # (state, evaluation, num_steps) -> (Evaluation, params are finite [width])
+    )
+    judge: Callable | None = (
+        None  # (state, key_eval, point) -> ({metric: values [width, n]}, params are finite [width])
+    )
+
+
+def trial_arrays(seeds: Sequence[int], hparams: Sequence[Any]) -> tuple[np.ndarray, Any]:
+    """Returns (seeds, hyperparameters) of every trial, arrays [trials]: the first hyperparameters under every seed, the
+    second under every seed, and so on."""
+    every = jax.tree.map(lambda *values: np.repeat(np.asarray(values, np.float32), len(seeds)), *hparams)
+    return np.tile(np.asarray(seeds, np.uint32), len(hparams)), every
+
+
+def in_blocks(trials: Any, width: int) -> list[Any]:
+    """Returns arrays [trials] as blocks of [width]; the last is filled up with its last trial, to be thrown away."""
+
+    def cut(values):
+        return np.pad(values, (0, -len(values) % width), mode="edge").reshape(-1, width)
+
+    cut_up = jax.tree.map(cut, trials)
+    return [jax.tree.map(itemgetter(index), cut_up) for index in range(len(jax.tree.leaves(cut_up)[0]))]
+
+
+def side_by_side(function: Callable, programs: Sequence[Programs], blocks: Iterable[Any]) -> list[Any]:
+    """Returns function(programs, block) of every block, as many at a time as there are lanes, a lane's blocks one after
+    another."""
+    blocks = list(blocks)
+
+    def in_turn(lane: int) -> list[Any]:
+        return [jax.block_until_ready(function(programs[lane], block)) for block in blocks[lane :: len(programs)]]
+
+    with ThreadPoolExecutor(len(programs)) as pool:
+        found = list(pool.map(in_turn, range(len(programs))))
+    return [found[place % len(programs)][place // len(programs)] for place in range(len(blocks))]
+
+
+def compile_programs(
+    env: Env, algorithm: Algorithm, hparams, lanes: Sequence[jax.Device], width: int, judged_by: Judge | int
+) -> list[Programs]:
+    """Returns the programs of each lane, compiled side by side. judged_by: a judge, or the number of episodes of an
+    evaluation."""
+
+    def begin(seed, hparams):
+        key_run, key_eval = jax.random.split(jax.random.fold_in(jax.random.key(BASE_SEED), seed))
+        state = algorithm.init(key_run, hparams)
+        return Trials(key_eval, hparams, state, no_metrics(algorithm, state, hparams))
+
+    def train(state, sums, hparams, num_updates):
+        return advance(algorithm, state, hparams, sums, num_updates)
+
+    def begin_test(key_eval, point):
+        return begin_evaluation(env, jax.random.fold_in(key_eval, point), judged_by)
+
+    def test(state, evaluation, num_steps):
+        def act(key, observation):
+            return algorithm.act(state, key, observation, False)
+
+        return advance_evaluation(env, act, evaluation, num_steps), all_finite(state.params)
+
+    def judged(state, key_eval, point):
+        key = jax.random.fold_in(key_eval, point)
+        return judged_by.measured(algorithm, env, state, key), all_finite(state.params)
+
+    begin, train = over_block(begin, width), over_block(train, width, shared=3)
+    number, seed = np.int32(0), np.zeros(width, np.uint32)
+    given = seed, over_trials(hparams, seed)
+    block = jax.eval_shape(begin, *given)
+    trained = block.state, block.sums, block.hparams, number
+    functions = {"begin": (jax.jit(begin), given), "advance": (jax.jit(train, donate_argnums=0), trained)}
+    if isinstance(judged_by, int):
+        begin_test, test = over_block(begin_test, width, shared=1), over_block(test, width, shared=2)
+        tested = block.state, jax.eval_shape(begin_test, block.key_eval, number), number
+        functions["begin_evaluation"] = jax.jit(begin_test), (block.key_eval, number)
+        functions["advance_evaluation"] = jax.jit(test), tested
+    else:
+        functions["judge"] = jax.jit(over_block(judged, width, shared=2)), (block.state, block.key_eval, number)
+    return compile_on(lanes, functions)
+
+
+def all_finite(params) -> jax.Array:
+    """Returns whether every parameter is finite, a scalar."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
+
+
+def compile_on(lanes: Sequence[jax.Device], functions: dict[str, tuple[Callable, Any]]) -> list[Programs]:
+    """Returns the programs of every lane, each compiled for the shapes of its arguments: what the first lane compiles, the
+    others find in the compilation cache."""
+    options = flags.options() if devices.on_cpu() else {}
+
+    def compiled(device: jax.Device) -> Programs:
+        lowered = [function.lower(*_placed(shapes, device)) for function, shapes in functions.values()]
+        with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
+            programs = pool.map(lambda program: program.compile(compiler_options=options), lowered)
+            return Programs(**dict(zip(functions, programs)))
+
+    first = compiled(lanes[0])
+    with ThreadPoolExecutor() as pool:
+        return [first, *pool.map(compiled, lanes[1:])]
+
+
+def over_trials(hparams, seed):
+    """Returns the hyperparameters as float32 arrays of the shape of `seed`, one value a trial."""
+    return jax.tree.map(lambda value: np.full(seed.shape, value, np.float32), hparams)
+
+
+def over_block(function: Callable, width: int, shared: int | None = None) -> Callable:
+    """Returns `function` of one trial as a function of a block, [width, ...]; the argument of that number is shared."""
+
+    def of_block(*args):
+        axes = tuple(None if number == shared else 0 for number in range(len(args)))
+        if width > 1:
+            return jax.vmap(function, axes)(*args)
+        args = [arg if axis is None else jax.tree.map(lambda x: x[0], arg) for axis, arg in zip(axes, args)]
+        return jax.tree.map(lambda x: x[None], function(*args))
+
+    return of_block
+
+
+def in_seed_order(blocks: Sequence[Any], num_trials: int) -> Any:
+    """Returns pytrees of [width, ...] as one pytree of NumPy arrays [num_trials, ...], filling thrown away."""
+    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves])[:num_trials], *blocks)
+
+
+def _placed(arguments, device: jax.Device):
+    """Returns the shapes of the arguments, on the device."""
+    place = SingleDeviceSharding(device)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arguments)

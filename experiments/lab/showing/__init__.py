@@ -1,0 +1,1 @@
+"""What is shown: the plan, the screen, plots, drawings of environments, the report."""

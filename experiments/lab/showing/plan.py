@@ -1,0 +1,88 @@
+"""The plan of a run, in words, told before anything compiles: trials, programs, environment steps, memory."""
+
+import math
+
+import jax
+
+from algos.core.types import Algorithm
+from experiments.lab.definition.experiment import Experiment, families, label, trials_held
+from experiments.lab.definition.sweeps import selection
+from experiments.lab.machine import devices, flags
+from experiments.lab.recording.manifest import device
+
+
+def announcement(experiment: Experiment) -> str:
+    """Returns what will run, in words: a line for each environment, the sums, and the run that reports on sweeps."""
+    seeds = selection.in_words(experiment.seeds)
+    rows = [
+        f"{task.environment}: {', '.join(label(family) for family in families(task))}; {seeds}; "
+        f"{experiment.steps:,} steps each"
+        for task in experiment.tasks
+    ]
+    machine = device()
+    rows.append(
+        f"{sums(experiment)}, states of {in_bytes(memory(experiment))} at a time (estimated); "
+        f"{counted(machine['count'], 'CPU core' if devices.on_cpu() else machine['platform'] + ' device')} "
+        f"({machine['machine']})"
+    )
+    if flags.unread() and not devices.on_cpu():
+        rows.append(f"{flags.UNREAD}: bits and speed may differ from those of a run that starts it")
+    if selection.has_sweeps(experiment):
+        rows.append(f"then, to report, {report(experiment)}")
+    return "\n".join(rows)
+
+
+def report(experiment: Experiment) -> str:
+    """Returns in words the run that reports on the sweeps of an experiment; which points it has is not known yet."""
+    sweeps = [(task, selection.sweeps_of(task)) for task in experiment.tasks]
+    best = sum(len(of_task) for _, of_task in sweeps)
+    unswept = sum(one.sweep not in of_task for task, of_task in sweeps if of_task for one in task.contenders)
+    trials = (unswept + best) * len(experiment.seeds)
+    again = " and what is not swept" if unswept else ""
+    return (
+        f"the best point of {counted(best, 'sweep')}{again} again, under fresh seeds "
+        f"({selection.in_words(selection.report_seeds(experiment))}): {counted(trials, 'trial')}, "
+        f"{_millions(trials * experiment.steps)}"
+    )
+
+
+def sums(experiment: Experiment) -> str:
+    """Returns in words how many programs, trials and environment steps there are."""
+    programs = sum(len(families(task)) for task in experiment.tasks)
+    trials = len(experiment.seeds) * sum(len(task.contenders) for task in experiment.tasks)
+    return f"{counted(programs, 'program')}, {counted(trials, 'trial')}, {_millions(trials * experiment.steps)}"
+
+
+def memory(experiment: Experiment) -> int:
+    """Returns the bytes of the states of the largest family: its trials live side by side. Work
+    space is not in it."""
+    return max(
+        trials_held(experiment, family) * state_bytes(family[0].make(env), family[0].hparams)
+        for task in experiment.tasks
+        for env in (task.make(),)
+        for family in families(task)
+    )
+
+
+def state_bytes(algorithm: Algorithm, hparams) -> int:
+    """Returns the size of one trial's state."""
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), hparams)
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+def in_bytes(number: int) -> str:
+    """Returns 3 * 2**20 as '3.0 MiB'."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.3g} {unit}"
+        number /= 1024
+    return f"{number:,.1f} GiB"
+
+
+def counted(number: int, what: str) -> str:
+    """Returns '1 program', '2 programs'."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _millions(steps: int) -> str:
+    return f"{steps / 1e6:,.3g} million environment steps"

@@ -1,0 +1,244 @@
+"""report.html: what a run folder, or several, have to say, in one self-contained file. Every number is `statistics`'s."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from experiments.lab.definition.sweeps.selection import in_words
+from experiments.lab.judging.criterion import Criterion
+from experiments.lab.judging.statistics import Estimate, aggregates, performance_profile
+from experiments.lab.judging.verdicts import verdict, verdicts
+from experiments.lab.recording.files import write_whole
+from experiments.lab.recording.run_folder import Folder, Result, Unusable, join, read
+from experiments.lab.showing.report import figures
+from experiments.lab.showing.report.figures import Score, Style
+from experiments.lab.showing.report.findings import (
+    common,
+    efficiencies,
+    improvements,
+    normalised,
+    parent_lines,
+    ranked,
+    scale_of,
+    verdict_lines,
+    with_worst,
+)
+from experiments.lab.showing.report.provenance import cautions, described_folders, seeds_in_words, settings_of
+
+SIGN = '<meta name="generator" content="evenhand report">'  # by which a report is known, and may be written anew
+SHARE = 0.9  # of the way from the return before training to the best final IQM: the score of sample efficiency
+TAUS = 101  # points of a performance profile
+MOST_IN_MATRIX = 10
+FIRST_METRICS = ("training_return", "kl", "entropy", "clip_fraction", "explained_variance", "td_error", "value_loss")
+
+
+def write(folder: Path) -> Path:
+    """Makes report.html in the run folder from its manifest.json, summary.json and curves.csv, and returns its path.
+
+    Raises Unusable, in one line, when the folder holds no run, a damaged one, or a report.html that is something else.
+    """
+    return write_joined([folder], folder / "report.html")
+
+
+def write_joined(paths: Sequence[Path], out: Path) -> Path:
+    """Makes one report from several run folders, their contenders joined, and returns its path. Raises as `write`."""
+    folders = [read(path) for path in paths]
+    try:
+        if out.exists() and SIGN not in out.read_text(encoding="utf-8", errors="replace")[:2000]:
+            raise Unusable(f"{out} is not a report and is not written over; name another file with --out")
+        write_whole(out, render(folders).encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise Unusable(f"cannot write {out}: {error.strerror}; name a file that can be written") from None
+    return out
+
+
+def render(folders: Sequence[Folder]) -> str:
+    """Returns the report as HTML."""
+    joined = join(folders)
+    style = figures.styles(list(dict.fromkeys(result.name for results in joined.values() for result in results)))
+    page = Environment(
+        loader=PackageLoader("experiments.lab.showing.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    page.filters |= {"number": number, "whole": whole}
+    return page.get_template("report.html").render(
+        sign=SIGN,
+        title=", ".join(joined),
+        facts=facts(folders, joined),
+        cautions=cautions(folders, joined),
+        overall=overall(joined, style),
+        sections=[section(environment, results, folders, style) for environment, results in joined.items()],
+        folders=described_folders(folders),
+        swatches={name: figures.swatch(each) for name, each in style.items()},
+    )
+
+
+def facts(folders: Sequence[Folder], joined: dict[str, list[Result]]) -> str:
+    """Returns in one line what was run."""
+    names = {result.name for results in joined.values() for result in results}
+    contenders = "one contender" if len(names) == 1 else f"{len(names)} contenders"
+    seeds = " or ".join(dict.fromkeys(seeds_in_words(folder.manifest["seeds"]) for folder in folders))
+    steps = " or ".join(dict.fromkeys(f"{folder.manifest['steps']:,}" for folder in folders))
+    return f"{contenders}; {seeds}; {steps} environment steps under each seed"
+
+
+def section(environment: str, results: list[Result], folders: Sequence[Folder], style: dict[str, Style]) -> dict:
+    """Returns what the report says of one environment."""
+    finished = [result for result in results if result.figures]
+    drawn = [result for result in results if result.evaluations.size]
+    against_parents, criterion = parent_lines(results), results[0].criterion
+    others = [line for line in verdict_lines(environment, results, folders) if line not in against_parents]
+    return {
+        "environment": environment,
+        "metric": criterion.words,
+        "direction": criterion.direction,
+        "parents": against_parents,
+        "verdicts": others,
+        "sweeps": swept(folders, environment),
+        "drawn": [result.name for result in drawn],
+        "curves": figures.learning_curves(drawn, style) if drawn else None,
+        "seeds": seed_panels(drawn, style),
+        "finished": [{"name": result.name, "seeds": result.seeds, **result.figures} for result in ranked(finished)],
+        "scores": score_figure(finished, style) if finished else None,
+        "profile": profile({result.name: result.scores for result in finished}, style, criterion),
+        "matrix": matrix(finished),
+        "efficiency": efficiency(results, style),
+        "diagnostics": diagnostics(results, style),
+        "settings": [settings_of(result) for result in results],
+    }
+
+
+def swept(folders: Sequence[Folder], environment: str) -> list[dict[str, Any]]:
+    """Returns the sweeps of one folder, each with its points best first; none where several folders are joined."""
+    sweeps = folders[0].summary.get("sweeps", {}).get(environment, {}) if len(folders) == 1 else {}
+    return [
+        {
+            "name": name,
+            **sweep,
+            "selected_under": in_words(sweep["selection_seeds"]),
+            "reported_under": in_words(sweep["report_seeds"]),
+        }
+        for name, sweep in sweeps.items()
+    ]
+
+
+def score_figure(finished: list[Result], style: dict[str, Style]):
+    scores = []
+    for result in ranked(finished):
+        bounds = [np.nan if each is None else each for each in (result.figures["iqm"], *result.figures["ci95"])]
+        scores.append(Score(result.name, Estimate(*bounds), result.earned, np.isin(result.seeds, result.diverged)))
+    return figures.final_scores(scores, style, f"final {finished[0].criterion.words}")
+
+
+def seed_panels(drawn: list[Result], style: dict[str, Style]) -> list[tuple[str, Any]]:
+    """Returns a panel of individual seeds for each contender, all on one scale."""
+    values = [result.evaluations.to_numpy() for result in drawn]
+    values = np.concatenate([each[np.isfinite(each)] for each in values]) if drawn else np.zeros(0)
+    if not values.size:
+        return []
+    room = 0.05 * float(np.ptp(values) or 1.0)
+    limits = (values.min() - room, values.max() + room)
+    return [(result.name, figures.each_seed(result, style[result.name], limits)) for result in drawn]
+
+
+def profile(scores: dict[str, np.ndarray], style: dict[str, Style], criterion: Criterion | None = None):
+    """Returns the figure of performance profiles, None where there is nothing to tell apart. criterion: of whose values
+    the axis is; None: of normalised scores."""
+    finite = np.concatenate([np.ravel(each[np.isfinite(each)]) for each in scores.values()] or [np.zeros(0)])
+    if not finite.size or np.ptp(finite) == 0.0:
+        return None
+    taus = np.linspace(finite.min() - 0.02 * np.ptp(finite), finite.max(), TAUS)
+    shares = {name: performance_profile(each, taus) for name, each in scores.items()}
+    if criterion is None:
+        return figures.profiles(taus, shares, style, "normalised score")
+    return figures.profiles(criterion.score(taus), shares, style, f"final {criterion.words}")
+
+
+def matrix(finished: list[Result]) -> dict | None:
+    """Returns P(row > column) for the best contenders; None for fewer than two, or where one seed shows nothing."""
+    best = ranked(finished)[:MOST_IN_MATRIX]
+    best = [result for result in best if len(result.seeds) > 1]
+    if len(best) < 2:
+        return None
+    scores = {result.name: (result.seeds, result.scores) for result in best}
+    return {"names": list(scores), "cells": improvements(scores), "left_out": len(finished) - len(best)}
+
+
+def efficiency(results: list[Result], style: dict[str, Style]) -> dict | str:
+    """Returns the steps to the score that lies nine tenths of the way, or in words why there is none."""
+    scale = scale_of(results)
+    if isinstance(scale, str):
+        return scale
+    found = efficiencies(results, scale.at(SHARE))
+    last = {result.name: result.evaluations.columns[-1] for result in results if result.name in found}
+    rows = [
+        {
+            "name": result.name,
+            "found": found[result.name],
+            "first": np.fmin.reduce(found[result.name].steps),
+            "never": [seed for seed, steps in zip(result.seeds, found[result.name].steps) if np.isnan(steps)],
+        }
+        for result in results
+        if result.name in found
+    ]
+    value = results[0].criterion.score
+    return {
+        "start": value(scale.start),
+        "best": value(scale.best),
+        "score": value(scale.at(SHARE)),
+        "rows": rows,
+        "figure": figures.reached(found, last, style),
+    }
+
+
+def diagnostics(results: list[Result], style: dict[str, Style]) -> list[tuple[str, Any]]:
+    """Returns a small panel for each training metric that has a finite value, the telling ones first."""
+    rows = [result.curves[np.isfinite(result.curves.value)] for result in results]
+    metrics = list(dict.fromkeys(metric for each in rows for metric in each.metric))
+    metrics = [metric for metric in metrics if metric != results[0].criterion.metric]
+    metrics.sort(key=lambda metric: FIRST_METRICS.index(metric) if metric in FIRST_METRICS else len(FIRST_METRICS))
+    return [(metric.replace("_", " "), figures.diagnostic(results, style, metric)) for metric in metrics]
+
+
+def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | str | None:
+    """Returns what holds over all environments, on normalised scores, or in words why nothing does; None for one."""
+    if len(joined) < 2:
+        return None
+    shared = common(joined)
+    if isinstance(shared, str):
+        return shared
+    names, scales = shared
+    runs = normalised(names, joined, scales)
+    worst = with_worst(runs)
+    estimates = {name: aggregates(worst[name]) for name in names}
+    order = sorted(names, key=lambda name: -estimates[name]["iqm"].value)
+    scores = [Score(name, estimates[name]["iqm"], worst[name].ravel(), np.isnan(runs[name]).ravel()) for name in order]
+    parents = {result.name: result.parent for result in joined[next(iter(scales))]}
+    parents = {name: parent for name, parent in parents.items() if {name, parent} <= runs.keys()}
+    value = {environment: joined[environment][0].criterion.score for environment in scales}
+    return {
+        "scales": {name: (value[name](scale.start), value[name](scale.best)) for name, scale in scales.items()},
+        "parents": [verdict(name, parent, runs[name], runs[parent]) for name, parent in parents.items()],
+        "verdicts": verdicts(names, list(runs.values())),
+        "rows": [(name, estimates[name]) for name in order],
+        "names": order,
+        "scores": figures.final_scores(scores, style, "normalised score"),
+        "profile": profile(runs, style),
+        "cells": improvements({name: ((), runs[name]) for name in order}) if len(names) > 1 else None,
+    }
+
+
+def number(value: float | None) -> str:
+    """Returns a measured number as the report shows it."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    decimals = 1 if abs(value) >= 100.0 else 2 if abs(value) >= 1.0 else 3
+    return f"{float(value):,.{decimals}f}".replace("-", "−")
+
+
+def whole(value: float) -> str:
+    """Returns a number of steps as the report shows it."""
+    return f"{value:,.0f}" if np.isfinite(value) else "–"
