@@ -121,6 +121,10 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("FrozenLake-4x4", "trpo"): (TRUST_REGION, {}),
     ("FrozenLake-4x4", "npg"): (TRUST_REGION, {}),
+    ("FrozenLake-4x4", "dqn"): (
+        {"hidden_sizes": (64, 64)},
+        {"learning_rate": 5e-4, "anneal": 1.0, "epsilon_end": 0.1},
+    ),
     ("FrozenLake-4x4", "pgql"): ({}, {"learning_rate": 2e-3, "entropy_coef": 0.02, "gae_lambda": 0.9}),
     ("FrozenLake-4x4", "q_learning"): ({}, FADING),
     ("FrozenLake-4x4", "double_q_learning"): ({}, FADING),
