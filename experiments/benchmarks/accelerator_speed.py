@@ -91,7 +91,7 @@ def measured(setting: Setting, seeds: int, seconds: float, kept: list[Any]) -> d
         kept += [] if kept else [compiled(setting)]
     ((algorithm, hparams, programs, compile_seconds),) = kept
     config = algorithm_config(setting)
-    row |= {"num_envs": config.num_envs, "num_steps": config.num_steps, "compile_seconds": compile_seconds}
+    row |= {"num_envs": num_envs(config), "num_steps": config.num_steps, "compile_seconds": compile_seconds}
     blocks = in_blocks(trial_arrays(range(seeds), [hparams]), setting.width)
     blocks = side_by_side(lambda on, block: on.begin(*block), programs, blocks)
 
@@ -121,7 +121,7 @@ def measured(setting: Setting, seeds: int, seconds: float, kept: list[Any]) -> d
 def described(setting: Setting) -> str:
     """Returns what is trained, in words."""
     config = algorithm_config(setting)
-    words = [f"{setting.algorithm} on {setting.environment}, {config.num_envs} x {config.num_steps}"]
+    words = [f"{setting.algorithm} on {setting.environment}, {num_envs(config)} x {config.num_steps}"]
     words += [setting.flags] if setting.flags else []
     words += [f"products {setting.products}"] if setting.products else []
     return ", ".join(words)
@@ -145,6 +145,10 @@ def algorithm_config(setting: Setting):
     config = ppo.Config() if cleanrl else contender.config
     changed = {name: getattr(setting, name) for name in ("num_envs", "num_steps") if getattr(setting, name)}
     return dataclasses.replace(config, **changed)
+
+
+def num_envs(config) -> int:
+    return getattr(config, "num_envs", 1)  # tabular methods act in one
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from experiments.benchmarks import (
 )
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition.settings import ALGORITHMS
-from experiments.lab.machine import flags
+from experiments.lab.machine import devices, flags
 
 SIDE = """
 import sys
@@ -191,14 +191,17 @@ def test_gymnaxs_own_step_shows_the_observation_reached_before_the_reset_and_cou
     assert (observation[8] != observation[17]).any()  # each reset has randomness of its own
 
 
-SHORT = accelerator_speed.Setting("a2c", "CartPole-v1", 2, (1, 3), 2, 4)
+SHORT = accelerator_speed.Setting("q_learning", "FrozenLake-4x4", 2, (1, 3), num_steps=8)
 
 
 def test_the_accelerators_benchmark_writes_every_row_of_its_three_tables(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(accelerator_checks, "CHECKS", accelerator_checks.CHECKS[:4] + accelerator_checks.CHECKS[5:-1])
     monkeypatch.setattr(accelerator_speed, "QUICK_SETTINGS", (SHORT,))
+    monkeypatch.setattr(devices, "cores", lambda: 1)  # blocks one after another, as on an accelerator
+    monkeypatch.setattr(accelerator_bits, "compiled", lambda *_: (None, None))  # the slow test trains
+    monkeypatch.setattr(accelerator_bits, "outcome", lambda programs, hparams, seeds, *_: np.array(seeds))
     monkeypatch.setattr(accelerator_bits, "digest", lambda *_: "ours")
-    monkeypatch.setattr(accelerator_bits, "digest_of_another_process", lambda *_: "another")  # the slow test asks one
+    monkeypatch.setattr(accelerator_bits, "digest_of_another_process", lambda *_: "another")
     assert accelerator.main(accelerator.Args(algos=("a2c",), quick=True, out=tmp_path / "rows.json")) == 1
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     checks, (bits, process), speeds = ([row for row in rows if row["section"] == name] for name in accelerator.SECTIONS)
@@ -207,7 +210,7 @@ def test_the_accelerators_benchmark_writes_every_row_of_its_three_tables(tmp_pat
     assert process["right"] is False
     assert [(row["seeds"], row["blocks"]) for row in speeds] == [(1, 1), (3, 2)]
     for row in speeds:
-        steps = row["seeds"] * row["updates"] * 2 * 4
+        steps = row["seeds"] * row["updates"] * 8
         assert row["steps_per_second"] == pytest.approx(steps / row["steady_seconds"])
         assert row["slowest"] <= row["steps_per_second"] <= row["fastest"] and row["program_bytes"] > 0
     assert "a2c, in another process" in capsys.readouterr().out
