@@ -19,6 +19,11 @@ from experiments.lab.commands.cli import BadInput, count, each_once, run_command
 from experiments.lab.machine import devices, flags, folders, hardware
 
 SECTIONS = ("checks", "bits", "speed")
+SHARES = {
+    "checks": 0.25,
+    "bits": 0.55,
+    "speed": 1.0,
+}  # of the budget, after which a section's next rows wait till the end
 ALGORITHMS = ("ppo", "trpo", "dqn", "a2c", "npg", "pgql", "reinforce")
 QUICK_WIDTH = 3
 QUICK_SIZES = {"num_envs": 2, "num_steps": 8, "hidden_sizes": (8,), "buffer_size": 200, "warmup_steps": 40} | {
@@ -69,15 +74,19 @@ def main(args: Args) -> int:
     quick = args.quick or devices.on_cpu()
     report = Report(facts(), [])
     print(*(f"{name}: {value}" for name, value in report.facts.items()), sep="\n", flush=True)
-    over = False
+    due = [(section, make_row) for section in args.sections for make_row in makers(section, args, quick)]
+    for share in (SHARES, dict.fromkeys(SECTIONS, 1.0)):
+        left = []
+        for section, make_row in due:
+            if time.perf_counter() - started > share[section] * args.budget:
+                left.append((section, make_row))
+            else:
+                add(report, section, make_row, args.out)
+        due = left
     for section in args.sections:
-        for make_row in makers(section, args, quick):
-            if over := time.perf_counter() - started > args.budget:
-                break
-            add(report, section, make_row, args.out)
         show(section, [row for row in report.rows if row["section"] == section])
-    if over:
-        print(f"stopped after {args.budget} seconds: --budget")
+    if due:
+        print(f"rows left out after {args.budget} seconds, --budget: {len(due)}")
     return int(not report.rows or any("failed" in row or row.get("right") is False for row in report.rows))
 
 
@@ -112,7 +121,10 @@ def add(report: Report, section: str, make_row: partial, out: Path | None) -> No
         row = {"what": " ".join(map(str, make_row.args[:2])), "failed": f"{type(error).__name__}: {why}"[:300]}
     row = {"section": section, **row, "row_seconds": time.perf_counter() - began}
     report.rows.append(row)
-    print(f"{section} {len(report.rows)}: {row['row_seconds']:.1f} s {row.get('failed', '')}", flush=True)
+    shown = (
+        f"{name} {value}" for name, cell in COLUMNS[section].items() if "failed" not in row and (value := cell(row))
+    )
+    print(f"{row['row_seconds']:6.1f} s  {section}:", row.get("failed") or ", ".join(shown), flush=True)
     if out:
         write_json(out, {**report.facts, "rows": report.rows})
 

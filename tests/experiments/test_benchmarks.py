@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -279,13 +280,38 @@ def test_a_row_that_cannot_be_made_says_why_and_the_others_are_made(tmp_path, mo
     assert failed["failed"] == "RuntimeError: RESOURCE_EXHAUSTED: 99 GB" and made["right"]
 
 
-def test_when_the_budget_is_spent_no_row_is_begun_and_what_is_there_is_written(tmp_path, monkeypatch, capsys):
-    clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr(accelerator.time, "perf_counter", lambda: next(clock))
-    args = accelerator.Args(sections=("checks",), quick=True, budget=25, out=tmp_path / "rows.json")
+@pytest.fixture
+def half_a_minute_a_row(monkeypatch):
+    """Gives the benchmark a clock that moves by 30 seconds with each row, and the sections of the rows begun."""
+    begun, add = [], accelerator.add
+    monkeypatch.setattr(accelerator.time, "perf_counter", lambda: 30.0 * len(begun))
+    monkeypatch.setattr(
+        accelerator, "add", lambda report, section, *more: (begun.append(section), add(report, section, *more))
+    )
+    return begun
+
+
+def test_when_the_budget_is_spent_no_row_is_begun_and_what_is_there_is_written(tmp_path, half_a_minute_a_row, capsys):
+    args = accelerator.Args(sections=("checks",), quick=True, budget=40, out=tmp_path / "rows.json")
     assert accelerator.main(args) == 0
-    assert len(json.loads((tmp_path / "rows.json").read_text())["rows"]) == 1
-    assert "stopped after 25 seconds" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "rows.json").read_text())["rows"]) == 2
+    assert "rows left out after 40 seconds, --budget: 10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [(1000, "checks checks bits bits speed speed"), (100, "checks bits speed speed")]
+    + [(150, "checks checks bits speed speed bits")],
+)
+def test_a_section_that_takes_too_long_waits_until_the_next_ones_have_had_their_share(
+    budget, expected, monkeypatch, half_a_minute_a_row
+):
+    def makers(section, args, quick):
+        return [partial(dict, what=section, seeds=1)] * 2
+
+    monkeypatch.setattr(accelerator, "makers", makers)
+    accelerator.main(accelerator.Args(quick=True, budget=budget))
+    assert half_a_minute_a_row == expected.split()
 
 
 @pytest.mark.parametrize(

@@ -148,11 +148,12 @@ def test_where_jax_may_find_a_gpu_xla_is_not_told_a_level_below_those_it_can_wri
 ):
     monkeypatch.setenv("JAX_PLATFORMS", told)
     monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.delenv("NPROC")
     monkeypatch.setattr(devices, "started", lambda: False)
     monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: plugins and name == "jax_plugins")
     monkeypatch.setattr(devices.metadata, "entry_points", lambda group: ())
     devices.prepare()
-    assert ("optimization_level" in os.environ["XLA_FLAGS"]) == alone
+    assert ("optimization_level" in os.environ["XLA_FLAGS"]) == ("NPROC" in os.environ) == alone
     assert "--xla_cpu_multi_thread_eigen=false" in os.environ["XLA_FLAGS"]
 
 

@@ -22,7 +22,8 @@ def prepare() -> None:
     _refuse(flags.unfit(flags.in_variables(os.environ)))
     if not started():
         os.environ["XLA_FLAGS"] = flags.with_ours(os.environ.get("XLA_FLAGS", ""), cpu_alone())
-        os.environ.setdefault("NPROC", "1")  # XLA's threads: with more it hands small operations from one to another
+        if cpu_alone():  # XLA's threads: with more it hands small operations from one to another; for GPUs they compile
+            os.environ.setdefault("NPROC", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how a cached program was compiled
     compiled_programs.keep()
 
