@@ -85,6 +85,7 @@ def main(args: Args) -> int:
         due = left
     for section in args.sections:
         show(section, [row for row in report.rows if row["section"] == section])
+    print(*best_widths(report.rows), sep="\n")
     if due:
         print(f"rows left out after {args.budget} seconds, --budget: {len(due)}")
     return int(not report.rows or any("failed" in row or row.get("right") is False for row in report.rows))
@@ -165,6 +166,20 @@ def show(section: str, rows: list[dict[str, Any]]) -> None:
     console = Console()
     console.width = max(console.width, 150)  # a file is no terminal of 80 columns
     console.print(table, highlight=False)
+
+
+def best_widths(rows: list[dict[str, Any]]) -> list[str]:
+    """Returns a line for each training that was timed at several widths: the fastest, and how many times as fast it is."""
+    speeds: dict[tuple[str, int], dict[int, float]] = {}
+    for row in rows:
+        if "width" in row and "steps_per_second" in row:
+            speeds.setdefault((row["what"], row["seeds"]), {})[row["width"]] = row["steps_per_second"]
+    lines = []
+    for (what, seeds), of_width in speeds.items():
+        best = max(of_width, key=of_width.get)
+        others = [f"{of_width[best] / speed:.2f} of {width}" for width, speed in of_width.items() if width != best]
+        lines += [f"{what}, seeds {seeds}: width {best} is fastest, times {', '.join(others)}"] if others else []
+    return lines
 
 
 def yes(row: dict, name: str) -> str:

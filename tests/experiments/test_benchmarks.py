@@ -336,3 +336,11 @@ def test_a_lever_holds_while_programs_are_compiled_and_no_longer(monkeypatch):
         assert flags.options("gpu") == {"xla_gpu_deterministic_ops": False} and flags.precision() == "tensorfloat32"
     assert os.environ["XLA_FLAGS"] == "--xla_dump_to=/x"
     assert flags.options("gpu") == flags.GPU_OPTIONS and flags.precision() == "float32"
+
+
+def test_the_fastest_width_of_each_training_is_named_and_how_many_times_as_fast_it_is():
+    def row(what, seeds, width, speed):
+        return {"what": what, "seeds": seeds, "width": width, "steps_per_second": speed}
+
+    rows = [row("ppo", 1, 1, 300.0), row("ppo", 1, 32, 100.0), row("ppo", 64, 32, 900.0), {"what": "dqn", "width": 3}]
+    assert accelerator.best_widths(rows) == ["ppo, seeds 1: width 1 is fastest, times 3.00 of 32"]
