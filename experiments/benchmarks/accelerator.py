@@ -25,6 +25,7 @@ SHARES = {
     "speed": 1.0,
 }  # of the budget, after which a section's next rows wait till the end
 ALGORITHMS = ("ppo", "trpo", "dqn", "a2c", "npg", "pgql", "reinforce")
+FIRST = 7  # settings are timed before PureJaxRL
 QUICK_WIDTH = 3
 QUICK_SIZES = {"num_envs": 2, "num_steps": 8, "hidden_sizes": (8,), "buffer_size": 200, "warmup_steps": 40} | {
     "num_epochs": 1, "num_minibatches": 2, "value_epochs": 1, "value_minibatches": 2,
@@ -46,7 +47,7 @@ class Args:
     quick: bool = False
     """Small sizes and one speed: a trial of the command. A CPU takes them anyway."""
     purejaxrl: Path | None = None
-    """A checkout of PureJaxRL, whose PPO is timed last, in a process of its own."""
+    """A checkout of PureJaxRL, whose PPO is timed too, in a process of its own."""
     purejaxrl_packages: Path | None = None
     """A folder of packages that are put before all others for PureJaxRL: gymnax before 1.0, which it needs."""
 
@@ -103,9 +104,11 @@ def makers(section: str, args: Args, quick: bool) -> Iterator[partial]:
         yield from accelerator_bits.rows(args.algos, width, sizes, in_processes=1 if quick else 2)
     else:
         settings = accelerator_speed.QUICK_SETTINGS if quick else accelerator_speed.SETTINGS
-        yield from accelerator_speed.rows(settings, 0.05 if quick else 0.7)
+        seconds = 0.05 if quick else 0.7
+        yield from accelerator_speed.rows(settings[:FIRST], seconds)
         if args.purejaxrl:
             yield from accelerator_peer.rows(args.purejaxrl, args.purejaxrl_packages, quick)
+        yield from accelerator_speed.rows(settings[FIRST:], seconds)
 
 
 def add(report: Report, section: str, make_row: partial, out: Path | None) -> None:
