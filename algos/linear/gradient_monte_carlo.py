@@ -42,13 +42,17 @@ def method(features: Features, config: Config, rows: Active, max_steps: int) -> 
     def learn(w, record, step, hparams):
         record = episodes.noted(record, step.state, step.reward)
         ended = step.terminated | step.truncated
-        beyond = jnp.where(step.terminated, 0.0, value(w, of(step.next_state)))
-        found, steps = episodes.returns(record, ended, beyond, hparams.gamma)
 
-        def update(time, w):
-            x = of(record.place[time])
-            return moved(w, x, hparams.learning_rate * (found[time] - value(w, x)), features.rate)
+        def of_the_episode(w):
+            beyond = jnp.where(step.terminated, 0.0, value(w, of(step.next_state)))
+            found, steps = episodes.returns(record, True, beyond, hparams.gamma)
 
-        return lax.fori_loop(0, steps, update, w), episodes.over(record, ended)
+            def update(time, w):
+                x = of(record.place[time])
+                return moved(w, x, hparams.learning_rate * (found[time] - value(w, x)), features.rate)
+
+            return lax.fori_loop(0, steps, update, w)
+
+        return lax.cond(ended, of_the_episode, lambda w: w, w), episodes.over(record, ended)
 
     return Method(start, learn)
