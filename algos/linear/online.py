@@ -133,7 +133,6 @@ def prediction(
 
 def control(env: Env, name: str, method: Method, num_steps: int, chosen: Features) -> Algorithm:
     """Returns the method that acts by what it learns, epsilon-greedily, `num_steps` steps an update; its weights are [A, d]."""
-    require_discrete(env, name)
     vector = vectorize(env, 1)
 
     def behave(w, x, word, epsilon):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from flax import struct
 
-from algos.core.config import require
+from algos.core.config import require, require_discrete
 from algos.core.types import Algorithm
 from algos.linear import named
 from algos.linear.features import Features
@@ -51,6 +51,7 @@ def make(env: Env, config: Config = Config(), *, features: Features | None = Non
     """Returns SARSA(lambda) on `env`. features: of an observation, None: as `config` names them. Raises ValueError for
     continuous actions, a trace that is none, and a replacing one of features that are not 0 or 1."""
     require(config, "num_steps")
+    require_discrete(env, "sarsa_lambda")
     chosen = features or named.features_of(env, config.features)
     return control(env, "sarsa_lambda", method(chosen, config, env.action.n), config.num_steps, chosen)
 

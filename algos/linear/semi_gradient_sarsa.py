@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from algos.core.config import require
+from algos.core.config import require, require_discrete
 from algos.core.types import Algorithm
 from algos.linear import n_step, named
 from algos.linear.features import Active, Features
@@ -33,6 +33,7 @@ def make(env: Env, config: Config = Config(), *, features: Features | None = Non
     """Returns semi-gradient n-step SARSA on `env`. features: of an observation, None: as `config` names them. Raises
     ValueError for continuous actions, and settings that cannot be."""
     require(config, "n", "num_steps")
+    require_discrete(env, "semi_gradient_sarsa")
     chosen = features or named.features_of(env, config.features)
     how = method(chosen, config, env.action.n, named.num_active(env, chosen))
     return control(env, "semi_gradient_sarsa", how, config.num_steps, chosen)
