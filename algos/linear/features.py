@@ -108,12 +108,10 @@ def tile_coding(dimensions: int, tilings: int, tiles: int) -> Features:
     moves = np.arange(tilings)[:, None] * displacement % tilings  # [tilings, D], in parts of a tile
     strides = side ** np.arange(dimensions - 1, -1, -1)
     first = np.arange(tilings) * side**dimensions
+    last = tiles * tilings - (tilings == 1)  # of an aggregation the border belongs to the last cell
 
     def of(x):
-        part = jnp.floor(x * (tiles * tilings)).astype(jnp.int32)
-        part = jnp.clip(
-            part, 0, tiles * tilings - (tilings == 1)
-        )  # the border belongs to the last cell of an aggregation
+        part = jnp.clip(jnp.floor(x * (tiles * tilings)).astype(jnp.int32), 0, last)
         place = (part + jnp.asarray(moves, jnp.int32)) // tilings
         index = jnp.asarray(first, jnp.int32) + place @ jnp.asarray(strides, jnp.int32)
         return Active(index.astype(jnp.int32), jnp.ones(tilings))
