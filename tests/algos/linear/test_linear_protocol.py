@@ -22,7 +22,9 @@ from algos.linear import (
     tdc,
 )
 from algos.linear.online import control
+from algos.tabular.experience import importance_ratios
 from algos.tabular.online import Method
+from algos.tabular.planning import policy_evaluation
 from envs import vectorize
 from experiments import compare, tabular
 from experiments.lab.commands.cli import BadInput
@@ -115,6 +117,28 @@ def test_what_predicts_says_which_policy_it_is_about_and_what_each_state_is_wort
         np.testing.assert_allclose(np.exp(off.policy(state, lake.observe(5)).log_probs()), followed[5], rtol=1e-6)
         taken = {int(off.act(state, jax.random.key(i), lake.observe(5), True)) for i in range(20)}
         assert {2, 3} & taken  # what it does is the other policy
+
+
+def test_a_step_counts_by_how_much_more_likely_its_action_is_under_the_policy_learned_about():
+    about, followed = np.array([[0.2, 0.8], [1.0, 0.0]]), np.array([[0.5, 0.5], [0.25, 0.75]])
+    np.testing.assert_allclose(importance_ratios(about, followed), [[0.4, 1.6], [4.0, 0.0]], rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OFF_POLICY)
+def test_off_policy_a_table_comes_to_the_values_of_the_policy_learned_about(name):
+    lake, module = envs.make("FrozenLake-4x4"), METHODS[name]
+    about, followed = np.tile([0.1, 0.5, 0.3, 0.1], (16, 1)), np.full((16, 4), 0.25)
+    truth, other = (policy_evaluation.solve(lake.model, policy, 0.9).value for policy in (about, followed))
+    algorithm = module.make(lake, policy=about, behaviour=followed)
+    faster = {"learning_rate": 0.1, "anneal": 1.0} if name != "lstd" else {}
+    hparams = module.HParams(gamma=0.9, total_steps=1e6, **faster)
+    state = algorithm.init(jax.random.key(0), hparams)
+    run = jax.jit(
+        lambda state: advance(algorithm, state, hparams, no_metrics(algorithm, state, hparams), 1000)[0].params
+    )
+    found = np.abs(np.asarray(run(state)) - truth)
+    assert found.max() < 0.3 * np.abs(other - truth).max(), (found, other - truth)
 
 
 def test_bairds_features_are_what_is_observed_of_a_state():
