@@ -29,7 +29,7 @@ def mazes(runs: int = 20) -> Figure:
     found = {name: np.stack([backups(name, number, runs) for number in HALVINGS], axis=1) for name in METHODS}
     curves = [Curve(name, x, values) for name, values in found.items()]
     ratio = found["Dyna-Q"] / found["prioritised sweeping"]
-    rows = [Row(f"{states} states, Dyna-Q's backups for one", "4 or more", one) for states, one in zip(x, ratio.T)]
+    rows = [Row(f"{states} states, Dyna-Q's backups for each one", "4 or more", one) for states, one in zip(x, ratio.T)]
     book = [(states, level) for levels in BOOK.values() for states, level in zip(x, levels)]
     return Figure("Example 8.4: mazes of growing size", "states", "backups until the greedy way is short", curves, rows,
                   (100.0, 1e6), book=book, scale="log", line="o-", scale_below="log", middle="median")  # fmt: skip

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy.stats import beta, kstest, norm
 
 from algos.tabular.planning import value_iteration
 from envs.mdp import (
@@ -289,6 +290,17 @@ def test_a_garnet_has_distinct_successors_and_a_seed_is_a_model():
     assert np.abs(problems.garnet(200, 10, 5).probability.mean((0, 1)) - 0.2).max() < 0.02
     for same, other in ((problems.garnet(50, 3, 5, seed=4), True), (problems.garnet(50, 3, 5, seed=5), False)):
         assert (same.reward == mdp.reward).all() == other
+
+
+@pytest.mark.parametrize("successors", [2, 5])
+def test_a_garnets_probabilities_are_the_gaps_of_sorted_uniforms_and_its_rewards_normal(successors):
+    """Uniform on the simplex: each probability is Beta(1, b - 1), that of uniforms divided by their sum is not."""
+    mdp = problems.garnet(300, 4, successors, deviation=0.5, seed=2)
+    for place in range(successors):
+        assert kstest(mdp.probability[..., place].ravel(), beta(1, successors - 1).cdf).pvalue > 1e-3
+    assert kstest(mdp.reward[..., 0].ravel(), norm(0.0, np.sqrt(1.25)).cdf).pvalue > 1e-3
+    about = (mdp.reward - mdp.reward.mean(-1, keepdims=True)).var(-1, ddof=1).mean()
+    assert about == pytest.approx(0.25, rel=0.1)
 
 
 def test_a_million_states_take_less_than_a_gigabyte():
