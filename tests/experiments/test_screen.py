@@ -10,8 +10,8 @@ from experiments.lab.showing import screen
 
 
 def figures(iqm, mean):
-    return {"iqm": iqm, "ci95": [None if iqm is None else iqm + far for far in (-1.0, 2.0)], "mean": mean, "steps_per_second": 1234.5,
-            "compile_seconds": 3.21, "run_seconds": 4.56}  # fmt: skip
+    return {"iqm": iqm, "ci95": [None if iqm is None else iqm + far for far in (-1.0, 2.0)], "mean": mean, "env_steps": 18432,
+            "steps_per_second": 1234.5, "compile_seconds": 3.21, "run_seconds": 4.56}  # fmt: skip
 
 
 def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
@@ -22,7 +22,7 @@ def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
     assert cells[1] == ["2.000", "1.000", "-"]
     assert cells[2] == ["1.000 to 4.000", "0.000 to 3.000", "-"]
     assert cells[3] == ["0.000", "99.0", "-"]
-    assert [column[0] for column in cells[4:]] == ["1,234", "3.2", "4.6"]
+    assert [column[0] for column in cells[4:]] == ["18,432", "1,234", "3.2", "4.6"]
 
 
 def test_the_time_left_is_the_time_so_far_for_what_is_left():
