@@ -268,6 +268,9 @@ def test_an_impossible_outcome_may_earn_anything():
 def test_states_that_no_episode_can_reach_are_a_warning_and_no_error():
     with pytest.warns(UserWarning, match="no episode can reach 1 of 2 states: 1"):
         from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, False, start=0)
+    with pytest.warns(UserWarning, match="no episode can reach 1 of 3 states: 2"):  # what is impossible leads nowhere
+        successor = np.array([[[1, 2]], [[0, 1]], [[2, 0]]])
+        from_arrays(successor, np.array([[[1.0, 0.0]], [[0.5, 0.5]], [[0.5, 0.5]]]), 0.0, False, start=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, False)
