@@ -22,7 +22,10 @@ def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
     assert cells[1] == ["2.000", "1.000", "-"]
     assert cells[2] == ["1.000 to 4.000", "0.000 to 3.000", "-"]
     assert cells[3] == ["0.000", "99.0", "-"]
-    assert [column[0] for column in cells[4:]] == ["18,432", "1,234", "3.2", "4.6"]
+    assert [column[0] for column in cells[4:]] == ["1,234", "3.2", "4.6"] and table.caption is None
+    found["low"]["env_steps"] = 20_000
+    (table,) = screen.results_tables({"seeds": [0, 1], "environments": {"Cart": {"algorithms": found}}})
+    assert table.caption == "steps of a seed: low 20,000, none 18,432, high 18,432"
 
 
 def test_the_time_left_is_the_time_so_far_for_what_is_left():
