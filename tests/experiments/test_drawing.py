@@ -134,12 +134,13 @@ def test_a_maze_has_gymnaxs_walls():
 
 
 def test_a_gridworld_of_a_finite_model_shows_walls_ends_and_the_agent_in_its_cell():
-    model = from_map("S#G\n.H.", reward={"G": 1.0})
-    scene = drawing("of one's own", {}, own=True, model=model).scene(SimpleNamespace(index=2), None)
+    model = from_map("S.G\n#H#", reward={"G": 1.0})
+    scene = drawing("of one's own", {}, own=True, model=model).scene(SimpleNamespace(index=1), None)
     squares = {tuple(np.mean(x.points, 0).round(3)): x.colour for x in scene.shapes if isinstance(x, Polygon)}
-    assert squares == {(1.5, -0.5): shapes.GREY, (2.5, -0.5): shapes.GREEN, (1.5, -1.5): shapes.INK}
+    walls = {(0.5, -1.5): shapes.GREY, (2.5, -1.5): shapes.GREY}
+    assert squares == walls | {(2.5, -0.5): shapes.GREEN, (1.5, -1.5): shapes.INK}
     (agent,) = (shape for shape in scene.shapes if isinstance(shape, Disc))
-    assert agent.centre == (0.5, -1.5)
+    assert agent.centre == (1.5, -0.5)
     costly = drawing("CliffWalking", {}, model=envs.make("CliffWalking").model).scene(SimpleNamespace(index=0), None)
     assert [x.colour for x in costly.shapes if isinstance(x, Polygon)] == 10 * [shapes.GREY] + [shapes.GREEN]
     with pytest.raises(ValueError, match="Taxi cannot be drawn; those that can: .*, and finite models on a grid"):
