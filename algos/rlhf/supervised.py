@@ -22,6 +22,7 @@ from flax import struct
 from jax import lax
 
 from algos.core.config import require
+from algos.core.distributions import Categorical
 from algos.core.losses import mean
 from algos.core.optimize import permutations
 from algos.rlhf.language_model import LanguageModel
@@ -110,8 +111,7 @@ def nll(logits: jax.Array, tokens: jax.Array, mask: jax.Array) -> tuple[jax.Arra
     following = jnp.roll(tokens, -1, axis=1)
     counts = (jnp.roll(mask, -1, axis=1) == mask) & (mask > 0.0)
     counts = counts.at[:, -1].set(False)
-    chosen = jnp.take_along_axis(logits, following[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits, axis=-1) - chosen, counts.astype(jnp.float32)
+    return -Categorical(logits).log_prob(following), counts.astype(jnp.float32)
 
 
 def optimiser(hparams: HParams, update) -> optax.GradientTransformation:
