@@ -19,13 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jax import lax
 
 from algos.core.config import require
 from algos.core.distributions import Categorical
-from algos.core.losses import mean
-from algos.core.optimize import permutations
+from algos.core.losses import mean, off_at_zero
+from algos.rlhf import epochs
 from algos.rlhf.language_model import LanguageModel
+
+SECOND_MOMENT = 0.99  # of Adam, what it keeps: gradients of sums over thousands of tokens vary little
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class State:
 
 
 class Training(NamedTuple):
-    """`init` and `step` are pure."""
+    """`init` and `step` are pure: the data are constants of theirs."""
 
-    init: Callable  # (key, hparams) -> State
+    init: Callable  # (key, hparams, params=None) -> State; params: where training begins, else drawn
     step: Callable  # (State, hparams) -> (State, metrics)
     updates_per_epoch: int
     tokens_per_update: float  # real ones that are read, on average
@@ -74,20 +75,18 @@ def make(model: LanguageModel, tokens, mask, config: Config = Config()) -> Train
         raise ValueError(f"rows={config.rows} is more than the {len(tokens)} rows of text there are")
     tokens, mask = jnp.asarray(tokens, jnp.int32), jnp.asarray(mask, jnp.float32)
 
-    def init(key, hparams):
+    def init(key, hparams, params=None):
         key_params, key = jax.random.split(key)
-        params = model.init(key_params)
+        params = model.init(key_params) if params is None else params
         return State(params, params, optimiser(hparams, 0).init(params), key, jnp.int32(0))
 
     def step(state, hparams):
-        # Each epoch has its own order and meets every row once, but for those that do not fill a batch.
-        epoch, place = state.update // batches, state.update % batches
-        order = permutations(jax.random.fold_in(jax.random.fold_in(state.key, 0), epoch), 1, len(tokens))[0]
-        index = lax.dynamic_slice_in_dim(order, place * config.rows, config.rows)
-        key_dropout = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.update)
+        key_rows, key_dropout = jax.random.split(state.key)
+        index = epochs.rows(key_rows, state.update, len(tokens), config.rows)
+        key_dropout = jax.random.fold_in(key_dropout, state.update)
         return update(model, state, tokens[index], mask[index], key_dropout, hparams)
 
-    return Training(init, step, batches, float(mask.astype(bool).sum()) / len(tokens) * config.rows)
+    return Training(init, step, batches, float(np.mean(mask > 0.0)) * tokens.shape[1] * config.rows)
 
 
 def update(model: LanguageModel, state: State, tokens, mask, key, hparams: HParams):
@@ -116,11 +115,14 @@ def nll(logits: jax.Array, tokens: jax.Array, mask: jax.Array) -> tuple[jax.Arra
 
 def optimiser(hparams: HParams, update) -> optax.GradientTransformation:
     """Returns AdamW on the clipped gradient, at the learning rate of that update."""
-    limit = jnp.where(hparams.max_grad_norm > 0.0, hparams.max_grad_norm, jnp.inf)
-    decayed = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)  # noqa: E731
     rate = learning_rate(hparams, update)
-    adamw = optax.adamw(rate, b2=0.99, weight_decay=hparams.weight_decay, mask=decayed)
-    return optax.chain(optax.clip_by_global_norm(limit), adamw)
+    adamw = optax.adamw(rate, b2=SECOND_MOMENT, weight_decay=hparams.weight_decay, mask=decayed)
+    return optax.chain(optax.clip_by_global_norm(off_at_zero(hparams.max_grad_norm)), adamw)
+
+
+def decayed(params):
+    """Returns which parameters decay: matrices, but not the heads of one number, which this stage does not train."""
+    return jax.tree.map(lambda x: x.ndim > 1 and x.shape[-1] > 1, params)
 
 
 def learning_rate(hparams: HParams, update):

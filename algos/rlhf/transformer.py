@@ -24,6 +24,7 @@ from algos.rlhf.language_model import LanguageModel, Output
 
 MLPS, NORMS, POSITIONS = ("swiglu", "gelu"), ("rms", "layer"), ("rotary", "learned")
 FINEST = 256  # steps of a dropout rate: a byte of randomness for each unit
+IMPOSSIBLE = -1e9  # a logit: a probability of 0, and no infinities to subtract
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Config:
     layers: int = 3
     heads: int = 4
     key_value_heads: int = 0  # heads that share keys and values; 0: as many as heads
-    hidden: int = 0  # units of the MLP; 0: 4 width, or for swiglu, which has three matrices, 8/3 width to a multiple of 8
+    hidden: int = (
+        0  # units of the MLP; 0: 4 width, or for swiglu, which has three matrices, 8/3 width to a multiple of 8
+    )
     mlp: str = "swiglu"
     norm: str = "rms"
     positions: str = "rotary"
@@ -44,6 +47,7 @@ class Config:
     norm_epsilon: float = 1e-5
     bias: bool = False
     tied: bool = True  # the next token is read with the embedding
+    never: tuple[int, ...] = ()  # tokens that no text goes on with, pad and begin say: their probability is 0
 
 
 @struct.dataclass
@@ -94,6 +98,8 @@ def _check(config: Config) -> None:
         raise ValueError(f"width={config.width} must be a multiple of 4 * heads = {4 * config.heads}")
     if config.heads % (config.key_value_heads or config.heads):
         raise ValueError(f"key_value_heads={config.key_value_heads} must divide heads={config.heads}")
+    if any(not 0 <= token < config.vocabulary for token in config.never):
+        raise ValueError(f"never={config.never} must be tokens, 0 to {config.vocabulary - 1}")
     if (config.positions == "learned") != (config.longest > 0):
         raise ValueError("`longest` is for positions='learned', which need it")
 
@@ -156,6 +162,8 @@ class Transformer(nn.Module):
             logits = product(x, lax.optimization_barrier(embedding.T))
         else:
             logits = Linear(self.config.vocabulary, name="logits")(x)
+        if self.config.never:
+            logits = logits.at[:, jnp.array(self.config.never)].set(IMPOSSIBLE)
         value = Linear(1, bias=True, deviation=0.0, name="value")(x)
         score = Linear(1, bias=True, deviation=(width + 1) ** -0.5, name="score")(x)
         return Output(logits.reshape(*shape, -1), value.reshape(shape), score.reshape(shape))
