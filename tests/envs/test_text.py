@@ -42,7 +42,7 @@ def played(env, actions, seed=0):
 @pytest.mark.parametrize(("actions", "last"), [([2, 4], 1), ([4], 0), ([1, 0, 3], 2), ([0, 0, 4], 2)])
 def test_the_reward_comes_once_with_the_end_or_the_last_token_of_the_budget(actions, last):
     seen = set()
-    for seed in range(6):
+    for seed in (0, 1, 2):
         observation, steps = played(ENV, actions, seed)
         prompt = observation[:2].tolist()
         seen.add(tuple(prompt))

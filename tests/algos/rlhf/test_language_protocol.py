@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from listed import listed, quick_jit, token_log_probs
 
-import envs
 from algos.core.config import require_in_range
 from algos.core.loop import advance, no_metrics
-from algos.rlhf import best_of_n, dpo, grpo, ipo, ppo, preference, reinforce, rloo
+from algos.rlhf import best_of_n, dpo, grpo, ipo, ppo, preference, reinforce, rloo, transformer
+from envs import text
 
 TASK = listed(4, 3)
 MANY = listed(4, 3, prompts=3)
@@ -173,12 +173,14 @@ def test_no_key_is_used_twice_and_no_shape_depends_on_a_number(name):
 
     with jax.debug_key_reuse(True):
         jax.jit(two_updates).lower(jax.random.key(0), hyperparameters(name))
-    for given in (hyperparameters(name), jax.tree.map(jnp.float32, hyperparameters(name, temperature=0.3))):
-        begun, later = jax.eval_shape(two_updates, jax.random.key(0), given)
-        assert jax.tree.structure(begun) == jax.tree.structure(later) and begun == later
+    given = hyperparameters(name, temperature=0.3)
+    begun, later = jax.eval_shape(
+        lambda key: two_updates(key, given), jax.random.key(0)
+    )  # plain numbers, as a user has them
+    assert jax.tree.structure(begun) == jax.tree.structure(later) and begun == later
 
 
-@every_algorithm
+@compiling(daily=("ppo",))
 def test_it_acts_token_by_token_as_the_policy_that_it_trained(name):
     algorithm = algorithm_of(name)
     state = algorithm.init(jax.random.key(0), hyperparameters(name, temperature=0.5))
@@ -188,15 +190,41 @@ def test_it_acts_token_by_token_as_the_policy_that_it_trained(name):
     expected = token_log_probs(TASK, params, 0.5)
     row = [tuple(tokens) for tokens in TASK.tokens].index((1, 2, 3))
     texts = np.array([[4, 0, 4, 4, 4], [4, 0, 1, 4, 4], [4, 0, 1, 2, 4]], np.int32)
-    found = algorithm.policy(state, texts).log_probs()
+    found, worth = quick_jit(lambda state: (algorithm.policy(state, texts).log_probs(), algorithm.value(state, texts)))(
+        state
+    )
     for place, token in enumerate((1, 2, 3)):
         np.testing.assert_allclose(found[place, token], expected[row, place], atol=1e-5)
     node = [0, 2, 2 * 4 + 1 + 2]
-    np.testing.assert_allclose(algorithm.value(state, texts), value[0, jnp.array(node)], atol=1e-6)
-    assert int(algorithm.act(state, None, texts[1], False)) == int(jnp.argmax(found[1]))
-    acts = jax.vmap(lambda key: algorithm.act(state, key, texts[1], True))(jax.random.split(jax.random.key(3), 2000))
-    share = np.bincount(acts, minlength=4) / 2000
+    np.testing.assert_allclose(worth, value[0, jnp.array(node)], atol=1e-6)
+
+    def acts(keys):
+        explored = jax.vmap(lambda key: algorithm.act(state, key, texts[1], True))(keys)
+        return explored, algorithm.act(state, keys[0], texts[1], False)
+
+    explored, best = quick_jit(acts)(jax.random.split(jax.random.key(3), 2000))
+    assert int(best) == int(np.argmax(found[1]))
+    share = np.bincount(explored, minlength=4) / 2000
     np.testing.assert_allclose(share, np.exp(found[1]), atol=0.05)
+
+
+def test_a_transformer_begins_as_its_reference_and_reads_what_its_cache_wrote():
+    model = transformer.make(transformer.Config(vocabulary=6, width=8, layers=1, heads=2, never=(4, 5)))
+    params = quick_jit(lambda key: jax.tree.map(lambda x: 3.0 * x, model.init(key)))(jax.random.key(0))
+    kept = jax.tree.map(np.array, params)
+    prompts = np.array([[4, 4, 5], [4, 5, 1], [5, 2, 0]], np.int32)
+    facts = text.Text(6, 4, 3, prompts, 5, model, params, lambda tokens, mask, answer: answer @ jnp.arange(5.0))
+    env = text.env("transformer", facts)
+    algorithm = ppo.make(env, ppo.Config(num_prompts=12, num_epochs=2, num_minibatches=2))
+    step = quick_jit(algorithm.step)
+    hparams = ppo.HParams(learning_rate=0.01, temperature=0.8)
+    state, first = step(algorithm.init(jax.random.key(1), hparams), hparams)
+    _, second = step(state, hparams)
+    assert first["kl"] == first["kl_exact"] == 0.0 < second["kl_exact"]
+    assert 1.0 < first["answer_length"] < 5.0
+    for told in (first, second):
+        assert told["first_ratio_gap_max"] < 1e-5 and told["sampler_gap_max"] < 1e-4 and told["update_kl"] > 1e-6
+    assert same(facts.reference_params, kept)
 
 
 def test_the_coefficient_that_adapts_is_state_and_is_what_the_next_answers_are_charged():
@@ -242,7 +270,7 @@ def test_a_temperature_of_0_and_what_is_no_language_task_are_refused(name):
     require_in_range(hyperparameters(name))
     module, small = ALGORITHMS[name]
     given = {"pairs": pairs()} if module in (dpo, ipo) else {}
-    with pytest.raises(ValueError, match="CartPole-v1 is no language task"):
-        module.make(envs.make("CartPole-v1"), module.Config(**small), **given)
+    with pytest.raises(ValueError, match="listed is no language task"):
+        module.make(TASK.env._replace(text=None), module.Config(**small), **given)
     with pytest.raises(ValueError, match="the network has 9 tokens, listed has 4"):
         module.make(TASK.env, module.Config(**small), network=listed(9, 1).env.text.reference, **given)

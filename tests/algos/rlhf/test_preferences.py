@@ -42,7 +42,7 @@ def expectation():
     return batch.replace(weight=jnp.asarray(2.0 * preferred() / len(BETTER), jnp.float32))
 
 
-def descended(loss, hparams, steps=4000):
+def descended(loss, hparams, steps=2000):
     """Returns the parameters after gradient descent on the expected loss from the reference, preconditioned by Adam."""
     optimizer = optax.adam(optax.cosine_decay_schedule(0.05, steps))
     batch = expectation()
