@@ -201,11 +201,15 @@ def attention(query: jax.Array, key: jax.Array, value: jax.Array, sees: jax.Arra
     """
     batch, length, heads, size = query.shape
     shared = key.shape[2]
-    query = query.reshape(batch, length, shared, heads // shared, size).transpose(0, 2, 3, 1, 4)
-    key, value = key.transpose(0, 2, 1, 3)[:, :, None], value.transpose(0, 2, 1, 3)[:, :, None]
-    weight = jnp.where(sees[:, None, None], query @ key.swapaxes(-1, -2) * size**-0.5, jnp.finfo(query.dtype).min)
-    read = jax.nn.softmax(weight) @ value
-    return read.transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, size)
+    group = heads // shared
+    # The queries of a group are rows of one product: their keys and values need not be repeated.
+    query = query.reshape(batch, length, shared, group, size).transpose(0, 2, 3, 1, 4)
+    key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
+    weight = query.reshape(batch, shared, group * length, size) @ key.swapaxes(-1, -2) * size**-0.5
+    weight = weight.reshape(batch, shared, group, length, -1)
+    weight = jax.nn.softmax(jnp.where(sees[:, None, None], weight, jnp.finfo(weight.dtype).min))
+    read = weight.reshape(batch, shared, group * length, -1) @ value
+    return read.reshape(batch, shared, group, length, size).transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, size)
 
 
 def rotations(place: jax.Array, size: int, base: float) -> tuple[jax.Array, jax.Array]:
