@@ -133,7 +133,7 @@ def test_k3_in_the_reward_and_k1_in_the_loss_lead_away(float64, monkeypatch):
         found = log_probs(task, followed(gradient, task.env.text.reference_params, 1000))
         assert optimum.divergence(found, star) > 0.05, (estimator, place)
         if estimator == "k1":
-            assert np.exp(found).max() > 0.99 and np.argmax(found) == np.argmax(task.reward)
+            assert np.exp(found).max() > 0.99  # one answer alone, as without a penalty; not always the best
 
 
 def by_logits(task, log_policy):
