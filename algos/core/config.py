@@ -17,14 +17,16 @@ RANGES = {  # of hyperparameters, whichever algorithm has them; what is not here
 
 
 def require_in_range(hparams) -> None:
-    """Raises ValueError for the first hyperparameter that is no number or lies outside what it can mean.
+    """Raises ValueError for the first hyperparameter that is no number or lies outside what it can mean: in `RANGES`, or in
+    what its class calls so.
 
     Takes plain numbers: `init` and `step` see traced ones, which have no value yet.
     """
+    ranges = RANGES | getattr(hparams, "RANGES", {})
     for name, value in vars(hparams).items():
         if isinstance(value, bool | str) or value is None or math.isnan(float(value)):
             raise ValueError(f"{name} must be a number, not {value!r}")
-        low, high = RANGES.get(name, (-math.inf, math.inf))
+        low, high = ranges.get(name, (-math.inf, math.inf))
         if not low <= float(value) <= high:
             raise ValueError(f"{name} must be {IN_WORDS[low, high]}, not {value!r}")
 
