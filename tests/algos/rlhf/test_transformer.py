@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from algos.rlhf import transformer
+from algos.rlhf.attention import attention, positions, rotated, rotations, visible
 from algos.rlhf.language_model import LanguageModel
-from algos.rlhf.transformer import Config, attention, positions, rotated, rotations, visible
+from algos.rlhf.transformer import Config
 
 VOCABULARY, PAD = 11, 0
 SMALL = Config(VOCABULARY, width=16, layers=2, heads=4, key_value_heads=2)
