@@ -99,6 +99,25 @@ def test_methods_that_no_one_number_ranks_are_told_in_one_line(methods, said):
         tabular.experiment_of(tabular.Args(methods=methods))
 
 
+OWN_MODEL = """
+from envs.mdp import as_env, from_map
+
+def corridor():
+    return as_env(from_map("S..G", reward={"G": 1.0}), "corridor", 30)
+"""
+
+
+@pytest.mark.parametrize("methods", [("td", "lstd"), ("q_learning", "sarsa")])
+def test_a_model_of_ones_own_is_named_by_its_file_and_function(tmp_path, methods):
+    (tmp_path / "own.py").write_text(OWN_MODEL)
+    args = tabular.Args(env=(f"{tmp_path}/own.py:corridor", WALK), methods=methods, gamma=0.9)
+    chosen = tabular.experiment_of(args)
+    assert [task.environment for task in chosen.tasks] == ["corridor", WALK]
+    check(chosen)
+    with pytest.raises(BadInput, match="own.py has no 'corridors'; it has: corridor"):
+        tabular.experiment_of(tabular.Args(env=(f"{tmp_path}/own.py:corridors",), methods=methods))
+
+
 def test_compare_which_ranks_policies_sends_a_method_that_predicts_to_where_it_belongs():
     with pytest.raises(BadInput, match="td_lambda predicts values and does not act: python -m experiments.tabular"):
         compare.experiment_of(compare.Args(env=(WALK,), algos=("td_lambda",)))
