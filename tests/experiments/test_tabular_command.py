@@ -19,7 +19,7 @@ from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.overrides import overridden
 from experiments.lab.definition.settings import PREDICTION, contender
 from experiments.lab.definition.sweeps import selection
-from experiments.lab.judging.judges import true_values, value_rms
+from experiments.lab.judging.judges import exact_return, true_values, value_rms
 from experiments.lab.recording import run_folder
 from experiments.lab.running.checks import check
 
@@ -139,3 +139,12 @@ def test_a_sweep_of_predictions_ends_with_the_least_error_in_its_folder(tmp_path
 def test_another_judge_can_be_named():
     chosen = overridden(tabular.experiment_of(tabular.Args(methods=("td",))), Options(judge="value_rms"))
     assert chosen.tasks[0].judge == value_rms()
+
+
+def test_which_state_a_row_shows_is_not_left_to_the_compiler_to_work_out():
+    env = envs.make(WALK)
+    for judge, module in ((value_rms(), td), (exact_return(), q_learning)):
+        algorithm = module.make(env)
+        state = jax.eval_shape(algorithm.init, jax.random.key(0), module.HParams())
+        program = jax.make_jaxpr(lambda state, key: judge.measured(algorithm, env, state, key))(state, jax.random.key(0))
+        assert "optimization_barrier" in str(program)  # constants that it folds element by element: 20 s for 1000 states
