@@ -251,9 +251,7 @@ MALFORMED = {
     "start is no state of 0 to 1: first": lambda: from_arrays(**{**parts(), "start": "first"}),
     "terminated must be true or false, not 0.3": lambda: from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, 0.3),
     "successor is no whole number: nan": lambda: from_arrays(np.full((2, 1, 1), np.nan), 1.0, 0.0, False),
-    r"cell must be row and column of each state, \[2, 2\], not \[1, 2\]": lambda: from_arrays(
-        **parts(), cell=[[0, 0]]
-    ),
+    r"cell must be row and column of each state, \[2, 2\], not \[1, 2\]": lambda: from_arrays(**parts(), cell=[[0, 0]]),
     "step must return a tuple": lambda: from_step(lambda state, action: (state, 1.0, 0.0), 2, 3),
     "a model has one or more states and actions, not 0 and 3": lambda: from_step(None, 0, 3),
     "P is empty": lambda: from_gymnasium({}),
