@@ -67,6 +67,8 @@ def check(mdp: MDP) -> None:
             raise ValueError(f"{name} is {getattr(mdp, name).shape}, and successor {shape}: they must be alike")
     if mdp.start.shape != shape[:1]:
         raise ValueError(f"start is {mdp.start.shape}, and there are {shape[0]} states")
+    if mdp.cell is not None and np.shape(mdp.cell) != (shape[0], 2):
+        raise ValueError(f"cell must be row and column of each state, [{shape[0]}, 2], not {list(np.shape(mdp.cell))}")
     _refuse("probability", mdp.probability, ~np.isfinite(mdp.probability), "is not finite")
     _refuse("probability", mdp.probability, mdp.probability < 0.0, "is negative")
     _refuse("reward", mdp.reward, ~np.isfinite(mdp.reward) & (mdp.probability > 0.0), "is not finite")

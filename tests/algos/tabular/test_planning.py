@@ -306,6 +306,16 @@ def test_a_corridor_whose_reward_is_far_off_takes_more_than_one_sweep():
     assert value_iteration.solve(filled(corridor(12)), 0.5, in_place=True).iterations > 1
 
 
+@pytest.mark.parametrize("penalty", [-1e3, -1e6, -1e9, -1e12])
+def test_the_policy_earns_the_values_however_much_an_action_costs_that_is_never_best(penalty):
+    successor = np.array([[[max(s - 1, 0)], [min(s + 1, 5)], [s]] for s in range(6)])  # left, right, the forbidden one
+    reward = np.broadcast_to([[-1.0], [-1.0], [penalty]], successor.shape)
+    mdp = from_arrays(successor, 1.0, reward, (np.arange(6) == 5)[:, None, None] & [[False], [True], [False]], start=0)
+    solution = value_iteration.solve(mdp, 0.9)
+    np.testing.assert_array_equal(solution.policy, np.eye(3)[[1] * 6])
+    np.testing.assert_allclose(policy_evaluation.solve(mdp, solution.policy, 0.9).value, solution.value, atol=1e-6)
+
+
 def test_where_all_actions_are_alike_the_policy_takes_all():
     mdp = filled(from_dense(np.full((3, 2, 3), 1 / 3), of_action(np.ones((3, 2)))))
     for plan in PLANNERS.values():

@@ -234,6 +234,30 @@ MALFORMED = {
     r"step gives arrays \[2, 4, 1\], \[\], \[\], \[\] for 2 states and 3 actions": lambda: from_step(
         lambda state, action: (np.zeros((2, 4, 1), int), 1.0, 0.0, False), 2, 3
     ),
+    "the map is empty": lambda: from_map(" \n "),
+    "reward is of 'X', which is nowhere on the map": lambda: from_map("S.G", reward={"X": 1.0}),
+    "slip must be 0 to 1, not 2.0": lambda: from_map("S.G", slip=2.0),
+    r"wind must be a whole number for each of 3 columns, not \[1\]": lambda: from_map("S.G", wind=[1]),
+    "a model has one or more states and actions, not 3 and 0": lambda: from_dense(np.ones((3, 0, 3)), None),
+    "there is no matrix": lambda: from_sparse([], None),
+    "the reward must say what it is of": lambda: from_dense(np.full((2, 1, 2), 0.5), np.ones(2)),
+    "terminal names no state of 0 to 1: 2": lambda: from_dense(
+        np.full((2, 1, 2), 0.5), on_reaching(np.ones(2)), terminal=[2]
+    ),
+    "terminal names no state of 0 to 1: 0.5": lambda: from_dense(
+        np.full((2, 1, 2), 0.5), on_reaching(np.ones(2)), terminal=0.5
+    ),
+    "start is no state of 0 to 1: 0.5": lambda: from_arrays(**{**parts(), "start": 0.5}),
+    "start is no state of 0 to 1: first": lambda: from_arrays(**{**parts(), "start": "first"}),
+    "terminated must be true or false, not 0.3": lambda: from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, 0.3),
+    "successor is no whole number: nan": lambda: from_arrays(np.full((2, 1, 1), np.nan), 1.0, 0.0, False),
+    r"cell must be row and column of each state, \[2, 2\], not \[1, 2\]": lambda: from_arrays(**parts(), cell=[[0, 0]]),
+    "step must return a tuple": lambda: from_step(lambda state, action: (state, 1.0, 0.0), 2, 3),
+    "a model has one or more states and actions, not 0 and 3": lambda: from_step(None, 0, 3),
+    "P is empty": lambda: from_gymnasium({}),
+    "P must have states 0 to 1, all with the same actions: state 1 has not": lambda: from_gymnasium(
+        {0: {0: [(1.0, 0, 0.0, False)]}, 7: {0: [(1.0, 0, 0.0, False)]}}
+    ),
     "the map has no S": lambda: from_map("FG"),
     "the lines of a map must be of one length, not 2, 3": lambda: from_map("SG\nFFF"),
     "epsilon must be 0 to 1, not 1.5": lambda: epsilon_soft(problems.model("FrozenLake-4x4"), 1.5),
