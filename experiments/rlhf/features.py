@@ -26,14 +26,16 @@ def one_and_two_words(text: str) -> list[str]:
     return found + neighbours(found)
 
 
-def stems_and_parts(text: str) -> list[str]:
-    """Returns stems, marked where negated; pairs of neighbouring stems, a text's beginning and end among them; and the
-    character n-grams inside words, by which a word that was never rated resembles those that were."""
+def stems(text: str) -> list[str]:
+    """Returns stems, marked where negated, and pairs of neighbouring stems, a text's beginning and end among them."""
     found = words(text)
-    stems = [stem(word) for word in found]
-    return (
-        negated(found, stems) + neighbours(["<", *stems, ">"]) + [f"#{part}" for word in found for part in parts(word)]
-    )
+    stemmed = [stem(word) for word in found]
+    return negated(found, stemmed) + neighbours(["<", *stemmed, ">"])
+
+
+def word_parts(text: str) -> list[str]:
+    """Returns the character n-grams inside words, by which a word that was never rated resembles those that were."""
+    return [part for word in words(text) for part in parts(word)]
 
 
 def neighbours(found: Sequence[str]) -> list[str]:
@@ -41,10 +43,10 @@ def neighbours(found: Sequence[str]) -> list[str]:
     return [f"{first} {second}" for first, second in zip(found, found[1:])]
 
 
-def negated(found: Sequence[str], stems: Sequence[str]) -> list[str]:
+def negated(found: Sequence[str], stemmed: Sequence[str]) -> list[str]:
     """Returns the stems, those within reach of a negation with a mark."""
     marked, left = [], 0
-    for word, base in zip(found, stems):
+    for word, base in zip(found, stemmed):
         if word in NEGATIONS or word.endswith("n't"):
             marked.append(base)
             left = REACH

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.rlhf.features import stems_and_parts
-from experiments.rlhf.linear import Linear, fit_ratings
+from experiments.rlhf.features import stems, word_parts
+from experiments.rlhf.linear import Linear, Weighing, fit_ratings
 from experiments.rlhf.pairs import accuracy
 from experiments.rlhf.reading import Rated
 
-RIDGE = 0.5  # chosen on the validation part
+FEATURES = ((stems, 0.7), (word_parts, 0.3))
+RIDGE, WEIGHING = 0.4, Weighing(prior=5.0, least=0.2)
 
 
 class Agreement(NamedTuple):
@@ -25,7 +26,7 @@ class Agreement(NamedTuple):
 
 def fit(rated: Rated, part: np.ndarray) -> Linear:
     """Returns the judge fitted on the sentences of the part."""
-    return fit_ratings([rated.texts[index] for index in part], rated.means[part], stems_and_parts, RIDGE)
+    return fit_ratings([rated.texts[index] for index in part], rated.means[part], FEATURES, RIDGE, WEIGHING)
 
 
 def agreement(scores: np.ndarray, rated: Rated, part: np.ndarray) -> Agreement:

@@ -7,46 +7,62 @@ import pytest
 from scipy.special import expit
 
 from experiments.rlhf import gold, linear, pairs
-from experiments.rlhf.features import one_and_two_words, parts, stems_and_parts, words
+from experiments.rlhf.features import one_and_two_words, parts, stems, word_parts, words
 from experiments.rlhf.reading import Rated, read_ratings
 from experiments.rlhf.splits import split
 
 TEXTS = ("A good film.", "Not a good film!", "A bad, bad film", "good", "No film is bad.", "")
 RATINGS = np.array([2.0, -1.0, -3.0, 2.5, 0.5, 0.0])
+ONE = ((one_and_two_words, 1.0),)
 
 
-def dense(features, fitted_on, texts):
-    """Returns unit vectors [N, F] and the names of features, by the definition, feature by feature."""
-    names = sorted({name for text in fitted_on for name in features(text)})
-    idf = [np.log((1 + len(fitted_on)) / (1 + sum(name in features(text) for text in fitted_on))) + 1 for name in names]
-    rows = np.array([[weight * (name in features(text)) for name, weight in zip(names, idf)] for text in texts])
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms == 0.0, 1.0, norms), names
+RIDGE, PRIOR, LEAST = 0.5, 3.0, 0.2
 
 
-def test_a_rating_is_foretold_by_the_ridge_regression_solved_in_its_primal():
-    model = linear.fit_ratings(TEXTS, RATINGS, one_and_two_words, 0.5)
-    rows, names = dense(one_and_two_words, TEXTS, TEXTS)
-    weights = np.linalg.solve(rows.T @ rows + 0.5 * np.eye(len(names)), rows.T @ (RATINGS - RATINGS.mean()))
-    new = ("a good, good thing", "film film", "nothing known", "")
-    expected = RATINGS.mean() + dense(one_and_two_words, TEXTS, new)[0] @ weights
+def dense(kinds, fitted_on, texts, rest=None):
+    """Returns (x [N, F], names of features) by the definition, feature by feature."""
+    blocks, every = [], []
+    for features, share in kinds:
+        names = sorted({name for text in fitted_on for name in features(text)})
+        weights = []
+        for name in names:
+            having = [index for index, text in enumerate(fitted_on) if name in features(text)]
+            weight = np.log((1 + len(fitted_on)) / (1 + len(having))) + 1
+            said = 1.0 if rest is None else LEAST + abs(sum(rest[i] for i in having)) / (len(having) + PRIOR)
+            weights.append(weight * said)
+        rows = np.array([[weight * (name in features(text)) for name, weight in zip(names, weights)] for text in texts])
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        blocks.append(np.sqrt(share) * rows / np.where(norms == 0.0, 1.0, norms))
+        every += names
+    return np.concatenate(blocks, axis=1), every
+
+
+@pytest.mark.parametrize("kinds", [ONE, ((one_and_two_words, 0.7), (word_parts, 0.3))])
+@pytest.mark.parametrize("weighing", [None, linear.Weighing(PRIOR, LEAST)])
+def test_a_rating_is_foretold_by_the_ridge_regression_solved_in_its_primal(kinds, weighing):
+    model = linear.fit_ratings(TEXTS, RATINGS, kinds, RIDGE, weighing)
+    rest = None if weighing is None else RATINGS - RATINGS.mean()
+    rows, names = dense(kinds, TEXTS, TEXTS, rest)
+    weights = np.linalg.solve(rows.T @ rows + RIDGE * np.eye(len(names)), rows.T @ (RATINGS - RATINGS.mean()))
+    new = ("a good, good thing", "film film", "\u00df", "")
+    expected = RATINGS.mean() + dense(kinds, TEXTS, new, rest)[0] @ weights
     np.testing.assert_allclose(model.score(new), expected, atol=1e-7)
     assert model.score(new)[2:] == pytest.approx(RATINGS.mean())
 
 
 def test_preferences_are_fitted_at_the_minimum_of_bradley_and_terry_s_loss():
     drawn = pairs.Pairs(np.array([0, 2, 1, 4, 3]), np.array([1, 1, 3, 2, 0]), np.array([1.0, 0.0, 0.5, 1.0, 0.0]), 0.2)
-    model = linear.fit_preferences(TEXTS, drawn, one_and_two_words, 0.3)
-    rows, names = dense(one_and_two_words, TEXTS[:5], TEXTS)
-    weights = np.array([model.weights[model.places[name]] for name in names])
+    model = linear.fit_preferences(TEXTS, drawn, ONE, RIDGE)
+    rows, names = dense(ONE, TEXTS[:5], TEXTS)
+    w = np.array([model.w[model.kinds[0].places[name]] for name in names])
     by_pair = rows[drawn.first] - rows[drawn.second]
-    gradient = by_pair.T @ (expit(by_pair @ weights) - drawn.label) + 0.3 * weights
+    gradient = by_pair.T @ (expit(by_pair @ w) - drawn.label) + RIDGE * w
     np.testing.assert_allclose(gradient, 0.0, atol=1e-4)
-    np.testing.assert_allclose(model.score(TEXTS), rows @ weights, atol=1e-10)
+    np.testing.assert_allclose(model.score(TEXTS), rows @ w, atol=1e-10)
 
 
 def test_features_see_a_negation_and_where_it_ends():
-    found = stems_and_parts("It isn't funny. Wonderful acting!")
+    found = stems("It isn't funny. Wonderful acting!")
     assert {"not_funny", "wonderful", "act", "< it", "! >"} <= set(found)
     assert not {"funny", "not_wonderful", "not_act"} & set(found)
     assert words("Don't -- STOP... 2 cafés_") == ["don't", "stop", "...", "2", "cafés"]
@@ -54,7 +70,7 @@ def test_features_see_a_negation_and_where_it_ends():
 
 def test_parts_of_a_word_are_its_character_n_grams_between_spaces():
     assert parts("ab") == [" a", "ab", "b ", " ab", "ab ", " ab ", " ab ", " ab "]
-    assert "#ment" in stems_and_parts("amusement")
+    assert "ment" in word_parts("amusement")
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +88,8 @@ def test_the_gold_judge_agrees_with_people_on_sentences_that_it_has_not_seen(hum
     rated, parts = human
     scores = judge.score([rated.texts[index] for index in parts.held_out])
     found = gold.agreement(scores, rated, parts.held_out)
-    assert found.correlation > 0.66  # VADER's: 0.43
-    assert found.pair_accuracy > 0.74  # a linear bigram model's of as many sentences: 0.735
+    assert found.correlation > 0.69  # VADER's: 0.43
+    assert found.pair_accuracy > 0.755  # a linear bigram model's of as many sentences: 0.735
     wrong = gold.agreement(-scores, rated, parts.held_out)
     assert wrong.correlation == pytest.approx(-found.correlation)
     assert wrong.pair_accuracy == pytest.approx(1.0 - found.pair_accuracy)
@@ -101,7 +117,7 @@ def test_the_linear_bigram_model_of_all_sentences_reaches_76_in_100(human):
     rated, parts = human
     learned = np.concatenate([parts.train, parts.gold, parts.validation])
     drawn = pairs.draw(rated.ratings, learned, 50_000, 0)
-    model = linear.fit_preferences(rated.texts, drawn, one_and_two_words, 0.3)
+    model = linear.fit_preferences(rated.texts, drawn, ((one_and_two_words, 1.0),), 0.3)
     scores = model.score([rated.texts[index] for index in parts.held_out])
     assert gold.agreement(scores, rated, parts.held_out).pair_accuracy == pytest.approx(0.764, abs=0.002)
 
