@@ -5,7 +5,8 @@ import math
 from envs import Discrete, Env
 
 SHARE, AMOUNT, BOUND = (0.0, 1.0), (0.0, 3.4e38), (0.0, math.inf)  # 3.4e38: the end of float32
-IN_WORDS = {SHARE: "from 0 to 1", AMOUNT: "0 or more and finite", BOUND: "0 or more"}
+DIVISOR = (1e-30, 3.4e38)
+IN_WORDS = {SHARE: "from 0 to 1", AMOUNT: "0 or more and finite", BOUND: "0 or more", DIVISOR: "above 0 and finite"}
 RANGES = {  # of hyperparameters, whichever algorithm has them; what is not here may be any number
     **dict.fromkeys(("gamma", "gae_lambda", "anneal", "epsilon_start", "epsilon_end", "target_rate", "eta"), SHARE),
     **dict.fromkeys(("learning_rate", "value_learning_rate", "value_coef", "max_kl", "damping"), AMOUNT),
@@ -14,14 +15,16 @@ RANGES = {  # of hyperparameters, whichever algorithm has them; what is not here
 
 
 def require_in_range(hparams) -> None:
-    """Raises ValueError for the first hyperparameter that is no number or lies outside what it can mean.
+    """Raises ValueError for the first hyperparameter that is no number or lies outside what it can mean: in `RANGES`, or in
+    what its class calls so.
 
     Takes plain numbers: `init` and `step` see traced ones, which have no value yet.
     """
+    ranges = RANGES | getattr(hparams, "RANGES", {})
     for name, value in vars(hparams).items():
         if isinstance(value, bool | str) or value is None or math.isnan(float(value)):
             raise ValueError(f"{name} must be a number, not {value!r}")
-        low, high = RANGES.get(name, (-math.inf, math.inf))
+        low, high = ranges.get(name, (-math.inf, math.inf))
         if not low <= float(value) <= high:
             raise ValueError(f"{name} must be {IN_WORDS[low, high]}, not {value!r}")
 
