@@ -4,8 +4,9 @@
 
 over the G answers i to each prompt, r_t = pi / pi_old at a token, k3 = rho / pi - 1 - log(rho / pi) there. With k3 in the
 loss it does not lead to rho exp(r / beta) but, at each prefix, to beta rho / (lambda - Q): `optimum.by_prefix` computes it.
+The mean has the answer itself in it and the deviation divides, so that beta is in effect G / (G - 1) sd R times what it says.
 With beta = 0 and one step a batch the loss is 0, its gradient is not. `average` "token" and "sum" are the averages of DAPO
-(arXiv 2503.14476) and Dr. GRPO (arXiv 2503.20783, up to a constant), whose advantage is `advantages.group_centred`.
+(arXiv 2503.14476) and, up to a constant, Dr. GRPO (arXiv 2503.20783), whose advantage is `advantages.group_centred`.
 """
 
 from dataclasses import dataclass

@@ -228,12 +228,14 @@ def test_estimators_are_their_formulas_and_estimate_the_divergence():
     assert np.sum(p * kl.k1(x)) == pytest.approx(divergence) == pytest.approx(float(np.sum(p * kl.k3(x))), rel=1e-5)
 
 
-def test_a_divergence_in_the_reward_carries_no_gradient():
-    def paid(log_ratio):
-        return jnp.sum(kl.in_reward("k1", jnp.zeros((1, 2)), log_ratio, 0.5, jnp.ones((1, 2))))
+def test_a_divergence_in_the_reward_carries_no_gradient_and_stops_at_the_end():
+    mask = jnp.array([[1.0, 1.0, 0.0]])
 
-    assert paid(jnp.array([[1.0, 2.0]])) == -1.5
-    assert np.all(jax.grad(paid)(jnp.array([[1.0, 2.0]])) == 0.0)
+    def paid(log_ratio):
+        return jnp.sum(kl.in_reward("k1", jnp.zeros((1, 3)), log_ratio, 0.5, mask))
+
+    assert paid(jnp.array([[1.0, 2.0, 50.0]])) == -1.5
+    assert np.all(jax.grad(paid)(jnp.array([[1.0, 2.0, 50.0]])) == 0.0)
 
 
 def test_the_coefficient_moves_by_at_most_a_fifth_of_its_share_and_towards_the_target():

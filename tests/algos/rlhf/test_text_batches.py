@@ -218,18 +218,24 @@ def test_whitening_divides_by_the_populations_deviation_and_pays_nothing_for_len
     np.testing.assert_array_equal(whitening.scaled(alike, jnp.ones((2, 3))), alike)
 
 
-def test_advantages_are_whitened_over_the_whole_batch_before_it_is_cut():
+def test_rewards_and_advantages_are_whitened_over_the_whole_batch_before_it_is_cut():
     def sums(params, apply, batch, hparams):
-        x = jnp.where(batch.mask > 0, batch.advantage, 0.0)
-        told = {"count": jnp.sum(batch.mask), "sum": jnp.sum(x), "squares": jnp.sum(x**2), "value_loss": 0.0}
+        told = {"count": jnp.sum(batch.mask)}
+        for name, x in (("reward", batch.value_target), ("advantage", batch.advantage)):
+            told |= {f"{name}_sum": jnp.sum(x), f"{name}_squares": jnp.sum(x**2)}
         return jnp.sum(params["value"]) * 0.0, told
 
-    algorithm = ppo.make(TASK.env, ppo.Config(num_prompts=12, num_epochs=1, num_minibatches=6), loss=sums)
-    told = quick_jit(lambda key: algorithm.step(algorithm.init(key, ppo.HParams()), ppo.HParams())[1])(
-        jax.random.key(0)
-    )
-    count, total, squares = (float(told[name]) for name in ("count", "sum", "squares"))
-    assert squares / count - (total / count) ** 2 == pytest.approx(1.0, abs=1e-4)
+    def advantage(batch, hparams, group):
+        return 3.0 * batch.reward**2, batch.reward
+
+    config = ppo.Config(num_prompts=12, num_epochs=1, num_minibatches=6, whiten_reward=True)
+    algorithm = ppo.make(TASK.env, config, loss=sums, advantage=advantage)
+    hparams = ppo.HParams()
+    told = quick_jit(lambda key: algorithm.step(algorithm.init(key, hparams), hparams)[1])(jax.random.key(0))
+    for name in ("reward", "advantage"):
+        average, square = (float(told[f"{name}_{of}"] / told["count"]) for of in ("sum", "squares"))
+        assert square - average**2 == pytest.approx(1.0, abs=1e-4)
+        assert abs(average) > 0.01  # divided, not moved
 
 
 def test_averages_of_tokens_answers_and_sums_are_the_loops(batch):
