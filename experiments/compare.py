@@ -54,13 +54,13 @@ def task_of(env: str, args: Args):
     from envs.mdp import problems
     from experiments.lab.definition.contenders import contenders
     from experiments.lab.definition.experiment import Task
-    from experiments.lab.definition.settings import PREDICTION
+    from experiments.lab.definition.settings import PREDICTS
     from experiments.lab.judging import judges
     from experiments.lab.outside.user_env import load_factory
     from experiments.lab.outside.user_loss import is_reference
 
     for algo in args.algos:
-        if algo in PREDICTION:
+        if algo in PREDICTS:
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
     factory = load_factory(env) if is_reference(env) else None
     name = factory.__name__ if factory else env

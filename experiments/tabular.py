@@ -1,8 +1,9 @@
-"""Which tabular method comes nearest to the truth on a finite model, by prediction or by control?
+"""Which tabular or linear method comes nearest to the truth on a finite model, by prediction or by control?
 
     python -m experiments.tabular
     python -m experiments.tabular --env RandomWalk-19 --methods td n_step_td --sweep "all.learning_rate=0.05..0.8*8"
     python -m experiments.tabular --env CliffWalking --methods q_learning sarsa
+    python -m experiments.tabular --env RandomWalk-1000 --methods gradient_monte_carlo semi_gradient_td lstd
 
 Methods that predict learn the values of the policy that takes any action alike, and rank by their error; methods that
 control rank by the exact return of their greedy policy, as in `experiments.compare`.
@@ -18,12 +19,12 @@ from experiments.lab.commands.options import Options
 
 @dataclass(frozen=True)
 class Args(Options):
-    """Learn the values of a finite model, or how to act in it, by tabular methods, and hold them against the exact ones."""
+    """Learn the values of a finite model, or how to act in it, by tabular or linear methods, and hold them against the exact ones."""
 
     env: tuple[str, ...] = ("RandomWalk-19",)
     """Finite models by id: RandomWalk-5, RandomWalk-19, FrozenLake-4x4, CliffWalking, Taxi..."""
     methods: tuple[str, ...] = ("td", "n_step_td", "td_lambda", "monte_carlo_prediction")
-    """Methods that all predict, as these, or all control: q_learning, sarsa, expected_sarsa, dyna_q..."""
+    """Methods that all predict, as these and semi_gradient_td, lstd, tdc..., or all control: q_learning, sarsa, dyna_q..."""
     seeds: count("--seeds", most=1_000_000) = 10
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") = 100_000
@@ -56,13 +57,13 @@ def experiment_of(args: Args):
 
 def judge_of(args: Args):
     """Returns the judge of the methods. Raises ValueError where some predict and others control, or one is neither."""
-    from experiments.lab.definition.settings import PREDICTION, TABULAR
+    from experiments.lab.definition.settings import CONTROLS, PREDICTS
     from experiments.lab.judging import judges
 
     for name in args.methods:
-        if name not in PREDICTION | TABULAR:
-            raise ValueError(f"no tabular method {name!r}; choose from: {', '.join(PREDICTION | TABULAR)}")
-    predicts = [name for name in args.methods if name in PREDICTION]
+        if name not in PREDICTS | CONTROLS:
+            raise ValueError(f"no tabular or linear method {name!r}; choose from: {', '.join(PREDICTS | CONTROLS)}")
+    predicts = [name for name in args.methods if name in PREDICTS]
     if len(predicts) == len(args.methods):
         return judges.value_rms(1.0 if args.gamma is None else args.gamma, args.weighting)
     if predicts:

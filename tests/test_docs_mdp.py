@@ -51,13 +51,26 @@ def test_every_problem_is_listed():
 
 
 def test_every_method_is_listed_with_its_file():
-    for title, methods in (("control", settings.TABULAR), ("prediction", settings.PREDICTION)):
+    for title, methods, room in (
+        ("control", settings.TABULAR, "tabular"),
+        ("prediction", settings.PREDICTION, "tabular"),
+        ("linear control", settings.LINEAR, "linear"),
+        ("linear prediction", settings.LINEAR_PREDICTION, "linear"),
+    ):
         rows = table(title)
         assert {row[0] for row in rows} == set(methods)
         for name, _, link in rows:
-            assert link.endswith(f"({Path('../algos/tabular') / f'{name}.py'})")
+            assert link.endswith(f"({Path('../algos') / room / f'{name}.py'})")
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert (ROOT / "docs" / target).exists(), target
+
+
+def test_the_words_for_features_are_words_for_features():
+    import envs
+    from algos.linear import named
+
+    for *_, words in table("features"):
+        assert named.features_of(envs.make("MountainCar-v0"), words).size > 1
 
 
 def test_every_function_that_makes_a_model_is_there():
@@ -122,7 +135,7 @@ def test_the_books_numbers_are_those_that_the_figures_print_beside_ours():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["6.2", "6.5", "8.2"])
+@pytest.mark.parametrize("name", ["6.2", "6.5", "8.2", "11.2"])
 def test_the_figures_come_out_as_told(name):
     figure, rows, current = book.made_again(name, 60), table("figure"), None
     told = []

@@ -8,9 +8,11 @@ SHARE, AMOUNT, BOUND = (0.0, 1.0), (0.0, 3.4e38), (0.0, math.inf)  # 3.4e38: the
 DIVISOR = (1e-30, 3.4e38)
 IN_WORDS = {SHARE: "from 0 to 1", AMOUNT: "0 or more and finite", BOUND: "0 or more", DIVISOR: "above 0 and finite"}
 RANGES = {  # of hyperparameters, whichever algorithm has them; what is not here may be any number
-    **dict.fromkeys(("gamma", "gae_lambda", "anneal", "epsilon_start", "epsilon_end", "target_rate", "eta"), SHARE),
+    **dict.fromkeys(("gamma", "gae_lambda", "lambda_", "anneal", "target_rate", "eta"), SHARE),
+    **dict.fromkeys(("epsilon", "epsilon_start", "epsilon_end"), SHARE),
     **dict.fromkeys(("learning_rate", "value_learning_rate", "value_coef", "max_kl", "damping"), AMOUNT),
     **dict.fromkeys(("clip", "value_clip", "max_grad_norm", "total_steps", "exploration_fraction"), BOUND),
+    "ridge": DIVISOR,
 }
 
 

@@ -88,3 +88,12 @@ def epsilon_greedy(q, epsilon, word) -> jax.Array:
 def state_of(observation) -> jax.Array:
     """Returns the state, int32, that a one-hot observation [S] shows."""
     return jnp.argmax(observation).astype(jnp.int32)
+
+
+def importance_ratios(policy: np.ndarray, behaviour: np.ndarray) -> np.ndarray:
+    """Returns pi(a|s) / b(a|s), float32 [S, A]. Raises ValueError, naming a pair, where b never does what pi does."""
+    unseen = np.argwhere((policy > 0.0) & (behaviour == 0.0))
+    if unseen.size:
+        state, action = unseen[0]
+        raise ValueError(f"in state {state} the behaviour never takes action {action}, and the policy does")
+    return (policy / np.where(behaviour > 0.0, behaviour, 1.0)).astype(np.float32)

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax import lax
 
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import episodes
-from algos.tabular.experience import walk_of
+from algos.tabular.experience import importance_ratios, walk_of
 from algos.tabular.online import Method, checked_policy, prediction, values
 from envs import Env
 
@@ -60,7 +59,7 @@ def make(env: Env, config: Config = Config(), *, policy=None, behaviour=None) ->
     followed, ratios = policy, None
     if behaviour is not None:
         followed = checked_policy(behaviour, model)
-        ratios = _ratios(checked_policy(policy, model), followed)
+        ratios = importance_ratios(checked_policy(policy, model), followed)
     how = method(env, config, ratios)
     return prediction(env, "monte_carlo_prediction", how, config.num_steps, followed)
 
@@ -100,12 +99,3 @@ def averaged(value, total, found, weight, rate, weighted: bool):
     total = total + weight
     share = jnp.where(weight > 0.0, weight / jnp.where(total > 0.0, total, 1.0), 0.0)
     return value + jnp.where(rate > 0.0, rate * weight, share) * (found - value), total
-
-
-def _ratios(policy: np.ndarray, behaviour: np.ndarray) -> np.ndarray:
-    """Returns pi(a|s) / b(a|s), float32 [S, A]. Raises ValueError, naming a pair, where b never does what pi does."""
-    unseen = np.argwhere((policy > 0.0) & (behaviour == 0.0))
-    if unseen.size:
-        state, action = unseen[0]
-        raise ValueError(f"in state {state} the behaviour never takes action {action}, and the policy does")
-    return (policy / np.where(behaviour > 0.0, behaviour, 1.0)).astype(np.float32)

@@ -7,7 +7,7 @@ navix and wandb are empty, for neither algorithm uses them on CartPole; `jax.tre
 import importlib
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from unittest import mock
 
 import jax
@@ -41,9 +41,15 @@ DQN = {  # one update every ten environment steps
 
 
 def make_round(algorithm: str, num_seeds: int, steps: int):
-    """Returns a compiled training of all seeds, vmapped as its own examples do. Its seconds hold no compiling."""
+    """Returns a compiled training of all seeds, vmapped as its own examples do. Its seconds hold no compiling.
+
+    algorithm: `ppo-256-32` is PPO with 256 environments and rollouts of 32 steps.
+    """
     module = imported(sys.argv[2], algorithm.partition("-")[0])
-    settings = {"ppo": PPO, "dqn": DQN, "dqn-one-env": DQN | {"NUM_ENVS": 1}}[algorithm]
+    settings = {"ppo": PPO, "dqn": DQN, "dqn-one-env": DQN | {"NUM_ENVS": 1}}.get(algorithm)
+    if settings is None:
+        num_envs, num_steps = map(int, algorithm.split("-")[1:])
+        settings = PPO | {"NUM_ENVS": num_envs, "NUM_STEPS": num_steps}
     config = {**SHARED, **settings, "TOTAL_TIMESTEPS": steps, "EPSILON_ANNEAL_TIME": steps / 2}
     train = module.make_train(config)
     keys = jax.random.split(jax.random.key(0), num_seeds)
@@ -71,4 +77,5 @@ def imported(checkout: str, algorithm: str):
 
 def facts() -> dict[str, str | int]:
     """Returns the versions and the number of devices."""
-    return {"devices": jax.device_count(), **{name: version(name) for name in ("jax", "gymnax", "flashbax")}}
+    names = [name for name in ("jax", "gymnax", "flashbax") if any(distributions(name=name))]
+    return {"devices": jax.device_count(), **{name: version(name) for name in names}}

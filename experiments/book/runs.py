@@ -51,6 +51,16 @@ def first_episodes(algorithm: Algorithm, hparams, key, number: int, look: Callab
     return lax.while_loop(unfinished, one_step, begin)[2]
 
 
+def every_update(algorithm: Algorithm, hparams, key, updates: int, look: Callable) -> Any:
+    """Returns look(state, metrics) after each of a run's first updates, [updates, ...]."""
+
+    def one_update(state, _):
+        state, metrics = algorithm.step(state, hparams)
+        return state, look(state, metrics)
+
+    return lax.scan(one_update, algorithm.init(key, hparams), None, updates)[1]
+
+
 def earned(state, metrics) -> jax.Array:
     """Returns the return of the episode that ended."""
     return metrics["episode_return_sum"]

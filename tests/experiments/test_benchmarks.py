@@ -1,9 +1,11 @@
 """The benchmark beside peers: its pure parts, and how it talks to processes. Nothing here needs a network or a peer."""
 
 import io
+import json
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,7 +16,19 @@ from rich.console import Console
 
 import envs
 from algos.core.networks import actor_critic
-from experiments.benchmarks import gymnax_side, our_side, peers, sides
+from experiments.benchmarks import (
+    accelerator,
+    accelerator_bits,
+    accelerator_checks,
+    accelerator_speed,
+    gymnax_side,
+    our_side,
+    peers,
+    sides,
+)
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.settings import ALGORITHMS
+from experiments.lab.machine import devices, flags
 
 SIDE = """
 import sys
@@ -176,3 +190,157 @@ def test_gymnaxs_own_step_shows_the_observation_reached_before_the_reset_and_cou
     assert (reached.observation[ends][:, 0].sum(1) == 0).all()
     np.testing.assert_array_equal(observation[~ends], reached.observation[~ends])
     assert (observation[8] != observation[17]).any()  # each reset has randomness of its own
+
+
+SHORT = accelerator_speed.Setting("q_learning", "FrozenLake-4x4", 2, (1, 3), num_steps=8)
+
+
+def test_the_accelerators_benchmark_writes_every_row_of_its_three_tables(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(accelerator_checks, "CHECKS", accelerator_checks.CHECKS[:4] + accelerator_checks.CHECKS[5:-1])
+    monkeypatch.setattr(accelerator_speed, "QUICK_SETTINGS", (SHORT,))
+    monkeypatch.setattr(devices, "cores", lambda: 1)  # blocks one after another, as on an accelerator
+    monkeypatch.setattr(accelerator_bits, "compiled", lambda *_: (None, None))  # the slow test trains
+    monkeypatch.setattr(accelerator_bits, "outcome", lambda programs, hparams, seeds, *_: np.array(seeds))
+    monkeypatch.setattr(accelerator_bits, "digest", lambda *_: "ours")
+    monkeypatch.setattr(accelerator_bits, "digest_of_another_process", lambda *_: "another")
+    assert accelerator.main(accelerator.Args(algos=("a2c",), quick=True, out=tmp_path / "rows.json")) == 1
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    checks, (bits, process), speeds = ([row for row in rows if row["section"] == name] for name in accelerator.SECTIONS)
+    assert len(checks) == 10 and all(row["right"] and row["error"] <= row["tolerance"] for row in checks)
+    assert bits["right"] and bits["twice"] and bits["alone"] and bits["elsewhere"] and bits["cut"]
+    assert process["right"] is False
+    assert [(row["seeds"], row["blocks"]) for row in speeds] == [(1, 1), (3, 2)]
+    for row in speeds:
+        steps = row["seeds"] * row["updates"] * 8
+        assert row["steps_per_second"] == pytest.approx(steps / row["steady_seconds"])
+        assert row["slowest"] <= row["steps_per_second"] <= row["fastest"] and row["program_bytes"] > 0
+    assert "a2c, in another process" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_every_row_of_the_accelerators_benchmark_is_right_on_a_cpu(tmp_path):
+    assert accelerator.main(accelerator.Args(quick=True, out=tmp_path / "rows.json")) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert len(rows) == 12 + 7 + 1 + 2 and not any("failed" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "wrong"),
+    [
+        (
+            "returns",
+            "gae",
+            lambda r, e, t, v, n, g, _: accelerator_checks.returns.lambda_returns(r, e, t, n, g, 0.9) - v,
+        ),
+        ("curvature", "conjugate_gradient", lambda product, b, most: (b, 0.0, 0)),
+        ("replay", "add", lambda memory, items: memory.replace(data=memory.data.at[:7].set(items))),
+    ],
+)
+def test_what_a_device_computes_wrongly_fails_its_check(module, name, wrong, monkeypatch):
+    check = next(check for check in accelerator_checks.CHECKS if check.error.__name__ == f"{name}_error"
+                 or name == "add" and check.error is accelerator_checks.replay_error)  # fmt: skip
+    assert accelerator_checks.measured(check)["right"]
+    monkeypatch.setattr(getattr(accelerator_checks, module), name, wrong)
+    assert not accelerator_checks.measured(check)["right"]
+
+
+@pytest.mark.parametrize("broken", ["twice", "alone", "elsewhere", "cut", "seeds differ", None])
+def test_a_seed_whose_bits_change_is_told_by_how(broken, monkeypatch):
+    calls = []
+
+    def outcome(programs, hparams, seeds, cuts=(4,)):
+        calls.append(seeds)
+        found = np.asarray(seeds, np.float32)[:, None] + np.zeros(2, np.float32)
+        case = {
+            "twice": len(calls) == 2,
+            "alone": len(set(seeds)) == 1,
+            "elsewhere": seeds[0] > seeds[-1],
+            "cut": len(cuts) > 1,
+        }
+        if broken == "seeds differ":
+            return np.zeros_like(found)
+        return np.nextafter(found, np.float32(99.0)) if case.get(broken) else found
+
+    monkeypatch.setattr(accelerator_bits, "compiled", lambda *_: (None, None))
+    monkeypatch.setattr(accelerator_bits, "outcome", outcome)
+    row = accelerator_bits.measured("ppo", 4, {})
+    told = [name for name in ("twice", "alone", "elsewhere", "cut", "seeds differ") if not row[name]]
+    assert told == ([broken] if broken else []) and row["right"] == (broken is None)
+
+
+def test_a_row_that_cannot_be_made_says_why_and_the_others_are_made(tmp_path, monkeypatch, capsys):
+    def out_of_memory():
+        raise RuntimeError("RESOURCE_EXHAUSTED: 99 GB\nmore")
+
+    checks = accelerator_checks.CHECKS
+    monkeypatch.setattr(accelerator_checks, "CHECKS", (checks[0]._replace(error=out_of_memory), checks[3]))
+    args = accelerator.Args(sections=("checks",), quick=True, out=tmp_path / "rows.json")
+    assert accelerator.main(args) == 1
+    failed, made = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert failed["failed"] == "RuntimeError: RESOURCE_EXHAUSTED: 99 GB" and made["right"]
+
+
+@pytest.fixture
+def half_a_minute_a_row(monkeypatch):
+    """Gives the benchmark a clock that moves by 30 seconds with each row, and the sections of the rows begun."""
+    begun, add = [], accelerator.add
+    monkeypatch.setattr(accelerator.time, "perf_counter", lambda: 30.0 * len(begun))
+    monkeypatch.setattr(
+        accelerator, "add", lambda report, section, *more: (begun.append(section), add(report, section, *more))
+    )
+    return begun
+
+
+def test_when_the_budget_is_spent_no_row_is_begun_and_what_is_there_is_written(tmp_path, half_a_minute_a_row, capsys):
+    args = accelerator.Args(sections=("checks",), quick=True, budget=40, out=tmp_path / "rows.json")
+    assert accelerator.main(args) == 0
+    assert len(json.loads((tmp_path / "rows.json").read_text())["rows"]) == 2
+    assert "rows left out after 40 seconds, --budget: 10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [(1000, "checks checks bits bits speed speed"), (100, "checks bits speed speed")]
+    + [(150, "checks checks bits speed speed bits")],
+)
+def test_a_section_that_takes_too_long_waits_until_the_next_ones_have_had_their_share(
+    budget, expected, monkeypatch, half_a_minute_a_row
+):
+    def makers(section, args, quick):
+        return [partial(dict, what=section, seeds=1)] * 2
+
+    monkeypatch.setattr(accelerator, "makers", makers)
+    accelerator.main(accelerator.Args(quick=True, budget=budget))
+    assert half_a_minute_a_row == expected.split()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"sections": ("speeds",)}, {"algos": ("sac",)}, {"algos": ()}, {"purejaxrl": Path("/nowhere")}]
+)
+def test_what_the_accelerators_benchmark_cannot_do_is_refused(bad):
+    with pytest.raises(BadInput):
+        accelerator.main(accelerator.Args(**bad))
+
+
+def test_every_speed_has_settings_that_its_algorithm_takes_and_every_algorithm_has_its_bits_compared():
+    assert set(accelerator.ALGORITHMS) == set(ALGORITHMS)
+    for setting in accelerator_speed.SETTINGS:
+        module, _ = ALGORITHMS[setting.algorithm]
+        algorithm = module.make(envs.make(setting.environment), accelerator_speed.algorithm_config(setting))
+        assert algorithm.steps_per_update >= (setting.num_envs or 1)
+
+
+def test_a_lever_holds_while_programs_are_compiled_and_no_longer(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/x")
+    with accelerator_speed.levers(accelerator_speed.NOT_DETERMINISTIC, "tensorfloat32"):
+        assert flags.options("gpu") == {"xla_gpu_deterministic_ops": False} and flags.precision() == "tensorfloat32"
+    assert os.environ["XLA_FLAGS"] == "--xla_dump_to=/x"
+    assert flags.options("gpu") == flags.GPU_OPTIONS and flags.precision() == "float32"
+
+
+def test_the_fastest_width_of_each_training_is_named_and_how_many_times_as_fast_it_is():
+    def row(what, seeds, width, speed):
+        return {"what": what, "seeds": seeds, "width": width, "steps_per_second": speed}
+
+    rows = [row("ppo", 1, 1, 300.0), row("ppo", 1, 32, 100.0), row("ppo", 64, 32, 900.0), {"what": "dqn", "width": 3}]
+    assert accelerator.best_widths(rows) == ["ppo, seeds 1: width 1 is fastest, times 3.00 of 32"]

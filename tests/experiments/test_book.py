@@ -9,11 +9,12 @@ import pytest
 from scipy import stats
 
 import envs
+from algos.linear import expected, semi_gradient_td
 from algos.tabular import sarsa
 from experiments.book import __main__ as book
-from experiments.book import cliff, random_walk
+from experiments.book import cliff, counterexample, long_walk, random_walk
 from experiments.book.figure import mean_interval
-from experiments.book.runs import earned, first_episodes, over_runs, took
+from experiments.book.runs import earned, every_update, first_episodes, over_runs, took
 from experiments.lab.commands.cli import BadInput
 
 
@@ -50,6 +51,26 @@ def test_the_cliffs_limits_are_the_exact_ones():
     assert cliff.limits() == pytest.approx(
         {"best epsilon-soft policy": -20.7076774, "epsilon-greedy on Q*": -50.8}, abs=1e-4
     )
+
+
+def test_a_run_is_looked_at_after_each_of_its_updates():
+    algorithm = semi_gradient_td.make(envs.make("RandomWalk-5"), semi_gradient_td.Config(num_steps=1))
+    hparams = semi_gradient_td.HParams(learning_rate=0.5)
+    w = over_runs(lambda key: every_update(algorithm, hparams, key, 200, lambda state, _: state.params), 2)
+    moved = (np.diff(w, axis=1) != 0.0).sum(2)
+    assert w.shape == (2, 200, 7) and (moved <= 1).all() and moved.sum() > 5
+
+
+def test_what_is_drawn_as_exact_of_the_long_walk_and_of_the_counterexample_is():
+    _, weight, truth = long_walk.walk()
+    nearest = expected.projection(long_walk.rows_of(10), weight, truth)
+    assert long_walk.rms(nearest, 10) == pytest.approx(0.054377, abs=5e-7)
+    mean = counterexample.model()
+    w, h = np.array(counterexample.BAIRD_BEGINS["begin"]), np.zeros(8)
+    for _ in range(1000):
+        w, h = expected.tdc_sweep(mean, w, h, 0.005, 0.05)
+    assert counterexample.with_errors(mean, w)[:2] == pytest.approx([1.93546, 0.00738], abs=5e-6)
+    assert counterexample.grouped(np.arange(8.0)).tolist() == [2.5, 6.0, 7.0]
 
 
 def test_batch_td_and_batch_monte_carlo_answer_example_6_4_as_the_book_does():

@@ -86,10 +86,10 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
         "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1"
     )
     assert flags.options() == {**flags.OPTIONS, "xla_cpu_prefer_vector_width": 256}
-    found = flags.in_force(on_cpu=True)
+    found = flags.in_force("cpu")
     assert found["XLA_FLAGS"] == "--xla_dump_to=/x" and "width=256" in found["options"]
     monkeypatch.setenv("XLA_FLAGS", flags.of({"flags": found}))
-    assert flags.in_force(on_cpu=True) == found
+    assert flags.in_force("cpu") == found
 
 
 def test_once_jax_has_started_no_flags_are_set_that_it_would_not_read_and_programs_have_theirs_all_the_same(
@@ -97,21 +97,73 @@ def test_once_jax_has_started_no_flags_are_set_that_it_would_not_read_and_progra
 ):
     monkeypatch.delenv("XLA_FLAGS")
     devices.prepare()
-    assert "XLA_FLAGS" not in os.environ and "XLA_FLAGS" not in flags.in_force(on_cpu=True)
-    given = []
+    assert "XLA_FLAGS" not in os.environ and "XLA_FLAGS" not in flags.in_force("cpu")
+    assert compiled_with() == ([flags.OPTIONS] * 3, [None] * 3)
+
+
+def compiled_with():
+    """Returns (the options that three programs are compiled with, the precision of products that they are traced with)."""
+    options, precisions = [], []
 
     def compile(compiler_options):
-        given.append(compiler_options)
+        options.append(compiler_options)
 
-    function = SimpleNamespace(lower=lambda *_: SimpleNamespace(compile=compile))
-    programs.compile_on(devices.lanes(1), {name: (function, (np.zeros(1),)) for name in ("begin", "advance", "judge")})
-    assert given == [flags.OPTIONS] * 3
+    def lower(*_):
+        precisions.append(jax.config.jax_default_matmul_precision)
+        return SimpleNamespace(compile=compile)
+
+    function = SimpleNamespace(lower=lower)
+    functions = {name: (function, (np.zeros(1),)) for name in ("begin", "advance", "judge")}
+    programs.compile_on(jax.devices()[:1], functions)
+    return options, precisions
 
 
-def test_flags_that_jax_did_not_read_are_told_on_an_accelerator(monkeypatch):
-    assert "unread" not in flags.in_force(on_cpu=False)
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=2")
-    assert "started before the run" in flags.in_force(on_cpu=False)["unread"]
+def test_on_a_gpu_programs_are_deterministic_with_products_in_float32_unless_the_user_says_else(monkeypatch):
+    monkeypatch.setattr(devices, "platform", lambda: "gpu")
+    assert compiled_with() == ([{"xla_gpu_deterministic_ops": True}] * 3, ["float32"] * 3)
+    found = flags.in_force("gpu")
+    assert found["options"] == "--xla_gpu_deterministic_ops=true" and found["products"] == "float32"
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert compiled_with() == ([{"xla_gpu_deterministic_ops": False}] * 3, ["tensorfloat32"] * 3)
+        assert flags.in_force("gpu")["products"] == "tensorfloat32"
+
+
+def test_on_a_device_that_xlas_gpu_options_mean_nothing_to_programs_have_none(monkeypatch):
+    monkeypatch.setattr(devices, "platform", lambda: "tpu")
+    assert compiled_with() == ([{}] * 3, ["float32"] * 3)
+
+
+def test_xla_knows_the_options_of_every_platform():
+    for options in flags.OF_PLATFORM.values():
+        jax.jit(lambda x: x + 1).lower(0.0).compile(compiler_options=options)
+
+
+@pytest.mark.parametrize(
+    ("told", "plugins", "alone"),
+    [("cpu", True, True), ("", True, False), ("", False, True), ("cuda", False, False), ("cuda,cpu", True, False)],
+)
+def test_where_jax_may_find_a_gpu_xla_is_not_told_a_level_below_those_it_can_write_gpu_code_at(
+    told, plugins, alone, monkeypatch
+):
+    monkeypatch.setenv("JAX_PLATFORMS", told)
+    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.delenv("NPROC")
+    monkeypatch.setattr(devices, "started", lambda: False)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: plugins and name == "jax_plugins")
+    monkeypatch.setattr(devices.metadata, "entry_points", lambda group: ())
+    devices.prepare()
+    assert ("optimization_level" in os.environ["XLA_FLAGS"]) == ("NPROC" in os.environ) == alone
+    assert "--xla_cpu_multi_thread_eigen=false" in os.environ["XLA_FLAGS"]
+
+
+def test_starting_on_an_accelerator_sets_the_precision_of_every_product(monkeypatch):
+    monkeypatch.setattr(devices, "platform", lambda: "gpu")
+    try:
+        devices.start()
+        assert jax.config.jax_default_matmul_precision == "float32"
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
 
 
 @pytest.mark.parametrize(

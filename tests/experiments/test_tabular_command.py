@@ -90,7 +90,7 @@ def test_the_command_judges_predictions_by_error_and_control_by_exact_return_at_
     ("methods", "said"),
     [
         (("td", "sarsa"), "td predicts and sarsa controls: no one number ranks both"),
-        (("ppo",), "no tabular method 'ppo'; choose from: td, "),
+        (("ppo",), "no tabular or linear method 'ppo'; choose from: td, "),
         (("td", "td"), "name each model and each method once"),
     ],
 )

@@ -4,6 +4,16 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
+from algos.linear import (
+    gradient_monte_carlo,
+    gtd2,
+    lstd,
+    sarsa_lambda,
+    semi_gradient_n_step_td,
+    semi_gradient_sarsa,
+    semi_gradient_td,
+    tdc,
+)
 from algos.tabular import (
     double_q_learning,
     dyna_q,
@@ -57,6 +67,21 @@ PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "monte_carlo_prediction": (monte_carlo_prediction, {}),
 }
 
+# the same of a weight for each feature: those that control take any environment with discrete actions
+LINEAR: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "semi_gradient_sarsa": (semi_gradient_sarsa, {}),
+    "sarsa_lambda": (sarsa_lambda, {}),
+}
+LINEAR_PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "gradient_monte_carlo": (gradient_monte_carlo, {}),
+    "semi_gradient_td": (semi_gradient_td, {}),
+    "semi_gradient_n_step_td": (semi_gradient_n_step_td, {}),
+    "lstd": (lstd, {}),
+    "tdc": (tdc, {}),
+    "gtd2": (gtd2, {}),
+}
+CONTROLS, PREDICTS = TABULAR | LINEAR, PREDICTION | LINEAR_PREDICTION
+
 NORMALIZED = {"normalize_observation": True}
 BOTH_NORMALIZED = {"normalize_observation": True, "normalize_reward": True}
 TRUST_REGION = {"num_envs": 16, "num_steps": 128, "value_epochs": 20, "value_minibatches": 16}
@@ -74,6 +99,11 @@ ON_GAMES = {
     "dqn": (REPLAYED | {"target_interval": 100, "hidden_sizes": (128, 128)}, {"exploration_fraction": 0.1}),
     "pgql": (MANY_GAMES | REPLAYED, {"gae_lambda": 0.95, "entropy_coef": 0.03}),
 }
+
+# Baird's counterexample: always the second action, learned about by a policy that seldom takes it (S&B section 11.2)
+BAIRD = {"target": (0.0, 1.0), "behaviour": (6 / 7, 1 / 7)}
+BAIRD_BEGINS = {"begin": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0, 1.0)}
+TEN_GROUPS = {"features": "aggregation:10"}
 
 # (environment, algorithm): (Config fields, HParams fields)
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
@@ -128,6 +158,21 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("FrozenLake-4x4", "pgql"): ({}, {"learning_rate": 2e-3, "entropy_coef": 0.02, "gae_lambda": 0.9}),
     ("FrozenLake-4x4", "q_learning"): ({}, FADING),
     ("FrozenLake-4x4", "double_q_learning"): ({}, FADING),
+    ("MountainCar-v0", "semi_gradient_sarsa"): ({"n": 4}, {"learning_rate": 0.5, "gamma": 1.0, "epsilon": 0.0}),
+    ("MountainCar-v0", "sarsa_lambda"): (
+        {"trace": "replacing"},
+        {"learning_rate": 0.5, "gamma": 1.0, "lambda_": 0.9, "epsilon": 0.0},
+    ),
+    ("RandomWalk-1000", "gradient_monte_carlo"): (TEN_GROUPS, {"learning_rate": 0.01, "anneal": 1.0}),
+    ("RandomWalk-1000", "semi_gradient_td"): (TEN_GROUPS, {"learning_rate": 0.05, "anneal": 1.0}),
+    ("RandomWalk-1000", "semi_gradient_n_step_td"): (TEN_GROUPS | {"n": 16}, {"learning_rate": 0.05, "anneal": 1.0}),
+    ("RandomWalk-1000", "lstd"): (TEN_GROUPS, {}),
+    ("RandomWalk-1000", "tdc"): (TEN_GROUPS, {}),
+    ("RandomWalk-1000", "gtd2"): (TEN_GROUPS, {}),
+    ("Baird", "semi_gradient_td"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.01}),
+    ("Baird", "lstd"): (BAIRD, {}),
+    ("Baird", "tdc"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
+    ("Baird", "gtd2"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
     **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
 }
 
@@ -137,7 +182,7 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
-    known = ALGORITHMS | TABULAR | PREDICTION
+    known = ALGORITHMS | CONTROLS | PREDICTS
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]

@@ -3,9 +3,12 @@
 Imports no jax by itself. XLA reads its flags and starts its threads when the first device is asked for.
 """
 
+import contextlib
 import functools
+import importlib.util
 import os
 import sys
+from importlib import metadata
 from typing import Any
 
 from experiments.lab.commands.cli import BadInput
@@ -18,8 +21,9 @@ def prepare() -> None:
     line, for variables under which a run would not be what it should be."""
     _refuse(flags.unfit(flags.in_variables(os.environ)))
     if not started():
-        os.environ["XLA_FLAGS"] = flags.with_ours(os.environ.get("XLA_FLAGS", ""))
-        os.environ.setdefault("NPROC", "1")  # XLA's threads: with more it hands small operations from one to another
+        os.environ["XLA_FLAGS"] = flags.with_ours(os.environ.get("XLA_FLAGS", ""), cpu_alone())
+        if cpu_alone():  # XLA's threads: with more it hands small operations from one to another; for GPUs they compile
+            os.environ.setdefault("NPROC", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how a cached program was compiled
     compiled_programs.keep()
 
@@ -36,6 +40,8 @@ def start() -> None:
     except Exception as error:  # an AssertionError without words, for one
         why = (str(error) or type(error).__name__).splitlines()[0]
         _refuse(f"jax cannot start with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: {why}")
+    if not on_cpu():  # for what is compiled beside the runs' programs, too
+        jax.config.update("jax_default_matmul_precision", flags.precision())
 
 
 def _refuse(why: str) -> None:
@@ -49,11 +55,32 @@ def started() -> bool:
     return bridge is not None and bridge.backends_are_initialized()
 
 
+def cpu_alone() -> bool:
+    """Returns whether jax can find nothing but CPUs: it is told so, or has no plugin for anything else."""
+    told = os.environ.get("JAX_PLATFORMS")
+    if told:
+        return told == "cpu"
+    folders = any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
+    return not folders and not metadata.entry_points(group="jax_plugins")
+
+
 def on_cpu() -> bool:
     """Returns whether this process computes on CPU cores."""
+    return platform() == "cpu"
+
+
+def platform() -> str:
+    """Returns the kind of device that this process computes on: cpu, gpu, tpu."""
     import jax
 
-    return jax.devices()[0].platform == "cpu"
+    return jax.devices()[0].platform
+
+
+def exact_products() -> contextlib.AbstractContextManager:
+    """Returns the context in which a run's programs are traced: on an accelerator, products as flags.precision() says."""
+    import jax
+
+    return contextlib.nullcontext() if on_cpu() else jax.default_matmul_precision(flags.precision())
 
 
 def count() -> int:

@@ -14,6 +14,11 @@ OPTIONS = {
     "xla_cpu_prefer_vector_width": 512,
     "xla_backend_optimization_level": 1,
 }
+LEVEL = "xla_backend_optimization_level"  # in XLA_FLAGS for CPU alone: XLA writes no code below level 2 for GPUs
+# The same on GPUs: else a product is of whichever kernel was fastest when it was compiled, and sums come in any order.
+GPU_OPTIONS = {"xla_gpu_deterministic_ops": True}
+OF_PLATFORM: dict[str, dict[str, bool | int]] = {"cpu": OPTIONS, "gpu": GPU_OPTIONS}
+PRECISION = "float32"  # of products on accelerators, whose own way is to round what is multiplied to 8 or 11 bits
 # What programs are written for; jax reads each from the variable of the same name in capitals.
 SETTINGS = {
     "jax_enable_x64": False,
@@ -23,7 +28,6 @@ SETTINGS = {
     "jax_numpy_dtype_promotion": "standard",
     "jax_numpy_rank_promotion": "allow",
 }
-UNREAD = "jax was started before the run, which set XLA_FLAGS too late"
 TRUE, FALSE = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 
 
@@ -58,16 +62,16 @@ def named(flags: str) -> dict[str, str]:
     return {name: value if equals else "true" for name, equals, value in words}
 
 
-def with_ours(flags: str) -> str:
-    """Returns XLA_FLAGS with those of OPTIONS added that they do not name."""
-    rest = {name: value for name, value in OPTIONS.items() if name not in named(flags)}
+def with_ours(flags: str, cpu_alone: bool = True) -> str:
+    """Returns XLA_FLAGS with those of OPTIONS added that they do not name; LEVEL only where jax can find CPUs alone."""
+    rest = {name: value for name, value in OPTIONS.items() if name not in named(flags) and (cpu_alone or name != LEVEL)}
     return " ".join([flags, *_as_flags(rest)]).strip()
 
 
-def options() -> dict[str, bool | int]:
-    """Returns the options that a program of a run is compiled with on CPU: OPTIONS, where XLA_FLAGS say nothing else."""
-    theirs = named(os.environ.get("XLA_FLAGS", ""))
-    return {name: _as(value, theirs[name]) if name in theirs else value for name, value in OPTIONS.items()}
+def options(platform: str = "cpu") -> dict[str, bool | int]:
+    """Returns the options that a program of a run is compiled with: the platform's, where XLA_FLAGS say nothing else."""
+    theirs, ours = named(os.environ.get("XLA_FLAGS", "")), OF_PLATFORM.get(platform, {})
+    return {name: _as(value, theirs[name]) if name in theirs else value for name, value in ours.items()}
 
 
 def _as(ours: bool | int, word: str) -> bool | int:
@@ -78,32 +82,29 @@ def _as_flags(options: Mapping[str, Any]) -> list[str]:
     return [f"--{name}={str(value).lower()}" for name, value in options.items()]
 
 
-def in_force(on_cpu: bool) -> dict[str, str]:
-    """Returns the variables that jax and XLA read and, on CPU, the options of a run's programs, which are not named twice.
-    Jax has started."""
+def in_force(platform: str) -> dict[str, str]:
+    """Returns the variables that jax and XLA read, the options of a run's programs, which are not named twice, and on
+    accelerators the precision of products. Jax has started."""
     found = {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC"))}
-    if on_cpu:
-        found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(options()))}
-    elif unread():
-        found["unread"] = UNREAD
+    found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(options(platform)))}
+    found["products"] = "" if platform == "cpu" else precision()
     return {name: value for name, value in found.items() if value}
+
+
+def precision() -> str:
+    """Returns the precision of products on accelerators: PRECISION, where the user set none."""
+    import jax
+
+    return jax.config.jax_default_matmul_precision or PRECISION
 
 
 def beside_ours(flags: str) -> str:
     """Returns XLA_FLAGS without those that say what `options` says."""
-    return " ".join(word for word in flags.split() if word.removeprefix("--").partition("=")[0] not in OPTIONS)
+    ours = {name for options in OF_PLATFORM.values() for name in options}
+    return " ".join(word for word in flags.split() if word.removeprefix("--").partition("=")[0] not in ours)
 
 
 def of(manifest: Mapping[str, Any]) -> str:
     """Returns the XLA_FLAGS by which a run computes as that of the manifest did."""
     then = manifest.get("flags", {})
     return f"{then.get('XLA_FLAGS', '')} {then.get('options', '')}".strip()
-
-
-def unread() -> bool:
-    """Returns whether jax was started, by a notebook or a user's file, before `devices.prepare` could set XLA's flags."""
-    from jaxlib import xla_client
-
-    # The one of OPTIONS that jaxlib shows as XLA read it.
-    read = xla_client.CompileOptions().executable_build_options.debug_options.xla_backend_optimization_level
-    return read != options()["xla_backend_optimization_level"]

@@ -57,7 +57,7 @@ def surroundings() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions()},
         "git": commits.of_this_code(),
         "device": device(),
-        "flags": flags.in_force(devices.on_cpu()),
+        "flags": flags.in_force(devices.platform()),
     }
 
 

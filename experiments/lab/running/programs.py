@@ -129,10 +129,11 @@ def all_finite(params) -> jax.Array:
 def compile_on(lanes: Sequence[jax.Device], functions: dict[str, tuple[Callable, Any]]) -> list[Programs]:
     """Returns the programs of every lane, each compiled for the shapes of its arguments: what the first lane compiles, the
     others find in the compilation cache."""
-    options = flags.options() if devices.on_cpu() else {}
+    options = flags.options(devices.platform())
 
     def compiled(device: jax.Device) -> Programs:
-        lowered = [function.lower(*_placed(shapes, device)) for function, shapes in functions.values()]
+        with devices.exact_products():
+            lowered = [function.lower(*_placed(shapes, device)) for function, shapes in functions.values()]
         with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
             programs = pool.map(lambda program: program.compile(compiler_options=options), lowered)
             return Programs(**dict(zip(functions, programs)))

@@ -7,7 +7,7 @@ import jax
 from algos.core.types import Algorithm
 from experiments.lab.definition.experiment import Experiment, families, label, trials_held
 from experiments.lab.definition.sweeps import selection
-from experiments.lab.machine import devices, flags
+from experiments.lab.machine import devices
 from experiments.lab.recording.manifest import device
 
 
@@ -25,8 +25,6 @@ def announcement(experiment: Experiment) -> str:
         f"{counted(machine['count'], 'CPU core' if devices.on_cpu() else machine['platform'] + ' device')} "
         f"({machine['machine']})"
     )
-    if flags.unread() and not devices.on_cpu():
-        rows.append(f"{flags.UNREAD}: bits and speed may differ from those of a run that starts it")
     if selection.has_sweeps(experiment):
         rows.append(f"then, to report, {report(experiment)}")
     return "\n".join(rows)

@@ -1,0 +1,1 @@
+"""Linear function approximation: features, and the methods that learn a weight for each."""
