@@ -56,6 +56,7 @@ ROWS = [
     Row("WindyGridworld", 1.0, {"start": -7.0}, {"moves": "king"}),
     Row("WindyGridworld", 1.0, {"start": -7.0}, {"moves": "stay"}),
     Row("Gridworld", 0.9, {1: 10 / (1 - 0.9**5), 0: 9 / (1 - 0.9**5)}),
+    Row("Gridworld", 0.9, {0: 22.0, 1: 24.4, 2: 22.0, 3: 19.4, 4: 17.5}, accuracy=0.05),  # figure 3.5, top row
     Row("Gambler", 1.0, {25: 0.16, 50: 0.4, 75: 0.64}),
     Row("Gambler", 1.0, {51: 0.4031, 99: 0.9643}, accuracy=5e-5),
     Row("Gambler", 1.0, {25: 0.0625, 50: 0.25, 75: 0.4375}, {"heads": 0.25}),
