@@ -1,6 +1,6 @@
 """What a pipeline leaves at its end: summary.json, frontier.png, and samples before and after side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algos.core.types import Algorithm
+from algos.rlhf.sampling import sample
 from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.judging.statistics import iqm, iqm_interval
 from experiments.lab.recording import policies, run_folder
@@ -16,7 +17,6 @@ from experiments.lab.recording.files import write_json, write_whole
 from experiments.lab.recording.manifest import read_experiment
 from experiments.rlhf import encoding, frontier, task
 from experiments.rlhf.stages import supervised
-from experiments.rlhf.stages.stage import Finished
 from experiments.rlhf.stages.training import compiled, lane
 
 SUMMARY, FRONTIER, SAMPLES = "summary.json", "frontier.png", "samples.md"
@@ -52,7 +52,7 @@ def write(out: Path, folder: Path, made, interrupted: bool) -> None:
     write_json(out / SUMMARY, summary)
     if not interrupted:
         frontier.draw(out / FRONTIER, summary, ways(curves, contenders, references))
-        write_whole(out / SAMPLES, samples(folder, only, experiment, env, who, references).encode())
+        write_whole(out / SAMPLES, samples(folder, only, experiment, env, who).encode())
     tell(out, folder, summary)
 
 
@@ -114,41 +114,47 @@ def ways(curves, names: Sequence[str], references: References) -> dict[str, tupl
     for name in names:
         own = curves[curves.algorithm == name].groupby(["metric", "env_steps"]).value.mean()
         kl, gold = own["kl_to_reference"].to_numpy(), own["gold_reward"].to_numpy()
-        found[name] = kl, gold - references.told["gold_reward"]
+        if np.ptp(kl) > 1e-6:  # else it stays where it is, as what is not trained does
+            found[name] = kl, gold - references.told["gold_reward"]
     return found
 
 
-def samples(folder: Path, only: Task, experiment: Experiment, env, who: task.Judges, references: References) -> str:
+def samples(folder: Path, only: Task, experiment: Experiment, env, who: task.Judges) -> str:
     """Returns answers of the reference and of each contender under its first seed, side by side, in Markdown."""
-    seed = experiment.seeds[0]
     lines = ["# Samples", "", "Gold reward in brackets. Not chosen: the first that were drawn, with one key.", ""]
-    shown = [("reference", references.texts[:SHOWN])]
+    drawn = drawer(env)
+    shown = [("reference", drawn(env.text.reference_params, 1.0))]
     for contender in only.contenders:
         try:
-            algorithm, state, _ = policies.trained(folder, only.environment, contender.name, seed)
+            algorithm, state, _ = policies.trained(folder, only.environment, contender.name, experiment.seeds[0])
         except ValueError as error:  # it diverged, or is not finished
             lines += [f"{contender.name}: {error}", ""]
             continue
-        shown.append((contender.name, drawn(algorithm, state, contender, env, who)))
+        draw = drawer(env, algorithm, state) if algorithm.answer_kl else drawn  # else it samples, as the reference does
+        shown.append((contender.name, draw(state.params, contender.hparams.temperature)))
+    texts = [encoding.texts_of(who.pieces, tokens) for _, tokens in shown]
     lines += [f"| {' | '.join(name for name, _ in shown)} |", "|" + "---|" * len(shown)]
-    for row in zip(*(texts for _, texts in shown)):
-        scores = who.gold.score(row)
-        cells = (f"[{score:+.2f}] {_cell(text)}" for score, text in zip(scores, row))
+    for row in zip(*texts):
+        cells = (f"[{score:+.2f}] {_cell(text)}" for score, text in zip(who.gold.score(row), row))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def drawn(algorithm: Algorithm, state, contender: Contender, env, who: task.Judges) -> list[str]:
-    """Returns some answers of a trained policy."""
-    device, params = lane(), state.params
-    prompts = np.repeat(np.asarray(env.text.prompts[:1]), SHOWN, axis=0)
+def drawer(env, algorithm: Algorithm | None = None, state=None) -> Callable[[Any, float], np.ndarray]:
+    """Returns (params, temperature) -> answers [SHOWN, L], sampled, or as the algorithm chooses them. One key for all."""
+    text, device, key = env.text, lane(), jax.random.key(0)
+    prompts = np.repeat(np.asarray(text.prompts[:1]), SHOWN, axis=0)
 
-    def answers(params):
-        acting = state.replace(params=params, temperature=jnp.float32(contender.hparams.temperature))
-        return algorithm.answer(acting, jax.random.key(0), jnp.asarray(prompts)).tokens[:, -env.text.length :]
+    def answers(params, temperature):
+        if algorithm is not None:
+            found = algorithm.answer(state.replace(params=params, temperature=temperature), key, jnp.asarray(prompts))
+        else:
+            limits = {"length": text.length, "end": text.end, "pad": text.pad, "temperature": temperature}
+            found = sample(text.reference, params, key, jnp.asarray(prompts), **limits)
+        return found.tokens[:, -text.length :]
 
-    params = jax.device_put(params, device)
-    return encoding.texts_of(who.pieces, compiled(answers, device, params)(params))
+    program = compiled(answers, device, text.reference_params, np.float32(1.0))
+    return lambda params, temperature: np.asarray(program(*jax.device_put((params, np.float32(temperature)), device)))
 
 
 def _cell(text: str) -> str:

@@ -5,6 +5,7 @@ texts makes of the held-out ones.
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,21 +57,21 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     training = supervised.make(model, tokens, mask, supervised.Config(rows=min(sizes.rows, len(tokens))))
     hparams = supervised.HParams(learning_rate=sizes.learning_rate, total_updates=float(sizes.updates))
     hparams = jax.tree.map(jnp.float32, hparams)
-    validation = bits_of(model, pieces, corpus.texts(corpus.split.validation), sizes.row)
+    validation, held_out = corpus.texts(corpus.split.validation), corpus.texts(corpus.split.held_out)
+    bits = reader_of(model, pieces, max(sizes.row, *map(len, encoding.whole(pieces, validation + held_out))))
     course = Course(
         begin=lambda: training.init(jax.random.key(sizes.seed), hparams),
         step=lambda state: training.step(state, hparams)[0],
         keep=lambda state: state.average,
-        look=lambda params, _: validation(params),
+        look=lambda params, _: bits(params, validation),
         updates=sizes.updates, looks=sizes.looks, patience=PATIENCE, unit="validation bits a character",
     )  # fmt: skip
     found = train(own, course)
     trees.write(own.folder / PARAMS, found.best)
     answers = reference_answers(Reference(model, found.best, pieces), sizes)
     trees.write(own.folder / ANSWERS, answers._asdict())
-    held_out = corpus.texts(corpus.split.held_out)
     figures = {
-        "bits_per_character": bits_of(model, pieces, held_out, sizes.row)(found.best),
+        "bits_per_character": bits(found.best, held_out),
         "kneser_ney": kneser_ney_bits(learned, held_out),
         "updates": int(found.looks[-1, 0]),
         "looks": found.looks.tolist(),
@@ -90,23 +91,25 @@ def model_of(settings: dict[str, Any]) -> LanguageModel:
     return transformer.make(transformer.Config(**shape, never=never))
 
 
-def bits_of(model: LanguageModel, pieces: Tokeniser, texts: list[str], row: int):
-    """Returns params -> bits a character of the texts, ends included. No text is cut."""
-    whole = encoding.whole(pieces, texts)
-    tokens, mask = supervised.pack(whole, max(row, *map(len, whole)), pieces.pad)
-    empty = [(0, -len(tokens) % READ), (0, 0)]
-    blocks = [np.pad(x, empty).reshape(-1, READ, x.shape[1]) for x in (tokens, mask)]
-    device, characters = lane(), sum(map(len, texts))
+def reader_of(model: LanguageModel, pieces: Tokeniser, row: int) -> Callable[[Any, list[str]], float]:
+    """Returns (params, texts) -> bits a character of the texts, ends included. A text longer than the row is too long."""
+    device = lane()
 
-    def total(params):
-        def of_block(block):
-            loss, counts = supervised.nll(model.apply(params, *block).logits, *block)
-            return jnp.sum(loss * counts)
+    def total(params, tokens, mask):
+        loss, counts = supervised.nll(model.apply(params, tokens, mask).logits, tokens, mask)
+        return jnp.sum(loss * counts)
 
-        return jnp.sum(jax.lax.map(of_block, tuple(map(jnp.asarray, blocks))))
+    block = np.zeros((READ, row), np.int32), np.zeros((READ, row), np.float32)
+    program = compiled(total, device, jax.eval_shape(model.init, jax.random.key(0)), *block)
 
-    program = compiled(total, device, jax.eval_shape(model.init, jax.random.key(0)))
-    return lambda params: supervised.bits_per_character(program(jax.device_put(params, device)), characters)
+    def bits(params, texts):
+        params, packed = jax.device_put(params, device), supervised.pack(encoding.whole(pieces, texts), row, pieces.pad)
+        tokens, mask = (np.pad(x, [(0, -len(x) % READ), (0, 0)]) for x in packed)
+        blocks = (slice(at, at + READ) for at in range(0, len(tokens), READ))
+        nats = [float(program(params, *jax.device_put((tokens[own], mask[own]), device))) for own in blocks]
+        return supervised.bits_per_character(sum(nats), sum(map(len, texts)))
+
+    return bits
 
 
 def kneser_ney_bits(learned: list[str], held_out: list[str]) -> float:
