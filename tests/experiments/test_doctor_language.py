@@ -2,24 +2,29 @@
 
 import functools
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from algos.rlhf import best_of_n, dpo, grpo, ipo, ppo, preference, reinforce, rloo
 from algos.rlhf.language_model import LanguageModel, Output
 from algos.rlhf.sampling import log_probs, sample
 from envs import text
+from experiments.doctor import Args, doctor
+from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition.experiment import Contender
 from experiments.lab.examination import NOTE, OK, PROBLEM
 from experiments.lab.examination.language import examine_language
 from experiments.lab.examination.language.case import prepare
 from experiments.lab.examination.language.reading import examine_reading
 from experiments.lab.examination.language.reward import examine_reward
+from experiments.lab.examination.language.run import history
 from experiments.lab.examination.language.updates import examine_updates, warned
 
 PAD, BEGIN, END, VOCABULARY, LENGTH = 0, 1, 2, 10, 8
@@ -42,7 +47,9 @@ def bag(never=(PAD, BEGIN)) -> LanguageModel:
         return {name: jax.random.normal(keys[name], shape) for name, shape in shapes.items()}
 
     def said(params, token, summed, number):
-        logits = jnp.asarray(params["last"])[token] + (summed @ params["mean"] + 0.2 * number * params["place"]) / number
+        logits = (
+            jnp.asarray(params["last"])[token] + (summed @ params["mean"] + 0.2 * number * params["place"]) / number
+        )
         logits = logits.at[..., END].add(0.5).at[..., jnp.array(never, int)].set(-1e9)
         return Output(logits, 0.1 * number[..., 0], logits[..., 0] * 0.0 + summed[..., 7] + 0.1 * token)
 
@@ -83,7 +90,9 @@ def task(reward=early_sevens, parts=None, **fields):
 def contender(module=rloo, network=None, make=None, **hparams) -> Contender:
     found = SimpleNamespace(Config=module.Config, HParams=module.HParams, make=make or module.make)
     chosen = None if network is None else lambda env, config: network
-    return Contender(module.__name__.rpartition(".")[2], found, module.Config(), module.HParams(**hparams), network=chosen)
+    return Contender(
+        module.__name__.rpartition(".")[2], found, module.Config(), module.HParams(**hparams), network=chosen
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -96,6 +105,11 @@ def little_compiled_quickly():
 @functools.cache
 def sound():
     return prepare(task(), contender())
+
+
+def slow(*case):
+    """Returns a case that compiles programs of its own: one of a kind is enough for every day."""
+    return pytest.param(*case, marks=pytest.mark.slow)
 
 
 def wrong(findings) -> list[str]:
@@ -249,9 +263,13 @@ def drawn_at(temperature):
         method, facts = rloo.make(env, config, **chosen), env.text
 
         def answer(state, key, prompts):
-            found = sample(facts.reference, state.params, key, prompts, length=LENGTH, end=END, pad=PAD, temperature=temperature)
+            found = sample(
+                facts.reference, state.params, key, prompts, length=LENGTH, end=END, pad=PAD, temperature=temperature
+            )
             policy, _ = log_probs(facts.reference, state.params, found.tokens, found.mask, LENGTH)
-            return found.replace(log_prob=jnp.where(found.answer_mask > 0, policy.log_prob(found.tokens[:, -LENGTH:]), 0.0))
+            return found.replace(
+                log_prob=jnp.where(found.answer_mask > 0, policy.log_prob(found.tokens[:, -LENGTH:]), 0.0)
+            )
 
         return method._replace(answer=answer)
 
@@ -270,13 +288,13 @@ def test_sound_reading_passes():
     ("fault", "said"),
     [
         (dict(reference=with_logits(lambda x: x / 0.7)), r"sampler's are those of temperature 0\.70, not 1\.00"),
-        (dict(reference=with_logits(lambda x: jnp.where(x >= jnp.sort(x)[:, -5:-4], x, -1e9))), "the sampler's log-prob"),
-        (dict(reference=language().model._replace(step=forgets)), "look at positions and masks of the cache"),
-        (dict(reference=reads_otherwise(of_the_batch)), "depends on the others in the batch"),
-        (dict(reference=reads_otherwise(positions_count_padding)), "more columns of padding before a text"),
-        (dict(reference=reads_otherwise(sees_padding)), "the model reads tokens where the mask is 0"),
-        (dict(parts=language(never=(BEGIN,))), "pad is token 0, and the policy gives it a probability"),
-        (dict(parts=language(never=(PAD, BEGIN, END))), "none of 256 answers ends within its 8 tokens"),
+        slow(dict(reference=with_logits(lambda x: jnp.where(x >= jnp.sort(x)[:, -5:-4], x, -1e9))), "the sampler's log-prob"),
+        slow(dict(reference=language().model._replace(step=forgets)), "look at positions and masks of the cache"),
+        slow(dict(reference=reads_otherwise(of_the_batch)), "depends on the others in the batch"),
+        slow(dict(reference=reads_otherwise(positions_count_padding)), "more columns of padding before a text"),
+        slow(dict(reference=reads_otherwise(sees_padding)), "the model reads tokens where the mask is 0"),
+        slow(dict(parts=language(never=(BEGIN,))), "pad is token 0, and the policy gives it a probability"),
+        slow(dict(parts=language(never=(PAD, BEGIN, END))), "none of 256 answers ends within its 8 tokens"),
     ],
 )  # fmt: skip
 def test_a_wrong_model_gets_its_diagnosis(fault, said):
@@ -284,17 +302,20 @@ def test_a_wrong_model_gets_its_diagnosis(fault, said):
     assert any(re.search(said, each) for each in found), found
 
 
+@pytest.mark.slow
 def test_a_policy_that_is_not_its_reference_is_told_and_a_temperature_by_its_number():
     model, params = language()
     drawn_anew = model._replace(init=lambda key: jax.tree.map(lambda x: 4.0 * x, model.init(key)))
-    assert any("begins with other parameters" in each for each in wrong(reading_of(task(), contender(network=drawn_anew))))
+    assert any(
+        "begins with other parameters" in each for each in wrong(reading_of(task(), contender(network=drawn_anew)))
+    )
     cold = model._replace(apply=lambda *x: model.apply(*x)._replace(logits=model.apply(*x).logits / 0.7))
     begun = model._replace(init=lambda key: params)
     (said,) = wrong(reading_of(task(reference=cold), contender(network=begun)))
     assert "reference's log-probabilities are those of temperature 0.70, not 1.00" in said
 
 
-@pytest.mark.parametrize(("temperature", "side"), [(0.6, "more"), (2.0, "less")])
+@pytest.mark.parametrize(("temperature", "side"), [slow(0.6, "more"), slow(2.0, "less")])
 def test_answers_drawn_at_another_temperature_are_told_though_their_log_probabilities_are_right(temperature, side):
     (said,) = wrong(reading_of(task(), contender(make=drawn_at(temperature))))
     assert f"answers are {side} probable than chance has it" in said
@@ -328,7 +349,7 @@ def writes_over(env, config, **chosen):
 
 @pytest.mark.parametrize(
     ("make", "said"),
-    [(moves_along, "its own moves along, or is another"), (writes_over, "the reference's parameters moved")],
+    [slow(moves_along, "its own moves along, or is another"), slow(writes_over, "the reference's parameters moved")],
 )
 def test_a_reference_that_moves_is_told(make, said):
     env = task(parts=language()._replace(params=jax.tree.map(np.array, language().params)))
@@ -340,12 +361,8 @@ def with_pairs():
     return task(preferences=jax.jit(lambda key: preference.labelled(task().text, key, 64))(jax.random.key(3)))
 
 
-SLOW = ("ppo", "grpo", "reinforce", "dpo", "ipo", "best_of_n")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in METHODS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_passes_on_a_sound_task(name):
     found = examine_updates(prepare(with_pairs() if name in ("dpo", "ipo") else task(), contender(METHODS[name])))
     assert [each.level for each in found] == [OK], found
@@ -353,9 +370,79 @@ def test_every_method_passes_on_a_sound_task(name):
 
 def test_the_whole_examination_passes_and_warns_of_what_the_method_warns_of():
     assert {each.level for each in examine_language(task(), contender(), (0.0, 1.0))} == {OK}
+
+
+def test_what_a_method_warns_of_and_cannot_do_is_told():
     one = contender(kl_coef=0.0)
-    told = [each.text for each in warned(Contender(one.name, one.algorithm, rloo.Config(estimator="k3"), one.hparams), task())]
+    told = [
+        each.text
+        for each in warned(Contender(one.name, one.algorithm, rloo.Config(estimator="k3"), one.hparams), task())
+    ]
     assert "k3 in place 'reward' does not lead to rho exp(r / beta)" in told[0]
     assert told[1] == "rloo: kl_coef = 0: nothing holds the policy near its reference"
     (said,) = wrong(examine_language(task(), contender(dpo)))
     assert said == "dpo: small has no preferences to learn from: give pairs, or a Text with `preferences`"
+
+
+# What the doctor says of records, and the command.
+
+
+def records(**metrics):
+    """Returns curves of one method under two seeds, [first, last] of each metric."""
+    rows = [
+        {"algorithm": "rloo", "seed": seed, "env_steps": step, "metric": name, "value": value}
+        for name, values in metrics.items() for seed in (0, 1) for step, value in enumerate(values)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+SOUND = dict(
+    first_ratio_gap_max=[0.0, 1e-6], sampler_gap_max=[1e-6, 1e-5], kl=[0.0, 2.0], end_share=[0.5, 0.6],
+    characters=[80.0, 70.0], distinct_2=[0.8, 0.7], proxy_reward=[0.0, 1.0], gold_reward=[0.1, 0.3],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "level", "said"),
+    [
+        ({}, OK, "have nothing to tell"),
+        (dict(first_ratio_gap_max=[0.0, 0.2]), PROBLEM, "ratio at an update's first minibatch was up to 0.2 off 1"),
+        (dict(sampler_gap_max=[0.0, 0.3]), PROBLEM, "sampler and full pass were up to 0.3 nats a token apart"),
+        (dict(kl=[0.0, -1.5]), PROBLEM, "divergence from the reference was -1.5 nats: below 0"),
+        (dict(end_share=[0.5, 0.0]), PROBLEM, "50% of answers ended at first, 0% at last"),
+        (dict(characters=[80.0, 20.0]), NOTE, "answers of 80.0 characters became 20.0"),
+        (dict(distinct_2=[0.8, 0.1]), NOTE, "distinct-2 fell from 0.80 to 0.10"),
+        (dict(gold_reward=[0.3, 0.1]), NOTE, "the reward rose by 1 and the gold judge's fell by 0.2, under every seed"),
+    ],
+)  # fmt: skip
+def test_records_of_a_run_that_went_wrong_are_told(fault, level, said):
+    (found,) = history("rloo", records(**{**SOUND, **fault}))
+    assert found.level == level and said in found.text and found.text.startswith("rloo: ")
+
+
+PAD_IS_END = """
+from test_doctor_language import task
+
+def same():
+    return task(pad=2, end=2)
+
+def as_column():
+    return task(lambda tokens, mask, answer_mask: tokens[:, -1:])
+"""
+
+
+def test_the_command_examines_a_language_task_and_refuses_what_cannot_be_examined(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    (tmp_path / "tasks.py").write_text(PAD_IS_END)
+    assert doctor(Args(f"{tmp_path / 'tasks.py'}:same")) == 1
+    problem, verdict = capsys.readouterr().out.splitlines()
+    assert "pad and end are one token, 2: the end of an answer is trained, pad never" in problem
+    assert verdict == "same, an environment: 1 to mend"
+    assert doctor(Args(f"{tmp_path / 'tasks.py'}:as_column", algorithm="rloo")) == 1
+    *_, problem, verdict = capsys.readouterr().out.splitlines()
+    assert "the reward gives [256, 1] for 256 answers" in problem
+    assert verdict == "as_column, a language task: 1 to mend"
+    for args in (Args(f"{tmp_path / 'tasks.py'}:as_column", algorithm="pop"), Args(str(tmp_path))):
+        with pytest.raises(BadInput) as error:
+            doctor(args)
+        assert "\n" not in str(error.value)

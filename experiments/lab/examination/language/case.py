@@ -96,9 +96,7 @@ def reading(case: Case, params, answers: Answers) -> Read:
     text, temperature, real = case.text, case.contender.hparams.temperature, answers.answer_mask > 0
     frozen = jax.tree.map(jnp.asarray, text.reference_params)
     policy, value = log_probs(case.model, params, answers.tokens, answers.mask, text.length, temperature)
-    reference, _ = log_probs(
-        text.reference, frozen, answers.tokens, answers.mask, text.length, temperature
-    )
+    reference, _ = log_probs(text.reference, frozen, answers.tokens, answers.mask, text.length, temperature)
     log_prob = jnp.where(real, policy.log_prob(answers.tokens[:, -text.length :]), 0.0)
     return Read(policy, reference, log_prob, jnp.where(real, value, 0.0))
 

@@ -133,7 +133,9 @@ def ends(case: Case, told: dict[str, float]) -> list[Finding]:
     if share == 0.0:
         text = f"none of {number} answers ends within its {budget} tokens; the end, token {case.text.end}, has a"
         return [Finding(PROBLEM, f"{text} probability of at most {told['end']:.2g}: is it what the reference learned?")]
-    text = f"{share:.0%} of answers end within their {budget} tokens; they are {told['length']:.1f} tokens long on average"
+    text = (
+        f"{share:.0%} of answers end within their {budget} tokens; they are {told['length']:.1f} tokens long on average"
+    )
     return [Finding(NOTE if share < SELDOM else OK, text)]
 
 

@@ -38,10 +38,15 @@ def examine_reward(text: Text, answers: Answers, bounds: tuple[float, float] | N
         return [*found, Finding(PROBLEM, "the reward of the same answers is another when it is asked for again")]
     found += [each for each in (alone(ask, rows, reward), padded(text, ask, rows, reward)) if each]
     if float(np.ptp(reward)) == 0.0:
-        return [*found, Finding(PROBLEM, f"all {number} answers are rewarded with {reward[0]:.6g}: nothing can be learned")]
+        return [
+            *found,
+            Finding(PROBLEM, f"all {number} answers are rewarded with {reward[0]:.6g}: nothing can be learned"),
+        ]
     if not any(each.level == PROBLEM for each in found):
         spread = f"mean {reward.mean():.3g}, deviation {reward.std():.3g}, {reward.min():.3g} to {reward.max():.3g}"
-        found.append(Finding(OK, f"{number} rewards: finite, one an answer, the same again, alone and padded; {spread}"))
+        found.append(
+            Finding(OK, f"{number} rewards: finite, one an answer, the same again, alone and padded; {spread}")
+        )
     return found + drift(reward, np.sum(np.asarray(answers.answer_mask), axis=1))
 
 

@@ -28,9 +28,17 @@ def examine_updates(case: Case) -> list[Finding]:
         told.append({name: float(x) for name, x in metrics.items()})
     name = case.contender.name
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state.params))):
-        return [Finding(NOTE, f"{name}: parameters are not finite after {UPDATES} updates at a learning rate of {FAST:g}")]
-    found = begins(name, told[0]) + stays(case, kept) + measured(case, before, told[-1], bool(jax.tree.leaves(case.state.opt_state)))
-    return found or [Finding(OK, f"{name}: {UPDATES} updates from a ratio of 1 and a divergence of 0; the reference stayed")]
+        return [
+            Finding(NOTE, f"{name}: parameters are not finite after {UPDATES} updates at a learning rate of {FAST:g}")
+        ]
+    found = (
+        begins(name, told[0])
+        + stays(case, kept)
+        + measured(case, before, told[-1], bool(jax.tree.leaves(case.state.opt_state)))
+    )
+    return found or [
+        Finding(OK, f"{name}: {UPDATES} updates from a ratio of 1 and a divergence of 0; the reference stayed")
+    ]
 
 
 def moving(hparams) -> dict[str, float]:
@@ -59,7 +67,9 @@ def stays(case: Case, kept) -> list[Finding]:
     same = jax.tree.map(lambda x, y: np.array_equal(np.asarray(x), y), case.text.reference_params, kept)
     if all(jax.tree.leaves(same)):
         return []
-    return [Finding(PROBLEM, f"{case.contender.name}: the reference's parameters moved: they are trained, or written over")]
+    return [
+        Finding(PROBLEM, f"{case.contender.name}: the reference's parameters moved: they are trained, or written over")
+    ]
 
 
 def measured(case: Case, state, told: dict[str, float], trains: bool) -> list[Finding]:
