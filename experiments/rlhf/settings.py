@@ -23,7 +23,7 @@ class Sizes:
     learning_rate: float = 3e-3
     pairs: int = 16_000  # human comparisons
     pairs_per_update: int = 32
-    reward_learning_rate: float = 5e-4
+    reward_learning_rate: float = 3e-3
     held_out: int = 1_000  # sentences, that figures are reported on
     validation: int = 500
     reference_answers: int = 4_096  # of the policy before optimisation

@@ -19,7 +19,7 @@ class Split(NamedTuple):
 
     train: np.ndarray  # what the policy and the reward model learn from
     validation: np.ndarray  # what says when to stop learning from it
-    gold: np.ndarray  # what the gold judge and the measure of fluency learn from, and training never sees
+    gold: np.ndarray  # what the gold judge and the measure of fluency learn from; whose ratings training never sees
     held_out: np.ndarray  # what is reported
 
 

@@ -80,8 +80,8 @@ def measure(
 ) -> dict[str, jax.Array]:
     """Returns what is judged of answers drawn as the algorithm answers.
 
-    gold_reward [N], the gold judge's; proxy_reward [N], what is trained on; fluency, nats a character under a model of texts
-    that training never sees (higher is better); distinct_2; characters [N]; end_share [N]; kl_to_reference [N], the sum over
+    gold_reward [N], the gold judge's; proxy_reward [N], what is trained on; fluency, nats a character under a model of the
+    gold part's texts (higher is better); distinct_2; characters [N]; end_share [N]; kl_to_reference [N], the sum over
     an answer's tokens of KL(pi || rho) at the text before it, exact at each, and what choosing among whole answers adds.
     """
     if algorithm.answer is None:

@@ -1,4 +1,6 @@
-"""Who judges what policies write: the gold judge and the measure of fluency, both of sentences that training never sees."""
+"""Who judges what policies write: the gold judge and the measure of fluency, both of sentences whose ratings training never
+sees. (Their texts the supervised stage reads.)
+"""
 
 import numpy as np
 

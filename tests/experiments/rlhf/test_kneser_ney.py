@@ -127,11 +127,13 @@ def test_a_text_costs_the_sum_over_its_characters_and_its_end(gold):
     )
 
 
+@pytest.mark.slow
 def test_held_out_sentences_cost_less_than_the_chapter_s_1_894_bits_a_character(human):
     learned = human["train"] + human["gold"] + human["validation"]
     assert bits_per_character(kneser_ney.fit(learned), human["held_out"]) == pytest.approx(1.8535, abs=0.0001)
 
 
+@pytest.mark.slow
 def test_more_context_helps(gold, human):
     bits = [bits_per_character(kneser_ney.fit(human["gold"], order), human["held_out"]) for order in (2, 4)]
     assert bits[0] > bits[1] + 0.5 > bits_per_character(gold, human["held_out"]) + 0.5

@@ -13,7 +13,7 @@ from experiments.rlhf import encoding, frontier, gold, kneser_ney, pairs, task, 
 from experiments.rlhf.reading import Rated
 from experiments.rlhf.stages import comparisons, judges, supervised
 
-LENGTH, SETTINGS = 5, {"vocabulary": 259, "width": 16, "layers": 1, "heads": 4}
+ADDED, LENGTH, SETTINGS = 0.5, 5, {"vocabulary": 259, "width": 16, "layers": 1, "heads": 4}
 TEXTS = ["a good film.", "bad", "so good, so good!", "not bad at all", "a dull plot"]
 PIECES = tokeniser.in_bytes()
 RATED = Rated(tuple(TEXTS), tuple(np.array(own) for own in ([2, 3], [-3, -2], [4, 3], [1, 1], [-2, -1])))
@@ -32,20 +32,21 @@ def language():
     return envs.text.env("made", text), task.Judges(judge, kneser_ney.fit(TEXTS, 3), PIECES)
 
 
-@pytest.fixture
-def judged(language, monkeypatch):
-    """(algorithm, policy's parameters) -> what the judge finds of 6 answers, and these answers."""
+@pytest.fixture(scope="module")
+def judged(language):
+    """(policy's parameters) -> what the judge finds of 6 answers of a method whose choices add ADDED nats, and the answers."""
     env, who = language
-    monkeypatch.setattr(task, "load_judges", lambda *_: who)
+    algorithm = rloo.make(env, rloo.Config(num_prompts=1, group=2))._replace(answer_kl=ADDED)
+    state, prompts = algorithm.init(jax.random.key(1), rloo.HParams()), jnp.broadcast_to(env.text.prompts, (6, 1))
 
-    def of(algorithm, hparams, params):
-        state = algorithm.init(jax.random.key(1), hparams).replace(params=params)
-        measure = jax.jit(lambda state, key: task.measure(algorithm, env, state, key, [], [], 6))
-        found = measure(state, jax.random.key(2))
-        prompts = jnp.broadcast_to(env.text.prompts, (6, 1))
-        return found, jax.jit(algorithm.answer)(state, jax.random.key(2), prompts)
+    @jax.jit
+    def both(params):
+        own, key = state.replace(params=params), jax.random.key(2)
+        return task.measure(algorithm, env, own, key, [], [], 6), algorithm.answer(own, key, prompts)
 
-    return of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task, "load_judges", lambda *_: who)
+        yield both
 
 
 def kl_by_loops(env, params, answers):
@@ -69,9 +70,9 @@ def kl_by_loops(env, params, answers):
 def test_the_judge_sums_the_exact_divergence_at_each_prefix_and_asks_the_judges_of_the_texts(language, judged):
     env, who = language
     moved = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.key(3), x.shape), env.text.reference_params)
-    found, answers = judged(rloo.make(env, rloo.Config(num_prompts=1, group=2)), rloo.HParams(), moved)
-    np.testing.assert_allclose(found["kl_to_reference"], kl_by_loops(env, moved, answers), rtol=2e-4)
-    assert np.mean(found["kl_to_reference"]) > 0.1
+    found, answers = judged(moved)
+    np.testing.assert_allclose(found["kl_to_reference"] - ADDED, kl_by_loops(env, moved, answers), rtol=2e-4)
+    assert np.mean(found["kl_to_reference"]) > ADDED + 0.1
     texts = [PIECES.decode(row) for row in np.asarray(answers.tokens)[:, 1:].tolist()]
     ended = [PIECES.end in row for row in np.asarray(answers.tokens)[:, 1:].tolist()]
     np.testing.assert_allclose(found["gold_reward"], who.gold.score(texts), rtol=1e-5)
@@ -81,14 +82,26 @@ def test_the_judge_sums_the_exact_divergence_at_each_prefix_and_asks_the_judges_
     np.testing.assert_allclose(found["fluency"], text_metrics.fluency(who.fluency, texts, np.array(ended)), rtol=1e-5)
 
 
-def test_the_reference_is_at_divergence_0_and_best_of_n_at_its_bound(language, judged):
+def test_the_reference_is_at_divergence_0(language, judged):
+    found, _ = judged(language[0].text.reference_params)
+    np.testing.assert_array_equal(found["kl_to_reference"], np.float32(ADDED))
+
+
+def test_best_of_n_answers_with_the_best_of_n_and_says_what_that_may_cost(language):
     env, _ = language
-    found, _ = judged(rloo.make(env, rloo.Config(num_prompts=1, group=2)), rloo.HParams(), env.text.reference_params)
-    np.testing.assert_array_equal(found["kl_to_reference"], 0.0)
-    best = best_of_n.make(env, best_of_n.Config(num_prompts=1, n=4))
-    found, answers = judged(best, best_of_n.HParams(), env.text.reference_params)
-    np.testing.assert_allclose(found["kl_to_reference"], np.log(4) - 3 / 4, rtol=1e-6)
-    assert len(answers.tokens) == 6
+    algorithm = best_of_n.make(env, best_of_n.Config(num_prompts=1, n=4))
+    assert algorithm.answer_kl == pytest.approx(np.log(4) - 3 / 4)
+    state = algorithm.init(jax.random.key(1), best_of_n.HParams())
+    key, prompts = jax.random.key(2), jnp.broadcast_to(env.text.prompts, (6, 1))
+    answered, drawn = jax.jit(
+        lambda state: (
+            algorithm.answer(state, key, prompts),
+            best_of_n.draw(env.text, env.text.reference, state.params, key, prompts, 4, 1.0),
+        )
+    )(state)
+    lengths = np.asarray(drawn[2]).reshape(6, 4)  # of all answers: what they are rewarded for
+    assert answered.tokens.shape == (6, 1 + LENGTH) and np.ptp(lengths) > 0
+    np.testing.assert_array_equal(np.asarray(answered.answer_mask).sum(axis=1), lengths.max(axis=1))
 
 
 def test_dpo_learns_from_the_preferences_of_its_task(language):
