@@ -322,6 +322,23 @@ def test_answers_drawn_at_another_temperature_are_told_though_their_log_probabil
     assert abs(float(said.split("of temperature ")[1].split(",")[0]) / temperature - 1.0) < 0.2
 
 
+def one_key(env, config, **chosen):
+    """RLOO whose answers are all drawn with the first row's."""
+    method = rloo.make(env, config, **chosen)
+
+    def answer(state, key, prompts):
+        found = method.answer(state, key, prompts)
+        return jax.tree.map(lambda x: jnp.tile(x[:2], (len(x) // 2, *[1] * (x.ndim - 1))), found)
+
+    return method._replace(answer=answer)
+
+
+@pytest.mark.slow
+def test_rows_that_share_their_key_are_told():
+    (said,) = wrong(reading_of(task(), contender(make=one_key)))
+    assert "all 256 answers to 2 different prompts are 2" in said
+
+
 # What the doctor says of a method's updates.
 
 

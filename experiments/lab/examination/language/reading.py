@@ -11,7 +11,7 @@ from experiments.lab.examination.case import NOTE, OK, PROBLEM, Finding
 from experiments.lab.examination.language.case import Case, divergence
 
 ROUNDING = 1e-3  # nats a token, of a cached against a full pass
-SAME_PROGRAM = 1e-5  # nats an answer, of two passes of one form
+SAME = 1e-4  # nats an answer, of two passes of one form: what rounding may leave
 FAR = 5.0  # deviations of a mean from what it should be
 MOST = 8.0  # a temperature's factor, or one over it
 SHIFT = 3  # columns of padding more
@@ -22,7 +22,7 @@ def examine_reading(case: Case) -> list[Finding]:
     """Returns the findings on policy, sampler and reference before anything is learned."""
     told = jax.jit(lambda *given: measures(case, *given))(case.state.params, case.answers, case.read)
     told = {name: float(x) for name, x in told.items()}
-    found = sampler(case, told["sampler"]) or draws(case, told["surplus"], told["spread"])
+    found = sampler(case, told["sampler"]) or alike(case) or draws(case, told["surplus"], told["spread"])
     found += reference(case, told["divergence"]) + other_rows(told) + pads(case, told["pad"])
     return (found or [Finding(OK, agreed(case))]) + ends(case, told)
 
@@ -78,6 +78,17 @@ def sampler(case: Case, gap: float) -> list[Finding]:
     return [Finding(PROBLEM, f"{told}; look at positions and masks of the cache (`start`, `step`)")]
 
 
+def alike(case: Case) -> list[Finding]:
+    """Returns the problem of rows that share their randomness: one answer to all that ask the same."""
+    texts = np.unique(np.asarray(case.answers.tokens), axis=0)
+    asked = len(np.unique(texts[:, : -case.text.length], axis=0))
+    likely = float(np.mean(np.exp(np.sum(case.read.log_prob, axis=1))))
+    if len(texts) > asked or likely > 0.5 or len(case.action) < 4 * asked:
+        return []
+    told = f"all {len(case.action)} answers to {asked} different prompts are {asked}, whose probability is {likely:.2g}"
+    return [Finding(PROBLEM, f"{told}: each row needs a key of its own, or nothing is drawn at all")]
+
+
 def draws(case: Case, surplus: float, spread: float) -> list[Finding]:
     """Returns the problem of tokens that are more or less probable than chance has it. Under the policy the sum of
     log pi(a) + H has mean 0 and the sum of the variances, whatever came before."""
@@ -94,7 +105,7 @@ def draws(case: Case, surplus: float, spread: float) -> list[Finding]:
 
 def reference(case: Case, kl: float) -> list[Finding]:
     """Returns the problem of a policy that does not begin as its reference."""
-    if kl <= SAME_PROGRAM:
+    if kl <= SAME:
         return []
 
     def apart(factor):
