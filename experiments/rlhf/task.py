@@ -59,7 +59,8 @@ def _task(reference: tuple[str, str], compared: tuple[str, str], judged: tuple[s
         scored = user_reward.of_answers(reward, pieces, length)
     else:
         stage = found(judged)
-        scored = reward_model.reward(policy.model, learned_reward.load(stage.folder, stage.mark, policy.model))
+        learned = learned_reward.load(stage.folder, stage.mark, policy.model)
+        scored = reward_model.reward(reward_model.averaged(policy.model), learned)
     text = Text(
         vocabulary=pieces.vocabulary, pad=pieces.pad, end=pieces.end,
         prompts=np.full((1, 1), pieces.begin, np.int32), length=length,

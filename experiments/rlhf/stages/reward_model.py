@@ -1,4 +1,5 @@
-"""The reward model: Bradley and Terry's, of human comparisons, on the supervised model's transformer.
+"""The reward model: Bradley and Terry's, of human comparisons, on the supervised model's transformer. A text's score is the
+mean of the head over its tokens.
 
 Its accuracy is that of all pairs of held-out sentences, each cut as an answer is; beside it stand what a linear model of words
 and pairs of words makes of the same comparisons, of the texts whole and cut, and what no judge can surpass.
@@ -41,6 +42,7 @@ def stage(folder: Path, corpus: Corpus, sizes, reference: Finished, compared: Fi
 def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finished) -> dict[str, Any]:
     """Writes the stage and returns its figures."""
     begun, human = supervised.load(reference.folder, reference.mark), comparisons.load(compared.folder)
+    begun = begun._replace(model=reward_model.averaged(begun.model))
     config = reward_model.Config(pairs=min(sizes.pairs_per_update, sizes.pairs))
     training = reward_model.make(begun.model, comparisons.for_reward_model(human), config)
     hparams = reward_model.HParams(
