@@ -1,6 +1,8 @@
-"""Examines a loss or an environment and says in plain words what it found: python -m experiments.doctor my_losses.py:spo"""
+"""Examines a loss, an environment or a language task and says in plain words what it found:
+python -m experiments.doctor my_losses.py:spo"""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import tyro
@@ -14,17 +16,24 @@ COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 @dataclass(frozen=True)
 class Args:
     """Examine a loss: its form, its gradient, what it makes of samples and mask, what it does at the limits. Or an
-    environment: its form, whether it is pure, finite, within its bounds, and ends.
+    environment: its form, whether it is pure, finite, within its bounds, and ends. Or a language task, or the folder of a run
+    of language policies: ratio and divergence before any update, temperature, padding, ends, lengths, and the reward.
 
     One line a finding: ok, note or problem, with the line of the file to look at. Exit status 1 when there is a problem.
     """
 
     what: Annotated[str, tyro.conf.Positional]
     """FILE.py:FUNCTION or MODULE:FUNCTION of a loss, annotated with the HParams of its algorithm, or of a function without
-    arguments that makes an environment. Or the id of an environment."""
+    arguments that makes an environment. Or the id of an environment. Or a run folder."""
     exact: bool = False
     """Of a loss: enumerate all that its batch can hold on three small finite models, and hold the expected gradient against
     the gradient of J, or of a loss on Q the expected update against Bellman's. Nothing is drawn."""
+    algorithm: str = "ppo"
+    """Of a language task: the method that is examined with it, as `experiments.rlhf` names them."""
+    reward_range: tuple[float, float] | None = None
+    """Of a language task: where its rewards should lie."""
+    trust: bool = False
+    """Run the code that a folder keeps, though another user or another machine made it."""
 
 
 def doctor(args: Args) -> int:
@@ -38,7 +47,7 @@ def doctor(args: Args) -> int:
 
     jax.config.update("jax_disable_most_optimizations", True)  # many programs, each run a few times
     try:
-        name, path, findings = examined(args.what, args.exact)
+        name, path, findings = examined(args)
     except ValueError as error:
         raise BadInput(error) from None
     console = Console()
@@ -51,30 +60,55 @@ def doctor(args: Args) -> int:
     return 1 if problems else 0
 
 
-def examined(what: str, exact: bool = False):
+def examined(args: Args):
     """Returns (what it is called, the file of its findings' lines, the findings). Raises ValueError for nothing, and for an
     environment that is to be examined exactly."""
     import envs
     from experiments.lab.definition.experiment import Task
     from experiments.lab.examination import examine
-    from experiments.lab.examination.environment import examine_environment
     from experiments.lab.examination.exact import examine_exact
     from experiments.lab.outside.user_env import takes_nothing
     from experiments.lab.outside.user_files import load
     from experiments.lab.outside.user_loss import check_function, declared, is_reference
 
+    what = args.what
+    if Path(what).is_dir():
+        from experiments.lab.examination.language.run import examine_run
+
+        refuse_exact(args.exact)
+        return f"{what}, a run of language policies", None, examine_run(Path(what), args.reward_range, args.trust)
     if not is_reference(what):
         envs.make(what)
-        refuse_exact(exact)
-        return f"{what}, an environment", None, examine_environment(Task(what, ()))
+        refuse_exact(args.exact)
+        return on_task(what, Task(what, ()), args)
     function = load(what)
     check_function(function, what)
     if takes_nothing(function):
-        refuse_exact(exact)
-        task = Task(function.__name__, (), factory=function)
-        return f"{task.environment}, an environment", None, examine_environment(task)
+        refuse_exact(args.exact)
+        return on_task(function.__name__, Task(function.__name__, (), factory=function), args)
     user = declared(function, what)
-    return f"{function.__name__}, a loss of {user.algorithm}", user.path, (examine_exact if exact else examine)(user)
+    return (
+        f"{function.__name__}, a loss of {user.algorithm}",
+        user.path,
+        (examine_exact if args.exact else examine)(user),
+    )
+
+
+def on_task(name: str, task, args: Args):
+    """Returns (what it is called, no file, the findings) of an environment, or of the language task that it is."""
+    from envs import Env
+    from experiments.lab.examination.environment import examine_environment
+    from experiments.lab.examination.language import examine_language
+    from experiments.rlhf.settings import contender
+
+    method = contender(args.algorithm, 1_000_000)
+    try:
+        env = task.make()
+    except Exception:  # the examination says why, with its line
+        env = None
+    if isinstance(env, Env) and env.text is not None:
+        return f"{name}, a language task", None, examine_language(env, method, args.reward_range)
+    return f"{name}, an environment", None, examine_environment(task)
 
 
 def refuse_exact(exact: bool) -> None:

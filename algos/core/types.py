@@ -86,6 +86,8 @@ class Algorithm(NamedTuple):
     steps_in_init: int = 0  # environment steps that `init` takes, to fill a replay buffer
     policy: Callable[[Any, jax.Array], Any] | None = None  # (state, observation) -> of exploring actions
     value: Callable[[Any, jax.Array], jax.Array] | None = None  # (state, observation) -> V, as it was learned
+    answer: Callable | None = None  # of language methods: (state, key, prompts [B, P]) -> algos.rlhf.sampling.Answers
+    answer_kl: float = 0.0  # nats that choosing among whole answers adds to the divergence of their tokens, at most
 
 
 Loss = Callable[[Params, Callable, Batch, Any], tuple[jax.Array, Metrics]]  # (params, apply, batch, hparams)

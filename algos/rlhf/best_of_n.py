@@ -58,8 +58,8 @@ def draw(text: Text, model, params, key, prompts, n: int, temperature):
 
 
 def make(env: Env, config: Config = Config(), *, network=None) -> Algorithm:
-    """Returns best of n on the language task `env`. It acts as the policy that it chooses from: the choice is of whole
-    answers. network: a LanguageModel; None: the reference."""
+    """Returns best of n on the language task `env`. It answers with the best; it acts, token by token, as the policy
+    that it chooses from. network: a LanguageModel; None: the reference."""
     require(config, "num_prompts", "n")
     model, text = require_text(env, network), env.text
     steps_per_update = config.num_prompts * config.n * text.length
@@ -88,4 +88,8 @@ def make(env: Env, config: Config = Config(), *, network=None) -> Algorithm:
         }
         return state.replace(environment=key_environment, key=key, update=state.update + 1), metrics
 
-    return algorithm(text, model, init, step, steps_per_update)
+    def answer(state, key, prompts):
+        return draw(text, model, state.params, key, prompts, config.n, state.temperature)[0]
+
+    acting = algorithm(text, model, init, step, steps_per_update)
+    return acting._replace(answer=answer, answer_kl=best_of_n_bound(config.n))

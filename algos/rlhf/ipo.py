@@ -45,7 +45,9 @@ def loss(params, apply, batch: preference.PairBatch, hparams: HParams):
     return total(each, batch.weight), preference.metrics(log_ratio, log_prob, hparams.beta)
 
 
-def make(env: Env, config: Config = Config(), *, pairs: preference.Pairs, loss=loss, network=None) -> Algorithm:
-    """Returns IPO on the language task `env` and pairs of answers to its prompts. network: a LanguageModel; None: the
-    reference, where the policy then begins."""
+def make(
+    env: Env, config: Config = Config(), *, pairs: preference.Pairs | None = None, loss=loss, network=None
+) -> Algorithm:
+    """Returns IPO on the language task `env` and pairs of answers to its prompts; None: `env.text.preferences`.
+    network: a LanguageModel; None: the reference, where the policy then begins."""
     return preference.optimise(env, config, loss, network, pairs)

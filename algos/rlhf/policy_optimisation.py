@@ -15,6 +15,7 @@ from algos.core.types import Algorithm
 from algos.rlhf import kl
 from algos.rlhf.averages import require_average, weights
 from algos.rlhf.experience import collect, draw_prompts, reader
+from algos.rlhf.sampling import sample
 from algos.rlhf.types import TextState
 from envs import Env
 
@@ -114,7 +115,8 @@ def initialise(text, model, network, optimizer, key, hparams) -> TextState:
 
 
 def algorithm(text, model, init, step, steps_per_update: int) -> Algorithm:
-    """Returns the parts as an `Algorithm` that acts token by token: on the tokens so far, int32 [..., P + L]."""
+    """Returns the parts as an `Algorithm` that acts token by token, on the tokens so far, int32 [..., P + L], and answers
+    prompts [B, P] as it is trained to: by sampling at its temperature."""
     width = jnp.shape(text.prompts)[1]
 
     def heads(state, observation):
@@ -137,7 +139,13 @@ def algorithm(text, model, init, step, steps_per_update: int) -> Algorithm:
         chosen = policy(state, observation)
         return chosen.sample(key) if explore else chosen.mode()
 
-    return Algorithm(init, step, act, steps_per_update, policy=policy, value=value)
+    def answer(state, key, prompts):
+        return sample(
+            model, state.params, key, prompts,
+            length=text.length, end=text.end, pad=text.pad, temperature=state.temperature,
+        )  # fmt: skip
+
+    return Algorithm(init, step, act, steps_per_update, policy=policy, value=value, answer=answer)
 
 
 def read_once(loss):

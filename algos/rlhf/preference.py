@@ -93,10 +93,13 @@ def labelled(text: Text, key, num_pairs: int, temperature=1.0) -> Pairs:
     )  # fmt: skip
 
 
-def optimise(env: Env, config, loss, network, pairs: Pairs) -> Algorithm:
+def optimise(env: Env, config, loss, network, pairs: Pairs | None) -> Algorithm:
     """Returns the algorithm: a step is one gradient step on `batch_size` pairs. Every epoch has its own order and meets each
     pair once, but for those that fill no batch. Budgets count the tokens that a pair may have, as answers' do."""
     model, text = require_text(env, network), env.text
+    pairs = text.preferences if pairs is None else pairs
+    if pairs is None:
+        raise ValueError(f"{env.name} has no preferences to learn from: give pairs, or a Text with `preferences`")
     number = _check(config, text, pairs)
     per_epoch = number // config.batch_size
     steps_per_update = 2 * config.batch_size * text.length

@@ -110,6 +110,21 @@ def score(model: LanguageModel, params, tokens, mask) -> jax.Array:
     return jnp.take_along_axis(model.apply(params, tokens, mask).score, last[:, None], axis=1)[:, 0]
 
 
+def averaged(model: LanguageModel) -> LanguageModel:
+    """Returns the model whose score at a token is the mean of its head over the tokens up to there.
+
+    Read at the last token alone, a head has to wait until attention has learned to bring everything there: with thousands of
+    comparisons, and not millions, it learns texts by heart before.
+    """
+
+    def apply(params, tokens, mask, **options):
+        output = model.apply(params, tokens, mask, **options)
+        so_far = jnp.cumsum(jnp.where(mask > 0.0, output.score, 0.0), axis=1)
+        return output._replace(score=so_far / jnp.maximum(jnp.cumsum(mask > 0.0, axis=1), 1))
+
+    return model._replace(apply=apply)
+
+
 def bradley_terry(difference: jax.Array, label: jax.Array) -> jax.Array:
     """Returns -y log sigmoid(d) - (1 - y) log sigmoid(-d), one a pair."""
     return -label * jax.nn.log_sigmoid(difference) - (1.0 - label) * jax.nn.log_sigmoid(-difference)

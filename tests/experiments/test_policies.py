@@ -14,7 +14,7 @@ from envs import Discrete, Env, TimeStep
 from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.settings import contender
 from experiments.lab.definition.sweeps.points import grid
-from experiments.lab.recording import difference, policies
+from experiments.lab.recording import difference, policies, trees
 from experiments.lab.recording.manifest import write_manifest
 from experiments.lab.recording.run_folder import policy_file
 
@@ -244,7 +244,7 @@ def test_an_action_is_played_in_units_of_its_bounds():
 
 def test_a_contender_with_other_settings_does_not_take_the_policy():
     _, state = invented("CartPole-v1", "ppo")
-    row = {name: leaf[0] for name, leaf in policies._named(policies.acting(state)).items()}
+    row = {name: leaf[0] for name, leaf in trees.named(policies.acting(state)).items()}
     made = contender("ppo", "CartPole-v1", STEPS)
     wider = dataclasses.replace(made, config=dataclasses.replace(made.config, hidden_sizes=(65, 64)))
     policies.rebuild(made, envs.make("CartPole-v1"), row)
@@ -254,7 +254,7 @@ def test_a_contender_with_other_settings_does_not_take_the_policy():
 
 def test_arrays_are_found_by_their_names_in_whatever_order_they_lie():
     _, state = invented("CartPole-v1", "dqn")
-    row = {name: leaf[0] for name, leaf in policies._named(policies.acting(state)).items()}
+    row = {name: leaf[0] for name, leaf in trees.named(policies.acting(state)).items()}
     made, env = contender("dqn", "CartPole-v1", STEPS), envs.make("CartPole-v1")
     found = [policies.rebuild(made, env, dict(arrays)) for arrays in (row.items(), reversed(row.items()))]
     one, other = (

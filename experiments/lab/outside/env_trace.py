@@ -185,7 +185,8 @@ def _check_observation(env: Env, observation: Any, function: Callable) -> None:
     shape, dtype = jnp.shape(observation), jnp.result_type(observation)
     if shape != env.observation_shape:
         raise Fault(f"the observation has shape {shape}, and observation_shape={env.observation_shape} says", function)
-    if not (jnp.issubdtype(dtype, jnp.floating) or dtype in (jnp.bool_, jnp.uint8)):
+    is_text = env.text is not None and dtype == jnp.int32  # tokens
+    if not (is_text or jnp.issubdtype(dtype, jnp.floating) or dtype in (jnp.bool_, jnp.uint8)):
         text = f"the observation is {dtype}, must be float32 (by .astype(jnp.float32)), bool, or uint8 for an image"
         raise Fault(text, function)
 

@@ -72,7 +72,7 @@ def user() -> str:
 def _named(content: Any) -> Iterator[str]:
     """Yields the files and modules that a manifest's settings name, whatever else it holds."""
     for key, value in content.items() if isinstance(content, dict) else ():
-        if key in ("loss", "network", "hparams_class") and isinstance(value, str) and ":" in value:
+        if key in ("loss", "network", "hparams_class", "reward") and isinstance(value, str) and ":" in value:
             yield value.rpartition(":")[0]
         elif key == "algorithm" and isinstance(value, str):
             yield value

@@ -137,8 +137,24 @@ def user_sources(experiment: Experiment) -> list[Path]:
     parts += [task.factory for task in experiment.tasks]
     parts += [task.judge.measure for task in experiment.tasks if task.judge]
     files = {reference(part).rpartition(":")[0] for part in parts if part is not None}
+    files |= {value.rpartition(":")[0] for task in experiment.tasks for value in task.fields.values() if _is_own(value)}
     own = {Path(file) for file in files if file.endswith(".py")}
     return sorted(own.union(*map(user_files.neighbours, own)))
+
+
+def _is_own(value: Any) -> bool:
+    """Returns whether a field of a task names a function in a user's own file."""
+    return isinstance(value, str) and ".py:" in value
+
+
+def _fields(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns a task's fields with users' functions found in the folder's own copies."""
+    return {name: _kept(value, folder) if _is_own(value) else value for name, value in fields.items()}
+
+
+def _kept(name: str, folder: Path) -> str:
+    where, _, function = name.rpartition(":")
+    return f"{(folder / CODE / kept_name(Path(where))).resolve()}:{function}"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -168,7 +184,7 @@ def read_experiment(folder: Path) -> Experiment:
                 Task(
                     environment,
                     tuple(_contender(name, settings, folder) for name, settings in task["algorithms"].items()),
-                    task["fields"],
+                    _fields(task["fields"], folder),
                     _load(task["factory"], folder) if "factory" in task else None,
                     _judge(task["judge"], folder) if "judge" in task else None,
                 )

@@ -16,6 +16,7 @@ import numpy as np
 from algos.core.types import Algorithm
 from envs import Env
 from experiments.lab.definition.experiment import Contender, Experiment
+from experiments.lab.recording import trees
 from experiments.lab.recording.files import write_whole
 from experiments.lab.recording.manifest import read_experiment
 from experiments.lab.recording.run_folder import policy_file
@@ -47,7 +48,7 @@ def save(folder: Path, environment: str, name: str, seeds: Sequence[int], polici
     path = policy_file(folder, environment, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
-    np.savez(content, **{SEEDS: np.asarray(seeds, np.int64)}, **_named(policies))
+    np.savez(content, **{SEEDS: np.asarray(seeds, np.int64)}, **trees.named(policies))
     write_whole(path, content.getvalue())
     return path
 
@@ -103,7 +104,7 @@ def rebuild(contender: Contender, env: Env, arrays: dict[str, np.ndarray]) -> tu
     algorithm = contender.make(env)
     state = jax.eval_shape(algorithm.init, jax.random.key(0), contender.hparams)
     parts = acting(state)
-    expected = {leaf: (value.shape, value.dtype) for leaf, value in _named(parts).items()}
+    expected = {leaf: (value.shape, value.dtype) for leaf, value in trees.named(parts).items()}
     given = {leaf: (value.shape, value.dtype) for leaf, value in arrays.items()}
     if given != expected:
         odd = min(leaf for leaf in expected.keys() | given.keys() if expected.get(leaf) != given.get(leaf))
@@ -137,10 +138,6 @@ def player(env: Env, act: Act) -> Callable[[jax.Array, int], Episode]:
         return Episode(states, observations, np.array(rewards), ended)
 
     return play
-
-
-def _named(tree) -> dict[str, Any]:
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Launches an experiment: checks it, shows it, records it, and keeps what is finished whatever happens."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from experiments.lab.running.conclusion import conclude, write_summary
 from experiments.lab.showing import screen
 from experiments.lab.showing.plan import announcement
 from experiments.lab.showing.report import page
+
+PIPELINE = "pipeline.json"  # of a folder that a run is one part of: its `command` goes on with the whole
 
 
 def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool = False) -> int:
@@ -185,6 +188,9 @@ def report_best(experiment: Experiment, folder: Path, results: records.Results) 
 
 
 def resuming(folder: Path) -> str:
-    """Returns the command that goes on with the run: with the sweep, for the run inside it that reports on it."""
+    """Returns the command that goes on with the run: with the sweep, for the run inside it that reports on it; with the
+    pipeline that this run is a part of."""
+    if (folder.parent / PIPELINE).is_file():
+        return f"{typed(json.loads((folder.parent / PIPELINE).read_bytes())['command'])} --resume {folder.parent}"
     inside = folder.name == selection.BEST and (folder.parent / checkpoints.PROGRESS).is_file()
     return f"{typed('compare')} --resume {folder.parent if inside else folder}"

@@ -138,3 +138,11 @@ def test_accuracy_leaves_ties_out_and_counts_equal_scores_half():
 def test_fewer_comparisons_than_a_batch_is_refused():
     with pytest.raises(ValueError, match="pairs=64 is more than the 20 comparisons"):
         reward_model.make(table(), judged(20), Config(pairs=64))
+
+
+def test_an_averaged_score_is_the_mean_over_the_real_tokens_so_far_wherever_the_padding_is():
+    params = jnp.array([0.5, -1.0, 2.0, 0.0, 3.0, 7.0])
+    tokens, mask = jnp.array([[5, 1, 2, 4], [0, 1, 5, 5]]), jnp.array([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]])
+    averaged = reward_model.averaged(table())
+    np.testing.assert_allclose(averaged.apply(params, tokens, mask).score[0, 1:], [-1.0, 0.5, 4.0 / 3.0], rtol=1e-6)
+    np.testing.assert_allclose(score(averaged, params, tokens, mask), [4.0 / 3.0, -0.25], rtol=1e-6)

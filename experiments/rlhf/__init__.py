@@ -1,0 +1,1 @@
+"""Learning from human ratings, end to end: texts, pairs, judges and measures of what a language policy writes."""

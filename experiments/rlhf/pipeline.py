@@ -1,0 +1,102 @@
+"""The stages in their order, and the optimisation as one experiment of the lab."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.definition.overrides import overridden
+from experiments.lab.machine import devices
+from experiments.lab.recording import checkpoints
+from experiments.lab.running.launch import launch, prepared, resume, to_resume
+from experiments.rlhf import conclusion, corpus, task, user_reward
+from experiments.rlhf.settings import Sizes, contender
+from experiments.rlhf.stages import comparisons, judges, reward_model, supervised
+from experiments.rlhf.stages.stage import Finished, Interrupted
+
+OPTIMISATION, STAGES = "optimisation", "stages"
+
+
+class Stages(NamedTuple):
+    """What the policies are optimised from."""
+
+    judges: Finished
+    supervised: Finished
+    comparisons: Finished
+    reward_model: Finished | None  # None: the user's own reward stands in its place
+
+
+def run(args: Any, out: Path, sizes: Sizes, go_on: str) -> int:
+    """Runs what is not finished yet and returns the exit status. Raises BadInput, before anything trains, for what cannot
+    be."""
+    try:
+        texts = corpus.read(sizes, args.data, args.texts)
+        if args.reward:
+            user_reward.checked(args.reward)
+        overridden(experiment(args, sizes, None), args)  # refuses settings that there are not
+    except ValueError as error:
+        raise BadInput(error) from None
+    devices.start()
+    try:
+        made = make_stages(args.stages or out / STAGES, texts, sizes, args.reward is None)
+        status = optimise(args, out / OPTIMISATION, sizes, made)
+    except Interrupted as stopped:
+        print(f"interrupted: what is done is kept; {go_on}", flush=True)
+        return 128 + stopped.signal_number
+    except ValueError as error:
+        raise BadInput(error) from None
+    conclusion.write(out, out / OPTIMISATION, made, interrupted=bool(status))
+    return status
+
+
+def make_stages(folder: Path, texts: corpus.Corpus, sizes: Sizes, learns_reward: bool) -> Stages:
+    """Returns the stages, those that are finished as they are. Raises BadInput, Interrupted."""
+    judged = judges.stage(folder / "judges", texts, sizes)
+    reference = supervised.stage(folder / "supervised", texts, sizes)
+    compared = comparisons.stage(folder / "comparisons", texts, sizes, reference)
+    reward = reward_model.stage(folder / "reward_model", texts, sizes, reference, compared) if learns_reward else None
+    return Stages(judged, reference, compared, reward)
+
+
+def experiment(args: Any, sizes: Sizes, made: Stages | None) -> Experiment:
+    """Returns the experiment of the optimisation; made: None before there are stages, for what is said of its settings.
+    Raises ValueError."""
+    contenders = tuple(contender(name, sizes.steps) for name in args.algos)
+    named = {}
+    if made:
+        named = {"supervised": task.named(made.supervised), "comparisons": task.named(made.comparisons)}
+        named |= {"reward": _whole(args.reward)} if args.reward else {"reward_model": task.named(made.reward_model)}
+    judge = task.gold_judge(made.judges, made.supervised, args.eval_episodes or sizes.judged_answers) if made else None
+    tasks = (Task(task.NAME, contenders, named, task.language_task, judge),)
+    return Experiment(tasks, tuple(range(sizes.seeds)), sizes.steps, sizes.evaluations)
+
+
+def optimise(args: Any, folder: Path, sizes: Sizes, made: Stages) -> int:
+    """Trains what is not trained yet, in a run folder of the lab, and returns the exit status. Raises BadInput."""
+    if (folder / checkpoints.PROGRESS).is_file():
+        return resume(to_resume(folder, args.trust), folder)
+    shutil.rmtree(folder, ignore_errors=True)  # a run that was killed before it had begun
+    chosen = overridden(experiment(args, sizes, made), args)
+    return launch(prepared(chosen, args.trials), folder, args.tensorboard)
+
+
+def _whole(reference: str) -> str:
+    where, _, function = reference.rpartition(":")
+    return f"{Path(where).resolve()}:{function}" if where.endswith(".py") else reference
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of the folder. Raises BadInput when one has it, and when it cannot be written to."""
+    try:
+        with FileLock(folder / ".pipeline.lock", timeout=0):
+            yield
+    except Timeout:
+        raise BadInput(f"another process is running {folder}") from None
+    except OSError as error:
+        raise BadInput(f"cannot write to {folder}: {error.strerror or error}; what was saved before is whole") from None

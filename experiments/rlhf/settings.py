@@ -1,0 +1,58 @@
+"""How large the pipeline is: what decides the bits of its stages, and what the contenders are given."""
+
+from dataclasses import dataclass
+
+from algos.rlhf import best_of_n, dpo, grpo, ipo, ppo, reinforce, rloo
+from experiments.lab.definition.experiment import Contender
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The default takes two quiet cores about a quarter of an hour."""
+
+    seed: int = 0  # of the split, the pairs and the training of the stages
+    vocabulary: int = 1_024
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    length: int = 24  # L, the most tokens of an answer; texts that are compared are cut there too
+    row: int = 128  # tokens of a packed row
+    rows: int = 16  # of a supervised update
+    updates: int = 1_400  # of supervised training, at most
+    looks: int = 14  # at validation texts; two in a row without a gain end it
+    learning_rate: float = 3e-3
+    pairs: int = 16_000  # human comparisons
+    pairs_per_update: int = 32
+    reward_learning_rate: float = 3e-3
+    held_out: int = 1_000  # sentences, that figures are reported on
+    validation: int = 500
+    reference_answers: int = 4_096  # of the policy before optimisation
+    judged_answers: int = 256  # at each evaluation
+    evaluations: int = 5
+    steps: int = 184_320  # tokens that a contender may take: 120 updates of 64 answers
+    seeds: int = 3
+
+
+QUICK = Sizes(
+    vocabulary=512, width=64, layers=2, length=16, updates=400, looks=4, pairs=6_000, reference_answers=2_048,
+    judged_answers=128, evaluations=3, steps=40_960,
+)  # fmt: skip
+
+# (module, Config fields, HParams fields): 64 answers an update, as many tokens as 32 pairs have
+METHODS = {
+    "ppo": (ppo, {"num_epochs": 2, "num_minibatches": 2}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
+    "rloo": (rloo, {}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
+    "grpo": (grpo, {}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
+    "reinforce": (reinforce, {}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
+    "dpo": (dpo, {"batch_size": 32}, {"learning_rate": 5e-4, "beta": 0.1}),
+    "ipo": (ipo, {"batch_size": 32}, {"learning_rate": 5e-4, "beta": 0.1}),
+    "best_of_n": (best_of_n, {"num_prompts": 8, "n": 8}, {}),
+}
+
+
+def contender(name: str, steps: int) -> Contender:
+    """Returns the method with its settings, schedules ending with the budget. Raises ValueError for no method's name."""
+    if name not in METHODS:
+        raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(METHODS)}")
+    module, config, hparams = METHODS[name]
+    return Contender(name, module, module.Config(**config), module.HParams(total_steps=float(steps), **hparams))

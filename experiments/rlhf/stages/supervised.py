@@ -1,0 +1,151 @@
+"""The reference policy: a transformer that imitates texts, by maximum likelihood, until validation texts gain no more.
+
+It reads the texts of the parts `train` and `gold`, and never a rating. Beside it stands what a Kneser-Ney model of the same
+texts makes of the held-out ones.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algos.rlhf import sampling, supervised, tokeniser, transformer
+from algos.rlhf.language_model import LanguageModel
+from algos.rlhf.tokeniser import Tokeniser
+from experiments.lab.recording import trees
+from experiments.lab.recording.files import write_whole
+from experiments.rlhf import encoding, kneser_ney, text_metrics
+from experiments.rlhf.corpus import Corpus
+from experiments.rlhf.stages.stage import Finished, Stage, made, read
+from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane, train
+
+PIECES, PARAMS, ANSWERS = "tokeniser.model", "params.npz", "answers.npz"
+SETTINGS = (
+    "seed", "held_out", "validation", "vocabulary", "width", "layers", "heads", "length", "row", "rows", "updates",
+    "looks", "learning_rate", "reference_answers",
+)  # fmt: skip
+PATIENCE = 2  # looks
+BLOCK = 512  # answers drawn at a time
+READ = 32  # rows read at a time
+
+
+class Reference(NamedTuple):
+    """The reference policy."""
+
+    model: LanguageModel
+    params: Any
+    tokeniser: Tokeniser
+
+
+def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
+    """Returns the stage, made or found. Raises BadInput where the folder holds another, Interrupted for a signal."""
+    settings = {name: getattr(sizes, name) for name in SETTINGS}
+    return made(Stage(folder, settings, corpus.inputs), (PIECES, PARAMS, ANSWERS), lambda own: make(own, corpus, sizes))
+
+
+def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
+    """Writes the stage and returns its figures."""
+    learned, path = corpus.to_imitate, own.folder / PIECES
+    pieces = tokeniser.learned(path.read_bytes()) if path.exists() else tokeniser.learn(learned, sizes.vocabulary)
+    write_whole(path, pieces.model)
+    model = model_of(own.settings)
+    tokens, mask = supervised.pack(encoding.whole(pieces, learned), sizes.row, pieces.pad)
+    training = supervised.make(model, tokens, mask, supervised.Config(rows=min(sizes.rows, len(tokens))))
+    hparams = supervised.HParams(learning_rate=sizes.learning_rate, total_updates=float(sizes.updates))
+    hparams = jax.tree.map(jnp.float32, hparams)
+    validation, held_out = corpus.texts(corpus.split.validation), corpus.texts(corpus.split.held_out)
+    bits = reader_of(model, pieces, max(sizes.row, *map(len, encoding.whole(pieces, validation + held_out))))
+    course = Course(
+        begin=lambda: training.init(jax.random.key(sizes.seed), hparams),
+        step=lambda state: training.step(state, hparams)[0],
+        keep=lambda state: state.average,
+        look=lambda params, _: bits(params, validation),
+        updates=sizes.updates, looks=sizes.looks, patience=PATIENCE, unit="validation bits a character",
+    )  # fmt: skip
+    found = train(own, course)
+    trees.write(own.folder / PARAMS, found.best)
+    answers = reference_answers(Reference(model, found.best, pieces), sizes)
+    trees.write(own.folder / ANSWERS, answers._asdict())
+    figures = {
+        "bits_per_character": bits(found.best, held_out),
+        "kneser_ney": kneser_ney_bits(learned, held_out),
+        "updates": int(found.looks[-1, 0]),
+        "looks": found.looks.tolist(),
+        "tokens_per_second": round(training.tokens_per_update * float(found.looks[-1, 0]) / found.seconds, 1),
+        "seconds": round(found.seconds, 1),
+    }
+    (own.folder / CHECKPOINT).unlink(missing_ok=True)
+    told = f"{figures['bits_per_character']:.3f} bits a character of held-out texts"
+    print(f"{own.name}: {told}; Kneser-Ney of the same texts {figures['kneser_ney']:.3f}", flush=True)
+    return figures
+
+
+def model_of(settings: dict[str, Any]) -> LanguageModel:
+    """Returns the transformer of a stage's settings. What no text goes on with has no probability."""
+    shape = {name: settings[name] for name in ("vocabulary", "width", "layers", "heads")}
+    never = (tokeniser.PAD, tokeniser.BEGIN, tokeniser.UNKNOWN)
+    return transformer.make(transformer.Config(**shape, never=never))
+
+
+def reader_of(model: LanguageModel, pieces: Tokeniser, row: int) -> Callable[[Any, list[str]], float]:
+    """Returns (params, texts) -> bits a character of the texts, ends included. A text longer than the row is too long."""
+    device = lane()
+
+    def total(params, tokens, mask):
+        loss, counts = supervised.nll(model.apply(params, tokens, mask).logits, tokens, mask)
+        return jnp.sum(loss * counts)
+
+    block = np.zeros((READ, row), np.int32), np.zeros((READ, row), np.float32)
+    program = compiled(total, device, jax.eval_shape(model.init, jax.random.key(0)), *block)
+
+    def bits(params, texts):
+        params, packed = jax.device_put(params, device), supervised.pack(encoding.whole(pieces, texts), row, pieces.pad)
+        tokens, mask = (np.pad(x, [(0, -len(x) % READ), (0, 0)]) for x in packed)
+        blocks = (slice(at, at + READ) for at in range(0, len(tokens), READ))
+        nats = [float(program(params, *jax.device_put((tokens[own], mask[own]), device))) for own in blocks]
+        return supervised.bits_per_character(sum(nats), sum(map(len, texts)))
+
+    return bits
+
+
+def kneser_ney_bits(learned: list[str], held_out: list[str]) -> float:
+    """Returns what a Kneser-Ney model of the texts makes of the held-out ones."""
+    return text_metrics.bits_per_character(kneser_ney.fit(learned), held_out)
+
+
+def reference_answers(reference: Reference, sizes) -> encoding.Rows:
+    """Returns answers of the reference policy, as rows."""
+    device, pieces, block = lane(), reference.tokeniser, min(BLOCK, sizes.reference_answers)
+
+    def draw(params, number):
+        key = jax.random.fold_in(jax.random.key(sizes.seed), number)
+        prompts = jnp.full((block, 1), pieces.begin, jnp.int32)
+        found = sampling.sample(
+            reference.model, params, key, prompts, length=sizes.length, end=pieces.end, pad=pieces.pad
+        )
+        return encoding.Rows(found.tokens, found.mask)
+
+    params = jax.device_put(reference.params, device)
+    program = compiled(draw, device, params, jnp.int32(0))
+    numbers = range(-(-sizes.reference_answers // block))
+    drawn = [jax.device_get(program(params, jax.device_put(np.int32(number), device))) for number in numbers]
+    return encoding.Rows(*(np.concatenate(x)[: sizes.reference_answers] for x in zip(*drawn)))
+
+
+@functools.lru_cache(maxsize=4)
+def load(folder: Path, mark: str) -> Reference:
+    """Returns the reference policy that a finished stage made. The mark keeps one stage's from another's in memory."""
+    settings = read(folder)["settings"]
+    model = model_of(settings)
+    params = trees.read(folder / PARAMS, jax.eval_shape(model.init, jax.random.key(0)))
+    return Reference(model, jax.tree.map(jnp.asarray, params), tokeniser.learned((folder / PIECES).read_bytes()))
+
+
+def load_answers(folder: Path) -> encoding.Rows:
+    """Returns the reference's answers that the stage drew."""
+    found = trees.arrays_of(folder / ANSWERS)
+    return encoding.Rows(found["['tokens']"], found["['mask']"])

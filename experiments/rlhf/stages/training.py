@@ -1,0 +1,131 @@
+"""The training of a stage: compiled chunks of updates, between which the host looks, saves and stops.
+
+What is trained lies whole in one file, checkpoint.npz; a training that goes on from it has the same bits as one never cut.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import SingleDeviceSharding
+
+from experiments.lab.commands import signals
+from experiments.lab.machine import devices, flags
+from experiments.lab.recording import book, trees
+from experiments.lab.running.chunks import Pace
+from experiments.lab.showing.screen import duration
+from experiments.rlhf.stages.stage import Interrupted, Stage
+
+CHECKPOINT, CHUNK_SECONDS = "checkpoint.npz", 0.5
+
+
+class Course(NamedTuple):
+    """What is trained, and who looks at it."""
+
+    begin: Callable[[], Any]  # () -> state, pure
+    step: Callable[[Any], Any]  # state -> state, pure: one update
+    keep: Callable[[Any], Any]  # state -> what the stage is after
+    look: Callable[[Any, int], float]  # (what is kept, updates made) -> its loss on validation texts, on the host
+    updates: int
+    looks: int
+    patience: int  # looks in a row without a gain that end the training; 0: it goes to its end
+    unit: str  # what a look measures
+
+
+class Position(NamedTuple):
+    """How far a training is; all of it is in the checkpoint."""
+
+    state: Any
+    best: Any  # `keep` of the state that was best so far
+    made: np.ndarray  # int64, updates
+    seconds: np.ndarray  # float64, of training
+    seen: np.ndarray  # float64 [looks, 2]: updates made, what was measured; NaN where it is still to come
+
+
+class Trained(NamedTuple):
+    best: Any  # `keep` of the state that was best on validation data; of the last where patience is 0
+    looks: np.ndarray  # float64 [n, 2]: updates made, what was measured
+    seconds: float  # of training
+
+
+def train(stage: Stage, course: Course, every: float = book.CHECKPOINT_SECONDS) -> Trained:
+    """Returns what was trained. Raises Interrupted, all saved, where a signal asks to stop. every: seconds a checkpoint."""
+    device, path = lane(), stage.folder / CHECKPOINT
+    advance = compiled(partial(_advanced, course.step), device, jax.eval_shape(course.begin), jnp.int32(0))
+    now = _begun(course, device, path)
+    with book.asked_to_stop() as stop:
+        at_once = signals.at_once("interrupted at once: what was saved before is kept")
+        pace, saved_at = Pace(CHUNK_SECONDS, book.patience(stop, at_once)), time.monotonic()
+        while not _over(now.seen, course.patience):
+            now = _further(now, course, advance, pace, device, stage.name)
+            if stop() or time.monotonic() - saved_at >= every or _over(now.seen, course.patience):
+                trees.write(path, now)
+                saved_at = time.monotonic()
+            if stop():
+                raise Interrupted(stop())
+    return Trained(jax.device_get(now.best), now.seen[np.isfinite(now.seen[:, 0])], float(now.seconds))
+
+
+def _advanced(step: Callable, state: Any, updates: jax.Array) -> Any:
+    return lax.fori_loop(0, updates, lambda _, x: step(x), state)
+
+
+def _begun(course: Course, device: Any, path: Path) -> Position:
+    """Returns where the training goes on, placed on the device: at its checkpoint, or at its beginning."""
+    state = compiled(course.begin, device)()
+    nothing = np.full((course.looks, 2), np.nan)
+    now = Position(state, course.keep(state), np.array(0), np.array(0.0), nothing)
+    if path.exists():
+        now = trees.read(path, now)
+    return now._replace(state=jax.device_put(now.state, device), best=jax.device_put(now.best, device))
+
+
+def _further(now: Position, course: Course, advance: Callable, pace: Pace, device: Any, name: str) -> Position:
+    """Returns the position after a chunk of updates, and after a look where one is due."""
+    began, looks = time.perf_counter(), int(np.sum(np.isfinite(now.seen[:, 0])))
+    mark = course.updates * (looks + 1) // course.looks
+    size = min(mark - int(now.made), pace.size)
+    state = pace.made(size, advance, now.state, jax.device_put(np.int32(size), device))
+    seconds = now.seconds + time.perf_counter() - began
+    now = now._replace(state=state, made=now.made + size, seconds=seconds)
+    if int(now.made) < mark:
+        return now
+    seen = now.seen.copy()
+    seen[looks] = mark, course.look(course.keep(state), mark)
+    better = not course.patience or seen[looks, 1] <= np.nanmin(seen[:, 1])
+    left = duration(float(seconds) * (course.updates / mark - 1.0))
+    print(f"{name}: {mark / course.updates:.0%}, {course.unit} {seen[looks, 1]:.3f}, {left} left", flush=True)
+    return now._replace(seen=seen, best=course.keep(state) if better else now.best)
+
+
+def _over(seen: np.ndarray, patience: int) -> bool:
+    """Returns whether all looks are made, or so many in a row had nothing better than one before them."""
+    values = seen[np.isfinite(seen[:, 0]), 1]
+    waited = len(values) - 1 - int(np.argmin(values)) if len(values) else 0
+    return len(values) == len(seen) or bool(patience and waited >= patience)
+
+
+def lane() -> Any:
+    """Returns the device of a stage: one core or one accelerator, so that the number of cores decides no bits."""
+    return devices.lanes(1)[0]
+
+
+def compiled(function: Callable, device: Any, *arguments: Any) -> Callable:
+    """Returns the function compiled for arguments of those shapes, as the lab compiles: options and device decide bits."""
+    place = SingleDeviceSharding(device)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=place), arguments)
+    with devices.exact_products():
+        lowered = jax.jit(function, out_shardings=place).lower(*shapes)
+    return lowered.compile(compiler_options=flags.options(devices.platform()))
+
+
+def run(function: Callable, device: Any, *arguments: Any) -> Any:
+    """Returns what the function, compiled as `compiled` does, gives for the arguments, as NumPy arrays."""
+    placed = jax.device_put(arguments, device)
+    return jax.device_get(compiled(function, device, *placed)(*placed))
