@@ -5,9 +5,9 @@
 One scan with the model's memory. The end token is an action like the others: its log-probability counts, and what would
 follow it is pad, with mask 0. Whoever trains on answers divides by the same temperature, in `log_probs`.
 
-Row i draws with fold_in(key, i): its randomness depends on no other row and not on how many there are. Its tokens are then
-as equal as the model's sums are: among two rows or more they were the same bits whichever the neighbours, on every processor
-tried; a row quite alone is another matrix product, equal to rounding (1e-5), so that its tokens are the same unless two are
+Row i draws with fold_in(key, i): its randomness depends on no other row and not on how many there are. Its answer is then
+as equal as the model's sums are: on a CPU the same bits among two rows or more, whichever its neighbours, as the tests see; a
+row quite alone is another form of matrix product, equal to rounding (1e-5), so that its tokens are the same unless two are
 within that of a tie.
 """
 

@@ -39,13 +39,17 @@ class Tokeniser(NamedTuple):
 
 def learn(texts: Iterable[str], vocabulary: int) -> Tokeniser:
     """Returns the byte pair encoding of the texts with so many ids. Raises ValueError where they do not allow so many."""
-    texts = [text for text in texts if text]
+    if type(vocabulary) is not int or not UNKNOWN < vocabulary < 2**31:
+        raise ValueError(
+            f"vocabulary must be a whole number of more than the {UNKNOWN + 1} special ids, not {vocabulary!r}"
+        )
+    texts = [text for text in map(_plain, texts) if text.strip()]
     if not texts:
         raise ValueError("a tokeniser is learned from texts, and there is none that is not empty")
     written = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(_without(text, OPEN + CLOSE + SPACE + "\0") for text in texts),
+            sentence_iterator=iter(texts),
             model_writer=written, model_type="bpe", vocab_size=vocabulary,
             pad_id=PAD, bos_id=BEGIN, eos_id=END, unk_id=UNKNOWN, required_chars=OPEN + CLOSE + DIGITS,
             character_coverage=COVERAGE, normalization_rule_name="identity", remove_extra_whitespaces=False,
@@ -56,8 +60,10 @@ def learn(texts: Iterable[str], vocabulary: int) -> Tokeniser:
     return learned(written.getvalue())
 
 
-def _without(text: str, characters: str) -> str:
-    return text.translate(dict.fromkeys(map(ord, characters)))
+def _plain(text: str) -> str:
+    """Returns the text without the characters that only escapes can write."""
+    marks = dict.fromkeys(map(ord, OPEN + CLOSE + SPACE + "\0"))
+    return text.translate(marks).encode("utf-8", "ignore").decode("utf-8")
 
 
 def _reason(message: str, vocabulary: int) -> str:

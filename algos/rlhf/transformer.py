@@ -20,6 +20,7 @@ from flax import struct
 from jax import lax
 
 from algos.core.config import require
+from algos.rlhf.attention import attention, positions, rotated, rotations, visible
 from algos.rlhf.language_model import LanguageModel, Output
 
 MLPS, NORMS, POSITIONS = ("swiglu", "gelu"), ("rms", "layer"), ("rotary", "learned")
@@ -104,20 +105,6 @@ def _check(config: Config) -> None:
         raise ValueError("`longest` is for positions='learned', which need it")
 
 
-def positions(mask: jax.Array) -> jax.Array:
-    """Returns each token's place in its own text, int32 [B, T]: cumsum(mask) - 1 where the row has one text."""
-    place = jnp.cumsum(mask > 0.0, axis=1, dtype=jnp.int32) - 1
-    so_far = lax.cummax(mask, axis=1)
-    begins = so_far > jnp.pad(so_far, ((0, 0), (1, 0)))[:, :-1]
-    return jnp.maximum(place - lax.cummax(jnp.where(begins, place, 0), axis=1), 0)
-
-
-def visible(mask: jax.Array) -> jax.Array:
-    """Returns whether a token sees another, bool [B, T, T]: real, of the same text, not after it."""
-    same = (mask[:, :, None] == mask[:, None, :]) & (mask > 0.0)[:, None, :]
-    return same & jnp.tril(jnp.ones((mask.shape[1],) * 2, bool))
-
-
 def _with_room(x: jax.Array, room: int) -> jax.Array:
     return jnp.pad(x, [(0, 0), (0, room)] + [(0, 0)] * (x.ndim - 2))
 
@@ -191,35 +178,6 @@ class Attention(nn.Module):
             key, value = (lax.dynamic_update_slice_in_dim(old, new, past[2], 1) for old, new in zip(past, (key, value)))
         read = attention(query, key, value, sees).reshape(x.shape)
         return Linear(config.width, config.bias, _residual(config, config.width), name="out")(read), key, value
-
-
-def attention(query: jax.Array, key: jax.Array, value: jax.Array, sees: jax.Array) -> jax.Array:
-    """Returns softmax(q k^T / sqrt(d)) v over what is seen, [B, S, N, d], of q [B, S, N, d], k and v [B, R, K, d].
-
-    Query heads n with one n // (N / K) share keys and values. As products over [B, N], this is 1.6 times as fast, forth and
-    back, on a CPU as `jax.nn.dot_product_attention`. A row that sees nothing reads the mean of all: it stays finite.
-    """
-    batch, length, heads, size = query.shape
-    shared = key.shape[2]
-    query = query.reshape(batch, length, shared, heads // shared, size).transpose(0, 2, 3, 1, 4)
-    key, value = key.transpose(0, 2, 1, 3)[:, :, None], value.transpose(0, 2, 1, 3)[:, :, None]
-    weight = jnp.where(sees[:, None, None], query @ key.swapaxes(-1, -2) * size**-0.5, jnp.finfo(query.dtype).min)
-    read = jax.nn.softmax(weight) @ value
-    return read.transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, size)
-
-
-def rotations(place: jax.Array, size: int, base: float) -> tuple[jax.Array, jax.Array]:
-    """Returns cosine and sine of the angles place * base^(-2 i / size), i < size / 2, each [B, S, 1, 1, size / 2]."""
-    angle = place[..., None, None, None] * base ** (-jnp.arange(0, size, 2) / size)
-    return lax.optimization_barrier((jnp.cos(angle), jnp.sin(angle)))  # else every layer would compute them anew
-
-
-def rotated(x: jax.Array, turns: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Returns x [B, S, N, size] with each pair (a, b) = (x_i, x_{i + size/2}) turned: (a cos - b sin, b cos + a sin)."""
-    cosine, sine = turns
-    pairs = x.reshape(*x.shape[:-1], 2, x.shape[-1] // 2)
-    across = pairs[..., ::-1, :] * jnp.array([[-1.0], [1.0]], x.dtype)
-    return (pairs * cosine + across * sine).reshape(x.shape)
 
 
 class Mlp(nn.Module):

@@ -112,17 +112,15 @@ def test_every_estimator_rests_at_its_own_optimum_and_at_no_other(float64, monke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("vocabulary", "length", "steps"), [(4, 3, 1000), (6, 4, 3000), (8, 5, 3000)])
+@pytest.mark.parametrize(("vocabulary", "length", "steps"), [(4, 3, 1000), (6, 4, 1000), (8, 5, 500)])
 def test_every_estimator_leads_to_its_own_optimum(float64, monkeypatch, vocabulary, length, steps):
     task = in_float64(listed(vocabulary, length))
     ends = targets(task)
     for (estimator, place), end in ends.items():
-        if vocabulary == 8 and place != "reward" and estimator != "k3":
-            continue
         config, hparams = grpo.Config(estimator=estimator, place=place), grpo.HParams(kl_coef=BETA)
         gradient = gradient_of(grpo.loss, task, config, hparams, monkeypatch)
         found = log_probs(task, followed(gradient, task.env.text.reference_params, steps))
-        assert optimum.divergence(found, end) < 1e-3, (estimator, place)
+        assert optimum.divergence(found, end) < (1e-3 if vocabulary == 4 else 0.01), (estimator, place)
 
 
 @pytest.mark.slow
@@ -135,7 +133,7 @@ def test_k3_in_the_reward_and_k1_in_the_loss_lead_away(float64, monkeypatch):
         found = log_probs(task, followed(gradient, task.env.text.reference_params, 1000))
         assert optimum.divergence(found, star) > 0.05, (estimator, place)
         if estimator == "k1":
-            assert np.exp(found).max() > 0.99 and np.argmax(found) == np.argmax(task.reward)
+            assert np.exp(found).max() > 0.99  # one answer alone, as without a penalty; not always the best
 
 
 def by_logits(task, log_policy):

@@ -162,7 +162,7 @@ def test_a_vmapped_learning_rate_gives_what_each_gives_alone(name):
     assert np.abs(together[2] - together[0]).max() > 0.05
 
 
-@every_algorithm
+@compiling(daily=("ppo", "dpo", "best_of_n"))
 def test_no_key_is_used_twice_and_no_shape_depends_on_a_number(name):
     algorithm = algorithm_of(name, MANY if name not in ("dpo", "ipo") else TASK)
 
@@ -208,6 +208,7 @@ def test_it_acts_token_by_token_as_the_policy_that_it_trained(name):
     np.testing.assert_allclose(share, np.exp(found[1]), atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_transformer_begins_as_its_reference_and_reads_what_its_cache_wrote():
     model = transformer.make(transformer.Config(vocabulary=6, width=8, layers=1, heads=2, never=(4, 5)))
     params = quick_jit(lambda key: jax.tree.map(lambda x: 3.0 * x, model.init(key)))(jax.random.key(0))

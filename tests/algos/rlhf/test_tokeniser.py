@@ -62,6 +62,20 @@ def test_pad_begin_and_end_differ():
         assert len({kind.pad, kind.begin, kind.end}) == 3
 
 
+@pytest.mark.parametrize(
+    "texts", [["a"], [" a"], ["\n", "a\n\nb"], ["ab", "\ud800x"], ["\u65e5\u672c" * 3], ["<unk></s> a"]], ids=ascii
+)
+def test_odd_texts_can_be_learned_from(texts):
+    # Which size fits follows from the text: of these one at least does, and the others are refused, not worse.
+    fitting = []
+    for vocabulary in range(20, 32):
+        try:
+            fitting.append(learn(texts, vocabulary))
+        except ValueError as error:
+            assert "take" in str(error)
+    assert fitting and all(kind.decode(kind.encode(text)) == text for kind in fitting for text in texts)
+
+
 def test_the_vocabulary_is_what_was_asked_for_and_pieces_are_longer_than_characters():
     assert BPE.vocabulary == 90
     assert len(BPE.encode(TEXTS[0])) < 0.6 * len(TEXTS[0])
@@ -87,7 +101,9 @@ def test_a_tokeniser_comes_back_from_its_model():
     [
         (TEXTS, 5000, "more than these texts allow, which is"),
         (TEXTS, 20, "leaves no room"),
-        (["", ""], 99, "none that is not"),
+        (["", "\n "], 99, "none that is not"),
+        (TEXTS, 4.5, "a whole number"),
+        (TEXTS, 3, "a whole number"),
     ],
 )
 def test_an_impossible_vocabulary_is_one_clear_line(texts, vocabulary, message):

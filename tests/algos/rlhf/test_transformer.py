@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from algos.rlhf import transformer
+from algos.rlhf.attention import attention, positions, rotated, rotations, visible
 from algos.rlhf.language_model import LanguageModel
-from algos.rlhf.transformer import Config, attention, positions, rotated, rotations, visible
+from algos.rlhf.transformer import Config
 
 VOCABULARY, PAD = 11, 0
 SMALL = Config(VOCABULARY, width=16, layers=2, heads=4, key_value_heads=2)
-LENGTHS = (3, 8, 5)
+LENGTHS, WIDTH = (3, 8, 5), 15
 
 
 def compiled(config: Config) -> tuple[LanguageModel, dict]:
@@ -65,18 +66,18 @@ def test_what_is_said_at_a_token_depends_on_no_later_token(small):
             assert np.all(part[:place]) and not np.any(part[place:])
 
 
-@pytest.mark.parametrize("left, width", [(4, 12), (99, 8), (99, 13), (0, 17)])
-def test_padding_before_and_after_changes_nothing(small, texts, left, width):
+@pytest.mark.parametrize("left", [1, 4, 99])
+def test_padding_before_and_after_changes_nothing(small, texts, left):
     model, params = small
-    tokens, mask = padded(texts, left, width)
+    tokens, mask = padded(texts, left, WIDTH)
     found = of_real_tokens(model.apply(params, tokens, mask), mask)
-    tokens, mask = padded(texts, 0, 8)
+    tokens, mask = padded(texts, 0, WIDTH)
     close(found, of_real_tokens(model.apply(params, tokens, mask), mask))
 
 
 def test_what_stands_in_the_padding_changes_nothing(small, texts):
     model, params = small
-    tokens, mask = padded(texts, 3, 14)
+    tokens, mask = padded(texts, 3, WIDTH)
     noise = jax.random.randint(jax.random.key(3), tokens.shape, 0, VOCABULARY)
     other = model.apply(params, jnp.where(mask > 0, tokens, noise), mask)
     close(of_real_tokens(model.apply(params, tokens, mask), mask), of_real_tokens(other, mask), atol=0.0)
@@ -106,7 +107,7 @@ def test_packed_texts_are_read_as_if_alone(small, texts):
         np.repeat([1.0, 2.0, 3.0], LENGTHS)[None],
     )
     packed = model.apply(params, tokens, jnp.asarray(mask))
-    separate = of_real_tokens(model.apply(params, *padded(texts, 0, 8)), padded(texts, 0, 8)[1])
+    separate = of_real_tokens(model.apply(params, *padded(texts, 0, WIDTH)), padded(texts, 0, WIDTH)[1])
     for number, alone in enumerate(separate):
         close(jax.tree.map(lambda x, n=number: x[0][mask[0] == n + 1], packed), alone)
 
@@ -151,7 +152,7 @@ def test_attention_is_that_of_jax(shared):
 
 def test_the_gradient_is_finite_where_padding_sees_nothing(small, texts):
     model, params = small
-    tokens, mask = padded(texts, 4, 14)
+    tokens, mask = padded(texts, 4, WIDTH)
     gradient = jax.jit(jax.grad(lambda params: jnp.sum(model.apply(params, tokens, mask).score * mask)))(params)
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(gradient))
 
