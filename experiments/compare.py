@@ -56,14 +56,12 @@ def task_of(env: str, args: Args):
     from experiments.lab.definition.experiment import Task
     from experiments.lab.definition.settings import PREDICTS
     from experiments.lab.judging import judges
-    from experiments.lab.outside.user_env import load_factory
-    from experiments.lab.outside.user_loss import is_reference
+    from experiments.lab.outside.user_env import named
 
     for algo in args.algos:
         if algo in PREDICTS:
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
-    factory = load_factory(env) if is_reference(env) else None
-    name = factory.__name__ if factory else env
+    name, factory = named(env)
     judge = judges.exact_return() if factory is None and name in problems.IDS else None
     return Task(name, contenders(args.algos, name, args.steps), factory=factory, judge=judge)
 

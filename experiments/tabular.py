@@ -22,7 +22,8 @@ class Args(Options):
     """Learn the values of a finite model, or how to act in it, by tabular or linear methods, and hold them against the exact ones."""
 
     env: tuple[str, ...] = ("RandomWalk-19",)
-    """Finite models by id: RandomWalk-5, RandomWalk-19, FrozenLake-4x4, CliffWalking, Taxi..."""
+    """Finite models by id: RandomWalk-5, RandomWalk-19, FrozenLake-4x4, CliffWalking, Taxi..., and of your own as
+    FILE.py:FUNCTION."""
     methods: tuple[str, ...] = ("td", "n_step_td", "td_lambda", "monte_carlo_prediction")
     """Methods that all predict, as these and semi_gradient_td, lstd, tdc..., or all control: q_learning, sarsa, dyna_q..."""
     seeds: count("--seeds", most=1_000_000) = 10
@@ -45,11 +46,13 @@ def tabular(args: Args) -> int:
 def experiment_of(args: Args):
     """Returns the experiment that the arguments describe. Raises BadInput."""
     from experiments.lab.definition.experiment import Experiment, Task
+    from experiments.lab.outside.user_env import named
 
     each_once("each model and each method", args.env, args.methods)
     try:
         judge = judge_of(args)
-        tasks = tuple(Task(env, methods(args, env, judge), judge=judge) for env in args.env)
+        named_models = tuple(map(named, args.env))
+        tasks = tuple(Task(name, methods(args, name, judge), factory=made, judge=judge) for name, made in named_models)
     except ValueError as error:
         raise BadInput(error) from None
     return Experiment(tasks, tuple(range(args.seeds)), args.steps)

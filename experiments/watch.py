@@ -70,7 +70,8 @@ def watch(args: Args) -> int:
 
     try:
         choice = chosen(args)
-        drawn = drawing(choice.environment, choice.task.fields, own=choice.task.factory is not None)
+        model = choice.task.make().model
+        drawn = drawing(choice.environment, choice.task.fields, choice.task.factory is not None, model)
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])

@@ -7,6 +7,10 @@ x_{t+1} = 0 where the episode ended. `solution` solves a log in float64; the `Al
 formula, d^2 numbers and operations a step, and no matrix is ever inverted:
 
     A^-1 <- A^-1 - (A^-1 u)(v^T A^-1) / (1 + v^T A^-1 u),   u = rho x, v = x - gamma x'                          (9.22)
+    w <- w + (R - v^T w) A^-1 u / (1 + v^T A^-1 u)
+
+The last line is A^-1 b, told from the w before: in float32 the product itself is lost among features that nearly depend on
+each other, where A^-1 stays as large as 1 / ridge and b grows.
 """
 
 from dataclasses import dataclass
@@ -16,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from algos.core.returns import td_target
 from algos.core.types import Algorithm
-from algos.linear.features import Active, Features
+from algos.linear.features import Active, Features, value
 from algos.linear.online import on_states, prediction
 from algos.tabular.online import Method
 from envs import Env
@@ -55,7 +60,6 @@ class HParams:
 @struct.dataclass
 class Memory:
     inverse: Any  # A^-1 [d, d]
-    earned: Any  # b [d]
 
 
 def solution(x, reward, next_x, terminated, gamma: float, ridge: float = 0.0, ratio=None) -> Solution:
@@ -94,17 +98,16 @@ def method(features: Features) -> Method:
     """Returns how the weights are begun, and learned from a step."""
 
     def start(hparams):
-        zeros = jnp.zeros(features.size)
-        return zeros, Memory(jnp.eye(features.size) / hparams.ridge, zeros)
+        return jnp.zeros(features.size), Memory(jnp.eye(features.size) / hparams.ridge)
 
     def learn(w, memory, step, hparams):
         discount = jnp.where(step.terminated, 0.0, hparams.gamma)
         ahead = _times(step.x, memory.inverse.T) * step.ratio  # A^-1 u
         back = _times(step.x, memory.inverse) - discount * _times(step.next_x, memory.inverse)  # v^T A^-1
         along = jnp.sum(back[step.x.index] * step.x.value) * step.ratio
-        inverse = memory.inverse - jnp.outer(ahead, back) / (1.0 + along)
-        earned = memory.earned.at[step.x.index].add(step.ratio * step.reward * step.x.value)
-        return inverse @ earned, Memory(inverse, earned)
+        gain = ahead / (1.0 + along)
+        error = td_target(step.reward, step.terminated, value(w, step.next_x), hparams.gamma) - value(w, step.x)
+        return w + gain * error, Memory(memory.inverse - jnp.outer(gain, back))
 
     return Method(start, learn)
 

@@ -94,9 +94,10 @@ def best(tables: Tables, value: jax.Array, gamma) -> tuple[jax.Array, jax.Array]
 
 def greedy(q: jax.Array) -> jax.Array:
     """Returns the policy [S, A] that takes the actions of the greatest Q, all alike. Equal is what differs by no more than
-    half the digits of the precision: an index says nothing of which of two equals is the better."""
-    margin = jnp.sqrt(jnp.finfo(q.dtype).eps) * jnp.max(jnp.abs(q))
-    best = q >= q.max(1, keepdims=True) - margin
+    half the digits of the precision: an index says nothing of which of two equals is the better. Digits are those of the
+    largest |max_a Q|: an action that is forbidden by a penalty of -1e9, and never taken, says nothing of the others."""
+    highest = q.max(1, keepdims=True)
+    best = q >= highest - jnp.sqrt(jnp.finfo(q.dtype).eps) * jnp.max(jnp.abs(highest))
     return best / best.sum(1, keepdims=True).astype(q.dtype)
 
 

@@ -48,6 +48,7 @@ class HParams:
 class Memory:
     counts: learned_model.Counts
     priority: Any  # [S, A]
+    backups: Any  # int32, made so far
 
 
 def make(env: Env, config: Config = Config()) -> Algorithm:
@@ -62,7 +63,9 @@ def method(env: Env, config: Config) -> Method:
 
     def start(hparams):
         shape = env.model.reward.shape
-        return table(*shape[:2], hparams), Memory(learned_model.nothing_seen(*shape), jnp.zeros(shape[:2]))
+        return table(*shape[:2], hparams), Memory(
+            learned_model.nothing_seen(*shape), jnp.zeros(shape[:2]), jnp.int32(0)
+        )
 
     def learn(q, memory, step, hparams):
         counts = learned_model.seen(memory.counts, step)
@@ -70,18 +73,21 @@ def method(env: Env, config: Config) -> Method:
         change = jnp.abs(learned_model.expected(counts, q, hparams.gamma, pair) - q[pair])
         priority = memory.priority.at[pair].set(jnp.where(change > hparams.threshold, change, 0.0))
 
-        def backup(_, carry):
-            q, priority = carry
+        def waiting(carry):
+            _, priority, made = carry
+            return (made < config.num_planning) & jnp.any(priority > 0.0)
+
+        def backup(carry):
+            q, priority, made = carry
             pair = jnp.divmod(jnp.argmax(priority).astype(jnp.int32), q.shape[1])
-            wanted = priority[pair] > 0.0
             error = learned_model.expected(counts, q, hparams.gamma, pair) - q[pair]
-            q = q.at[pair].add(jnp.where(wanted, hparams.learning_rate * error, 0.0))
+            q = q.at[pair].add(hparams.learning_rate * error)
             changes = jnp.abs(learned_model.expected(counts, q, hparams.gamma) - q)
             leads = jnp.any((counts.count > 0.0) & (counts.successor == pair[0]) & ~counts.terminated, axis=-1)
             raised = jnp.where(leads & (changes > hparams.threshold), changes, priority.at[pair].set(0.0))
-            return q, jnp.where(wanted, raised, priority)
+            return q, raised, made + 1
 
-        q, priority = lax.fori_loop(0, config.num_planning, backup, (q, priority))
-        return q, Memory(counts, priority)
+        q, priority, made = lax.while_loop(waiting, backup, (q, priority, jnp.int32(0)))
+        return q, Memory(counts, priority, memory.backups + made)
 
     return Method(start, learn)

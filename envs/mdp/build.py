@@ -16,13 +16,18 @@ def from_arrays(successor, probability, reward, terminated, start=None, cell=Non
     Raises ValueError that names the first entry which cannot be.
     """
     successor = np.asarray(successor)
-    if (successor != successor.astype(np.int32)).any():
-        raise ValueError(f"successor is no whole number: {successor[successor != successor.astype(np.int32)][0]}")
+    with np.errstate(invalid="ignore"):  # NaN, which is unequal to what it becomes
+        broken = successor != successor.astype(np.int32)
+    if broken.any():
+        raise ValueError(f"successor is no whole number: {successor[broken][0]}")
+    ended = np.asarray(terminated)
+    if ended.dtype != bool and not np.isin(ended, (0, 1)).all():
+        raise ValueError(f"terminated must be true or false, not {ended[~np.isin(ended, (0, 1))][0]}")
     arrays = np.broadcast_arrays(
         successor.astype(np.int32),
         np.asarray(probability, np.float64),
         np.asarray(reward, np.float64),
-        np.asarray(terminated, bool),
+        ended.astype(bool),
     )
     if arrays[0].ndim != 3:
         raise ValueError(f"a model's arrays have three axes [states, actions, outcomes], not {arrays[0].ndim}")
@@ -37,6 +42,8 @@ def from_dense(probability, reward: Reward, terminal=(), start=None) -> MDP:
     if probability.ndim != 3 or probability.shape[0] != probability.shape[2]:
         raise ValueError(f"probability must be [states, actions, states], not {list(probability.shape)}")
     states, actions, _ = probability.shape
+    if not probability.size:
+        raise ValueError(f"a model has one or more states and actions, not {states} and {actions}")
     rows = [scipy.sparse.csr_array(probability[:, action]) for action in range(actions)]
     return from_sparse(rows, reward, terminal, start)
 
@@ -44,6 +51,8 @@ def from_dense(probability, reward: Reward, terminal=(), start=None) -> MDP:
 def from_sparse(probability: Sequence, reward: Reward, terminal=(), start=None) -> MDP:
     """Returns the model of one scipy-sparse matrix P_a [S, S'] an action. `terminal` as in `from_dense`."""
     matrices = [scipy.sparse.csr_array(matrix) for matrix in probability]
+    if not matrices:
+        raise ValueError("there is no matrix: a model has one for each action")
     states = matrices[0].shape[0]
     if any(matrix.shape != (states, states) for matrix in matrices):
         raise ValueError(f"every action's matrix must be {states} x {states}, as the first one's rows")
@@ -55,9 +64,9 @@ def from_sparse(probability: Sequence, reward: Reward, terminal=(), start=None) 
         place = np.arange(matrix.nnz) - matrix.indptr[rows]
         successor[rows, action, place] = matrix.indices
         chance[rows, action, place] = matrix.data
-    ends = np.zeros(states, bool)
-    ends[list(terminal)] = True
-    earned = reward(successor)
+    if not callable(reward):
+        raise ValueError("the reward must say what it is of: on_leaving(r), of_action, of_transition or on_reaching")
+    ends, earned = _ends(terminal, states), reward(successor)
     over = ends[:, None, None]  # a state that ends the episode leads nowhere, whatever its rows say
     itself = np.arange(states)[:, None, None]
     first = np.arange(width) == 0
@@ -81,7 +90,12 @@ def from_gymnasium(source, start=None) -> MDP:
     if not isinstance(table, dict):
         raise ValueError(f"{type(source).__name__} has no table P: only finite models can be read")
     start = getattr(source, "initial_state_distrib", None) if start is None else start
-    states, actions = len(table), len(table[0])
+    states, actions = len(table), len(table.get(0, ()))
+    for state in range(states):
+        if sorted(table.get(state, ()), key=str) != sorted(range(actions), key=str):
+            raise ValueError(f"P must have states 0 to {states - 1}, all with the same actions: state {state} has not")
+    if not states or not actions:
+        raise ValueError("P is empty")
     width = max(len(outcomes) for row in table.values() for outcomes in row.values())
     filled = np.zeros((states, actions, width, 4))
     for state, row in table.items():
@@ -96,7 +110,11 @@ def from_step(step: Callable, num_states: int, num_actions: int, start=None, cel
 
     step(state [S, 1, 1], action [1, A, 1]) -> (successor, probability, reward, terminated), that broadcast to [S, A, K].
     """
+    if num_states < 1 or num_actions < 1:
+        raise ValueError(f"a model has one or more states and actions, not {num_states} and {num_actions}")
     outcomes = step(np.arange(num_states)[:, None, None], np.arange(num_actions)[None, :, None])
+    if not isinstance(outcomes, tuple) or len(outcomes) != 4:
+        raise ValueError("step must return a tuple (successor, probability, reward, terminated)")
     shapes = [np.shape(array) for array in outcomes]
     try:
         shape = np.broadcast_shapes((num_states, num_actions, 1), *shapes)
@@ -131,10 +149,21 @@ def _start(start, states: int) -> np.ndarray:
     if start is None:
         return np.full(states, 1.0 / states)
     if np.ndim(start) == 0:
-        if not 0 <= int(start) < states:
+        if start not in range(states):
             raise ValueError(f"start is no state of 0 to {states - 1}: {start}")
         return (np.arange(states) == int(start)).astype(np.float64)
     return np.asarray(start, np.float64)
+
+
+def _ends(terminal, states: int) -> np.ndarray:
+    """Returns which states are terminal, bool [S], of their indices or of a mask [S]."""
+    named, every = np.asarray([terminal] if np.isscalar(terminal) else list(terminal)), np.arange(states)
+    if named.dtype == bool and named.shape == (states,):
+        return named
+    wrong = ~np.isin(named, every) | (named.dtype == bool)
+    if wrong.any():
+        raise ValueError(f"terminal names no state of 0 to {states - 1}: {named[wrong][0]}")
+    return np.isin(every, named)
 
 
 def _compact(successor, probability, reward, terminated):

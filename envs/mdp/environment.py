@@ -18,6 +18,11 @@ def as_env(mdp: MDP, name: str, max_steps: int, features=None) -> Env:
     if max_steps < 1:
         raise ValueError(f"max_steps must be 1 or more, not {max_steps}")
     features = None if features is None else np.asarray(features, np.float32)
+    if features is not None and (features.shape[:1] != (mdp.num_states,) or not np.isfinite(features).all()):
+        raise ValueError(f"features must be finite, [{mdp.num_states}, ...], not {list(features.shape)}")
+    largest = max(np.max(mdp.reward), -np.min(mdp.reward))
+    if largest > np.finfo(np.float32).max:
+        raise ValueError(f"a reward of size {largest:.3g} is beyond float32, which episodes are rewarded in")
     episodes = walk(mdp, max_steps)
 
     def observe(index):

@@ -41,10 +41,14 @@ def from_map(
         raise ValueError(f"the map has no {START}, where episodes begin")
     start = begins / begins.sum()
 
+    if not 0.0 <= slip <= 1.0:
+        raise ValueError(f"slip must be 0 to 1, not {slip}")
     turns = np.array([0]) if slip == 0.0 else np.array([-1, 0, 1])
     chosen = (np.arange(len(moves))[:, None] + turns) % len(moves)  # [A, K]
     move = np.asarray(moves)[chosen]  # [A, K, 2]
     lift = np.zeros(chart.shape[1], int) if wind is None else np.asarray(wind)
+    if lift.shape != chart.shape[1:] or lift.dtype.kind != "i":
+        raise ValueError(f"wind must be a whole number for each of {chart.shape[1]} columns, not {wind}")
     blown = np.stack([-lift[cell[:, 1]], np.zeros(len(cell), int)], -1)
     goal = np.clip(cell[:, None, None] + move + blown[:, None, None], 0, np.array(chart.shape) - 1)  # [S, A, K, 2]
     here = np.broadcast_to(cell[:, None, None], goal.shape)
@@ -55,6 +59,8 @@ def from_map(
     over = np.isin(chart[is_state], list(ends))[:, None, None]
     earned = np.full(reached.shape, float(step_reward))
     for character, value in (reward or {}).items():
+        if character not in chart:
+            raise ValueError(f"reward is of {character!r}, which is nowhere on the map")
         earned[reached == character] = value
     if back and begins.sum() != 1:
         raise ValueError(f"{back} leads back to the start, so that the map needs one {START}")
@@ -72,6 +78,8 @@ def from_map(
 def _chart(text: str) -> np.ndarray:
     """Returns the characters [rows, columns] of a map."""
     lines = [line.strip() for line in text.strip().splitlines()]
+    if not lines:
+        raise ValueError("the map is empty")
     if len({len(line) for line in lines}) != 1:
         raise ValueError(f"the lines of a map must be of one length, not {', '.join(str(len(line)) for line in lines)}")
     return np.array([list(line) for line in lines])

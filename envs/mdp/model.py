@@ -67,6 +67,8 @@ def check(mdp: MDP) -> None:
             raise ValueError(f"{name} is {getattr(mdp, name).shape}, and successor {shape}: they must be alike")
     if mdp.start.shape != shape[:1]:
         raise ValueError(f"start is {mdp.start.shape}, and there are {shape[0]} states")
+    if mdp.cell is not None and np.shape(mdp.cell) != (shape[0], 2):
+        raise ValueError(f"cell must be row and column of each state, [{shape[0]}, 2], not {list(np.shape(mdp.cell))}")
     _refuse("probability", mdp.probability, ~np.isfinite(mdp.probability), "is not finite")
     _refuse("probability", mdp.probability, mdp.probability < 0.0, "is negative")
     _refuse("reward", mdp.reward, ~np.isfinite(mdp.reward) & (mdp.probability > 0.0), "is not finite")
@@ -85,14 +87,19 @@ def check(mdp: MDP) -> None:
 
 def reachable(mdp: MDP) -> np.ndarray:
     """Returns which states an episode can begin in or come to, bool [S]."""
-    source, states = mdp.num_states, mdp.num_states + 1  # one more state, that leads to where episodes begin
-    possible, begins = mdp.probability > 0.0, np.flatnonzero(mdp.start > 0.0)
-    rows = np.append(np.nonzero(possible)[0], np.full(begins.size, source))
-    columns = np.append(mdp.successor[possible], begins)
-    graph = scipy.sparse.csr_array((np.ones(rows.size, bool), (rows, columns)), (states, states))
-    found = np.zeros(states, bool)
-    found[scipy.sparse.csgraph.breadth_first_order(graph, source, return_predecessors=False)] = True
-    return found[:source]
+    states, begins = mdp.num_states, np.flatnonzero(mdp.start > 0.0)
+    if begins.size == states:
+        return np.ones(states, bool)
+    possible = mdp.probability > 0.0
+    # a row of the graph for each state, where what is impossible leads back, and one more, that leads to where episodes begin
+    own = np.arange(states, dtype=np.int32)[:, None, None]
+    leads_to = mdp.successor if possible.all() else np.where(possible, mdp.successor, own)
+    columns = np.append(leads_to.ravel(), begins.astype(np.int32))
+    row_ends = np.append(np.arange(states + 1) * possible[0].size, columns.size)
+    graph = scipy.sparse.csr_array((np.ones(columns.size), columns, row_ends), (states + 1, states + 1))
+    found = np.zeros(states + 1, bool)
+    found[scipy.sparse.csgraph.breadth_first_order(graph, states, return_predecessors=False)] = True
+    return found[:states]
 
 
 def _refuse(name: str, values: np.ndarray, wrong: np.ndarray, what: str) -> None:

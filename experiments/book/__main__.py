@@ -12,14 +12,17 @@ from experiments.lab.machine import devices
 
 # name: (module of experiments.book, its function)
 FIGURES = {
+    "example-6.2": ("random_walk", "online"),
     "6.2": ("random_walk", "batches"),
     "6.3": ("cliff", "interim"),
+    "example-6.5": ("windy", "sarsa_online"),
     "6.5": ("maximisation_bias", "lefts"),
     "6.6": ("cliff", "online"),
     "7.2": ("random_walk", "n_step"),
     "8.2": ("mazes", "planning"),
     "8.4": ("mazes", "blocking"),
     "8.5": ("mazes", "shortcut"),
+    "example-8.4": ("sweeping", "mazes"),
     "9.1": ("long_walk", "monte_carlo"),
     "9.2-left": ("long_walk", "temporal_difference"),
     "9.2-right": ("long_walk", "n_step"),
@@ -38,7 +41,8 @@ class Args:
     figure: Annotated[tuple[Literal[tuple(FIGURES)], ...], tyro.conf.Positional]
     """6.2 batch TD and MC, 6.3 and 6.6 (the figure of example 6.6) the cliff, 6.5 maximisation bias, 7.2 n-step TD,
     8.2 Dyna-Q, 8.4 and 8.5 mazes that change, 9.1, 9.2 and 9.5 the walk of 1000 states by a few features, 10.4 mountain car by
-    tiles, 11.2 Baird's counterexample, 11.5 TDC on it, 12.6 TD(lambda)."""
+    tiles, 11.2 Baird's counterexample, 11.5 TDC on it, 12.6 TD(lambda). Figures that have no number: example-6.2 TD and MC,
+    example-6.5 the windy gridworld, example-8.4 prioritised sweeping."""
     runs: count("--runs", most=1_000_000) | None = None
     """How many runs are averaged. Default: as many as give a clear picture in about a minute."""
     out: Path | None = None

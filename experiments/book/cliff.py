@@ -36,12 +36,12 @@ def online(runs: int = 200) -> Figure:
 def interim(runs: int = 50) -> Figure:
     """Returns figure 6.3: the return against alpha, over the first 100 episodes and at last."""
     curves, rows, book = [], [], []
-    for name, module in METHODS.items():
+    for colour, (name, module) in enumerate(METHODS.items()):
         found = returns(module, runs, MADE, RATES)  # [alphas, runs, episodes]
         early, late = found[..., :EARLY].mean(2).T, found[..., MADE // 2 :].mean(2).T
         curves += [
-            Curve(f"{name}, at last", np.array(RATES), late),
-            Curve(f"{name}, first 100", np.array(RATES), early, True),
+            Curve(f"{name}, at last", np.array(RATES), late, False, colour),
+            Curve(f"{name}, first 100", np.array(RATES), early, True, colour),
         ]
         for rate, published in INTERIM[name].items():
             rows.append(

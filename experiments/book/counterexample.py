@@ -81,6 +81,6 @@ def paired(kinds, sampled, swept, runs: int, other: str) -> list[Curve]:
     """Returns two curves of each kind: of the runs [runs, steps, kinds], and what is computed [steps, kinds], dashed."""
     x, curves = np.arange(1, STEPS + 1), []
     for place, kind in enumerate(kinds):
-        curves.append(Curve(kind, x, sampled[..., place]))
-        curves.append(Curve(f"{kind}, {other}", x, np.tile(swept[:, place], (runs, 1)), True))
+        curves.append(Curve(kind, x, sampled[..., place], False, place))
+        curves.append(Curve(f"{kind}, {other}", x, np.tile(swept[:, place], (runs, 1)), True, place))
     return curves

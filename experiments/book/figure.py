@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import bdtr, stdtrit
 
 
 class Curve(NamedTuple):
@@ -13,6 +13,7 @@ class Curve(NamedTuple):
     x: np.ndarray  # [N]
     values: np.ndarray  # [runs, N]
     dashed: bool = False
+    colour: int | None = None  # which one; None: one of its own, by its place
 
 
 class Row(NamedTuple):
@@ -36,6 +37,8 @@ class Figure(NamedTuple):
     book: list[tuple[float, float]] = []  # points of the book's curves
     scale: str = "linear"  # or "log", of the axis beside
     line: str = "-"  # how curves are drawn: "o-" where there are few x
+    scale_below: str = "linear"  # or "log", of the axis below
+    middle: str = "mean"  # or "median": what of all runs is drawn and told, with its interval
 
 
 def mean_interval(values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,14 +51,27 @@ def mean_interval(values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, mean - reach, mean + reach
 
 
+def median_interval(values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns (median, low, high) over runs, axis 0: the two runs, in order of size, between which the true median lies with
+    95% or more, whatever the distribution (as many below it as a fair coin gives); NaN for fewer than the six that takes."""
+    values = np.sort(np.asarray(values, np.float64), axis=0)
+    beyond = int(np.sum(bdtr(np.arange(len(values)), len(values), 0.5) <= 0.025))  # runs that may lie beyond on a side
+    unknown = np.full(values.shape[1:], np.nan)
+    low, high = (values[beyond - 1], values[-beyond]) if beyond else (unknown, unknown)
+    return np.median(values, axis=0), low, high
+
+
+INTERVALS = {"mean": mean_interval, "median": median_interval}
+
+
 def described(figure: Figure) -> dict[str, Any]:
     """Returns the numbers of a figure as plain data."""
-    curves = []
+    interval, curves, rows = INTERVALS[figure.middle], [], []
     for curve in figure.curves:
-        mean, low, high = (x.tolist() for x in mean_interval(curve.values))
-        curves.append({"label": curve.label, "x": np.asarray(curve.x).tolist(), "mean": mean, "low": low, "high": high})
-    rows = []
+        middle, low, high = (x.tolist() for x in interval(curve.values))
+        x = np.asarray(curve.x).tolist()
+        curves.append({"label": curve.label, "x": x, figure.middle: middle, "low": low, "high": high})
     for row in figure.rows:
-        mean, low, high = (float(x) for x in mean_interval(row.values))
-        rows.append({"what": row.what, "published": row.published, "ours": mean, "low": low, "high": high})
+        middle, low, high = (float(x) for x in interval(row.values))
+        rows.append({"what": row.what, "published": row.published, "ours": middle, "low": low, "high": high})
     return {"title": figure.title, "curves": curves, "comparison": rows, "exact": figure.exact}

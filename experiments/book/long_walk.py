@@ -58,9 +58,9 @@ def of_groups(title: str, module, rate: float, exact, what: str, runs: int) -> F
             Row("value of states 901 to 1000", f"exact {exact[-1]:.4f}", w[:, -1]),
             Row("RMS error weighted by visits", f"exact {rms(exact, 10):.4f}", np.array([rms(one, 10) for one in w]))]  # fmt: skip
     curves = [
-        Curve(f"learned, {episodes:,} episodes", STATES, w @ rows_of(10)[STATES].T),
-        Curve(what, STATES, np.tile(rows_of(10)[STATES] @ exact, (runs, 1)), True),
-        Curve("true values", STATES, np.tile(truth[STATES], (runs, 1))),
+        Curve(f"learned, {episodes:,} episodes", STATES, w @ rows_of(10)[STATES].T, False, 0),
+        Curve(what, STATES, np.tile(rows_of(10)[STATES] @ exact, (runs, 1)), True, 0),
+        Curve("true values", STATES, np.tile(truth[STATES], (runs, 1)), False, 1),
     ]
     return Figure(f"{title}, 1000 states in 10 groups", "state", "value", curves, rows, (-1.0, 1.0))
 

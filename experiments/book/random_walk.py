@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 
 import envs
-from algos.tabular import batch, n_step_td, td_lambda
+from algos.tabular import batch, monte_carlo_prediction, n_step_td, td, td_lambda
 from algos.tabular.experience import Step
 from envs.mdp.sampling import walk
 from experiments.book.figure import Curve, Figure, Row
@@ -20,6 +20,8 @@ N_STEP = {1: (0.82, 0.3473), 2: (0.58, 0.2814), 4: (0.37, 0.2676), 8: (0.22, 0.2
 LAMBDA = {0.0: 0.348, 0.4: 0.276, 0.8: 0.261, 0.9: 0.285, 0.95: 0.334, 0.975: None, 1.0: 0.49}
 WALKS, LONGEST = 100, 2500  # of the five states; steps enough for so many walks
 BEFORE = 0.5  # what a state is worth that was not met yet
+TRUTH_OF_FIVE = np.arange(1, 6) / 6
+CONSTANT = {"TD": (0.05, 0.1, 0.15), "Monte Carlo": (0.01, 0.02, 0.03, 0.04)}  # alphas of example 6.2
 
 
 def n_step(runs: int = 100) -> Figure:
@@ -55,6 +57,7 @@ def traces(runs: int = 100) -> Figure:
     )
 
 
+BESIDE_OF_FIVE = "RMS error of the 5 values"
 BESIDE = f"RMS error of the 19 values, mean of the first {EPISODES} episodes"
 
 
@@ -82,6 +85,38 @@ def best(values: np.ndarray) -> int:
     return int(np.nanargmin(np.where(np.isfinite(mean), mean, np.nan)))
 
 
+def online(runs: int = 100) -> Figure:
+    """Returns the figure of example 6.2: TD(0) and every-visit Monte Carlo on five states, the error after each of 100 walks."""
+    curves, rows = [], []
+    for name, rates in CONSTANT.items():
+        found = errors_of_walks(name, runs, rates)
+        curves += [
+            Curve(f"{name}, alpha = {rate:g}", np.arange(WALKS + 1), values, name != "TD")
+            for rate, values in zip(rates, found)
+        ]
+        last = found[..., -1]
+        which, published = ("alpha = 0.05", "0.033") if name == "TD" else ("its best alpha", "0.08 to 0.1")
+        rows.append(Row(f"{name}, {which}, after 100 walks", published, last[0 if name == "TD" else best(last.T)]))
+    return Figure("Example 6.2: the random walk of 5 states", "walks", BESIDE_OF_FIVE, curves, rows, (0.0, 0.25),
+                  book=[(WALKS, 0.033)])  # fmt: skip
+
+
+def errors_of_walks(name: str, runs: int, rates) -> np.ndarray:
+    """Returns the error before the first walk and after each, [alphas, runs, 1 + walks]."""
+    module, config = {"TD": (td, {}), "Monte Carlo": (monte_carlo_prediction, {"first_visit": False})}[name]
+    algorithm = module.make(envs.make("RandomWalk-5"), module.Config(num_steps=1, **config))
+
+    def error(state, metrics=None):
+        return jnp.sqrt(jnp.mean((state.params[1:-1] - TRUTH_OF_FIVE) ** 2))
+
+    def one_run(key, learning_rate):
+        hparams = module.HParams(learning_rate=learning_rate, gamma=1.0, initial_value=BEFORE)
+        before = error(algorithm.init(key, hparams))
+        return jnp.append(before, first_episodes(algorithm, hparams, key, WALKS, error))
+
+    return over_runs(one_run, runs, {"learning_rate": rates})
+
+
 def batches(runs: int = 100) -> Figure:
     """Returns figure 6.2: batch TD(0) and batch Monte Carlo on five states, the error after each of 100 walks.
 
@@ -95,7 +130,7 @@ def batches(runs: int = 100) -> Figure:
     return Figure(
         "Figure 6.2: batch training on the random walk of 5 states",
         "walks",
-        "RMS error of the 5 values",
+        BESIDE_OF_FIVE,
         curves,
         rows,
         (0.0, 0.25),
@@ -130,9 +165,8 @@ def both(log: np.ndarray) -> tuple[float, float]:
     returns = reward[np.flatnonzero(terminated)][last]  # all that a walk earns it earns at its end
     visits = np.bincount(state, minlength=7)
     averages = np.bincount(state, returns, 7) / np.maximum(visits, 1)
-    truth = np.arange(1, 6) / 6
 
     def error(values):
-        return np.sqrt(np.mean((np.where(visits > 0, values, BEFORE)[1:6] - truth) ** 2))
+        return np.sqrt(np.mean((np.where(visits > 0, values, BEFORE)[1:6] - TRUTH_OF_FIVE) ** 2))
 
     return error(batch.td_solution(step, 7, 1.0)), error(averages)

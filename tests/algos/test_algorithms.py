@@ -306,6 +306,7 @@ def test_algorithms_compile_print_and_read_nothing():
             {"jit"} if "planning" in str(path) else set()
         )  # planners are called by a host, and compile what they loop over
         assert not (called(source) - host) & {"jit", "print", "open", "input", "io_callback", "callback"}, path
-        assert not imported(source) & clock_and_files, path
+        in_memory = {"io"} if path.endswith("tokeniser.py") else set()  # what it has learned is written into memory
+        assert not imported(source) & (clock_and_files - in_memory), path
     sample = "@jax.jit\ndef f(x):\n    jax.debug.print(x)\n    return open(x)"
     assert called(sample) == {"jit", "print", "open"}

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageColor
 
 import envs
+from envs.mdp import from_map
 from experiments.lab.showing.drawing import DRAWINGS, classic, drawing, film, grids, shapes
 from experiments.lab.showing.drawing.shapes import Disc, Line, Polygon, Scene, rasterise
 
@@ -130,6 +131,20 @@ def test_a_maze_has_gymnaxs_walls():
     for fields in ({}, {"maze_size": 5, "rf_size": 5}, {"maze_size": 7, "rf_size": 7}):
         walls = grids.maze_walls(**{"maze_size": 9, "rf_size": 3, **fields})
         assert np.array_equal(walls, gymnax.make("MetaMaze-misc", **fields)[0].occupied_map)
+
+
+def test_a_gridworld_of_a_finite_model_shows_walls_ends_and_the_agent_in_its_cell():
+    model = from_map("S.G\n#H#", reward={"G": 1.0})
+    scene = drawing("of one's own", {}, own=True, model=model).scene(SimpleNamespace(index=1), None)
+    squares = {tuple(np.mean(x.points, 0).round(3)): x.colour for x in scene.shapes if isinstance(x, Polygon)}
+    walls = {(0.5, -1.5): shapes.GREY, (2.5, -1.5): shapes.GREY}
+    assert squares == walls | {(2.5, -0.5): shapes.GREEN, (1.5, -1.5): shapes.INK}
+    (agent,) = (shape for shape in scene.shapes if isinstance(shape, Disc))
+    assert agent.centre == (1.5, -0.5)
+    costly = drawing("CliffWalking", {}, model=envs.make("CliffWalking").model).scene(SimpleNamespace(index=0), None)
+    assert [x.colour for x in costly.shapes if isinstance(x, Polygon)] == 10 * [shapes.GREY] + [shapes.GREEN]
+    with pytest.raises(ValueError, match="Taxi cannot be drawn; those that can: .*, and finite models on a grid"):
+        drawing("Taxi", {}, model=envs.make("Taxi").model)
 
 
 def test_the_drawings_assume_the_fields_that_environments_have_by_default():

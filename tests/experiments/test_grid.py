@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import envs
-from experiments import grid
+from experiments import grid, watch
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.settings import contender
@@ -92,7 +92,7 @@ def test_what_cannot_be_drawn_is_told_in_one_line(args, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_policy_of_a_run_folder_is_drawn_at_the_discount_that_it_learned_with(tmp_path, capsys):
+def test_a_policy_of_a_run_folder_is_drawn_at_the_discount_that_it_learned_with_and_can_be_watched(tmp_path, capsys):
     one = contender("q_learning", LAKE, 5000)
     manifest.write_manifest(tmp_path, Experiment((Task(LAKE, (one,)),), (4,), 5000, width=1), "a command")
     table = np.zeros((1, 16, 4), np.float32)
@@ -102,3 +102,5 @@ def test_a_policy_of_a_run_folder_is_drawn_at_the_discount_that_it_learned_with(
     said = capsys.readouterr().out
     assert "J of the greedy policy = 0.542026, 0 below J*" in said and "0 of 11 states" in said
     assert (tmp_path / f"grid-{LAKE}-q_learning-seed4.png").is_file()
+    assert watch.watch(watch.Args(tmp_path, out=tmp_path / "lake.gif")) == 0
+    assert Image.open(tmp_path / "lake.gif").n_frames > 2  # the nearest end is two steps away

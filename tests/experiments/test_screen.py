@@ -1,16 +1,17 @@
 """What a run shows as it goes and at its end."""
 
 import pytest
+from rich.console import Console
 
 from experiments.lab.definition.experiment import Task
 from experiments.lab.definition.settings import contender
-from experiments.lab.running.runner import Position, Progress
+from experiments.lab.running.runner import Evaluated, Position, Progress
 from experiments.lab.showing import screen
 
 
 def figures(iqm, mean):
-    return {"iqm": iqm, "ci95": [None if iqm is None else iqm + far for far in (-1.0, 2.0)], "mean": mean, "steps_per_second": 1234.5,
-            "compile_seconds": 3.21, "run_seconds": 4.56}  # fmt: skip
+    return {"iqm": iqm, "ci95": [None if iqm is None else iqm + far for far in (-1.0, 2.0)], "mean": mean, "env_steps": 18432,
+            "steps_per_second": 1234.5, "compile_seconds": 3.21, "run_seconds": 4.56}  # fmt: skip
 
 
 def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
@@ -21,7 +22,10 @@ def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
     assert cells[1] == ["2.000", "1.000", "-"]
     assert cells[2] == ["1.000 to 4.000", "0.000 to 3.000", "-"]
     assert cells[3] == ["0.000", "99.0", "-"]
-    assert [column[0] for column in cells[4:]] == ["1,234", "3.2", "4.6"]
+    assert [column[0] for column in cells[4:]] == ["1,234", "3.2", "4.6"] and table.caption is None
+    found["low"]["env_steps"] = 20_000
+    (table,) = screen.results_tables({"seeds": [0, 1], "environments": {"Cart": {"algorithms": found}}})
+    assert table.caption == "steps of a seed: low 20,000, none 18,432, high 18,432"
 
 
 def test_the_time_left_is_the_time_so_far_for_what_is_left():
@@ -29,6 +33,16 @@ def test_the_time_left_is_the_time_so_far_for_what_is_left():
     line = screen.Line("CartPole-v1", "a2c")
     screen.update(line, Progress(Task("CartPole-v1", (a2c,)), (a2c,), 0.25, 5000, 10.0, Position([], [], [])))
     assert (line.share, line.steps_per_second, line.seconds_left) == (0.25, 500.0, 30.0)
+
+
+def test_where_there_is_no_terminal_a_line_is_printed_at_each_quarter_and_at_the_end_whenever_evaluations_come(capsys):
+    a2c = contender("a2c", "CartPole-v1", 1000)
+    task, line = Task("CartPole-v1", (a2c,)), screen.Line("CartPole-v1", "a2c")
+    for number in range(1, 8):  # of seven evaluations the second, fourth, sixth and last are the first of a quarter
+        screen.update(line, Progress(task, (a2c,), number / 7, 5000, 10.0, Position([], [], [])))
+        screen.update(line, Evaluated(task, (a2c,), a2c, 1.0, []))
+        screen.tell(line, Evaluated(task, (a2c,), a2c, 1.0, []), Console(width=200))
+    assert [x.split()[2] for x in capsys.readouterr().out.splitlines()] == ["29%,", "57%,", "86%,", "100%,"]
 
 
 @pytest.mark.parametrize("seconds, words", [(0.4, "0:00"), (75, "1:15"), (3599.6, "1:00:00"), (3661, "1:01:01")])

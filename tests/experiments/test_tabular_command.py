@@ -1,5 +1,6 @@
 """Methods that predict are judged by their error, less being better, and `experiments.tabular` runs them through the lab."""
 
+import functools
 import json
 
 import jax
@@ -19,7 +20,7 @@ from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.overrides import overridden
 from experiments.lab.definition.settings import PREDICTION, contender
 from experiments.lab.definition.sweeps import selection
-from experiments.lab.judging.judges import true_values, value_rms
+from experiments.lab.judging.judges import exact_return, true_values, value_rms
 from experiments.lab.recording import run_folder
 from experiments.lab.running.checks import check
 
@@ -99,6 +100,25 @@ def test_methods_that_no_one_number_ranks_are_told_in_one_line(methods, said):
         tabular.experiment_of(tabular.Args(methods=methods))
 
 
+OWN_MODEL = """
+from envs.mdp import as_env, from_map
+
+def corridor():
+    return as_env(from_map("S..G", reward={"G": 1.0}), "corridor", 30)
+"""
+
+
+@pytest.mark.parametrize("methods", [("td", "lstd"), ("q_learning", "sarsa")])
+def test_a_model_of_ones_own_is_named_by_its_file_and_function(tmp_path, methods):
+    (tmp_path / "own.py").write_text(OWN_MODEL)
+    args = tabular.Args(env=(f"{tmp_path}/own.py:corridor", WALK), methods=methods, gamma=0.9)
+    chosen = tabular.experiment_of(args)
+    assert [task.environment for task in chosen.tasks] == ["corridor", WALK]
+    check(chosen)
+    with pytest.raises(BadInput, match="own.py has no 'corridors'; it has: corridor"):
+        tabular.experiment_of(tabular.Args(env=(f"{tmp_path}/own.py:corridors",), methods=methods))
+
+
 def test_compare_which_ranks_policies_sends_a_method_that_predicts_to_where_it_belongs():
     with pytest.raises(BadInput, match="td_lambda predicts values and does not act: python -m experiments.tabular"):
         compare.experiment_of(compare.Args(env=(WALK,), algos=("td_lambda",)))
@@ -120,3 +140,11 @@ def test_a_sweep_of_predictions_ends_with_the_least_error_in_its_folder(tmp_path
 def test_another_judge_can_be_named():
     chosen = overridden(tabular.experiment_of(tabular.Args(methods=("td",))), Options(judge="value_rms"))
     assert chosen.tasks[0].judge == value_rms()
+
+
+@pytest.mark.parametrize(("judge", "module"), [(value_rms(), td), (exact_return(), q_learning)])
+def test_which_state_a_row_shows_is_not_left_to_the_compiler_to_work_out(judge, module):
+    env, algorithm = envs.make(WALK), module.make(envs.make(WALK))
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), module.HParams())
+    program = jax.make_jaxpr(functools.partial(judge.measured, algorithm, env))(state, jax.random.key(0))
+    assert "optimization_barrier" in str(program)  # else a constant, folded element by element: 20 s for 1000 states

@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.mdp.build import from_arrays, from_step
-from envs.mdp.model import MDP
+from envs.mdp.model import MDP, check
 
 
 def random_walk(states: int = 5, left: float = 0.0, reach: int = 1) -> MDP:
@@ -54,17 +54,36 @@ def garnet(states: int = 30, actions: int = 4, successors: int = 2, deviation: f
         raise ValueError(f"successors must be 1 to states={states}, not {successors}")
     random = np.random.default_rng(seed)
     shape = (states, actions, successors)
-    cuts = np.sort(random.random((states, actions, successors - 1)), -1)
-    edges = np.concatenate([np.zeros((states, actions, 1)), cuts, np.ones((states, actions, 1))], -1)
-    reward = random.standard_normal((states, actions, 1)) + deviation * random.standard_normal(shape)
-    return from_arrays(_distinct(random, shape, states), np.diff(edges), reward, False)
+    probability = _gaps(random.random((states, actions, successors - 1)))
+    reward = _about(random.standard_normal((states, actions, 1)), random.standard_normal(shape), deviation)
+    # a large model fits into memory once: nothing is copied, as `from_arrays` does with what is somebody else's
+    successor, start = _distinct(random, shape, states), np.full(states, 1.0 / states)
+    mdp = MDP(successor, probability, reward, np.zeros(shape, bool), start)
+    check(mdp)
+    return mdp
+
+
+def _gaps(cuts: np.ndarray) -> np.ndarray:
+    """Returns the lengths of the pieces that cuts between 0 and 1 make, along the last axis."""
+    cuts.sort(-1)
+    return np.diff(cuts, axis=-1, prepend=0.0, append=1.0)
+
+
+def _about(mean: np.ndarray, noise: np.ndarray, deviation: float) -> np.ndarray:
+    """Returns mean + deviation * noise; without a deviation one number for all outcomes of a pair."""
+    if deviation == 0.0:
+        return np.broadcast_to(mean, noise.shape)
+    noise *= deviation
+    noise += mean
+    return noise
 
 
 def _distinct(random, shape: tuple[int, ...], states: int) -> np.ndarray:
     """Returns indices below `states`, distinct along the last axis: rows that repeat one are drawn anew."""
     if 2 * shape[-1] > states:
-        return random.permuted(np.broadcast_to(np.arange(states), (*shape[:-1], states)), axis=-1)[..., : shape[-1]]
-    drawn = random.integers(states, size=shape)
+        order = np.broadcast_to(np.arange(states), (*shape[:-1], states))
+        return random.permuted(order, axis=-1)[..., : shape[-1]].astype(np.int32)
+    drawn = random.integers(states, size=shape).astype(np.int32)
     while (again := (np.diff(np.sort(drawn, -1)) == 0).any(-1)).any():
         drawn[again] = random.integers(states, size=(int(again.sum()), shape[-1]))
     return drawn

@@ -90,9 +90,17 @@ def windy(moves: str = "four") -> MDP:
     return from_map(WINDY, kinds[moves], step_reward=-1.0, wind=WIND)
 
 
-def dyna_maze() -> MDP:
-    """Returns the Dyna maze (S&B example 8.1): 1 for the goal, 47 cells that are no wall."""
-    return from_map(DYNA, (UP, RIGHT, DOWN, LEFT), reward={"G": 1.0})
+def dyna_maze(halvings: int = 0) -> MDP:
+    """Returns the Dyna maze (S&B example 8.1): 1 for the goal, 47 cells that are no wall. With `halvings` (S&B example 8.4)
+    each cell is cut in two so many times, by turns across its width and its height: 47 * 2^halvings cells, of which all that
+    were the goal are goals, and the first that was the start is the start."""
+    if halvings < 0:
+        raise ValueError(f"halvings must be 0 or more, not {halvings}")
+    chart = np.array([list(line.strip()) for line in DYNA.strip().splitlines()])
+    for cut in range(halvings):
+        chart = np.repeat(chart, 2, axis=1 - cut % 2)
+    chart[tuple(np.argwhere(chart == "S")[1:].T)] = "."
+    return from_map("\n".join(map("".join, chart)), (UP, RIGHT, DOWN, LEFT), reward={"G": 1.0})
 
 
 def switching_maze(maze: str = "blocking", after: bool = False) -> MDP:

@@ -7,7 +7,14 @@ from pathlib import Path
 from envs import Env
 from experiments.lab.definition.experiment import Task
 from experiments.lab.outside.user_files import load, neighbours
-from experiments.lab.outside.user_loss import check_function, source
+from experiments.lab.outside.user_loss import check_function, is_reference, source
+
+
+def named(env: str) -> tuple[str, Callable[[], Env] | None]:
+    """Returns (what an environment is called, the function that makes it, None for one that `envs.make` knows) of an id or
+    FILE.py:FUNCTION. Raises ValueError as `load_factory` does."""
+    factory = load_factory(env) if is_reference(env) else None
+    return (factory.__name__ if factory else env), factory
 
 
 def load_factory(reference: str) -> Callable[[], Env]:

@@ -128,7 +128,7 @@ def tell(line: Line, event: runner.Event, console: Console) -> None:
         case runner.Finished() if event.contender is event.family[-1]:
             console.print(where, line.status, highlight=False, soft_wrap=True)
         case runner.Evaluated() if line.share >= line.told + PLAIN_SHARE:
-            line.told = line.share
+            line.told = line.share // PLAIN_SHARE * PLAIN_SHARE  # else a late line would put off all that follow
             rate, left = f"{line.steps_per_second:,.0f} steps/s", duration(line.seconds_left)
             result = evaluated(event.task.criterion.words, line)
             console.print(where, f"{line.share:.0%}, {rate}, {result}, {left} left", highlight=False, soft_wrap=True)
@@ -180,4 +180,8 @@ def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
                 f"{figures['compile_seconds']:.1f}",
                 f"{figures['run_seconds']:.1f}",
             )
+        steps = {name: figures["env_steps"] for name, figures in algorithms}
+        if len(set(steps.values())) > 1:  # updates are whole: who makes large ones stops short of the budget
+            table.caption = "steps of a seed: " + ", ".join(f"{name} {number:,}" for name, number in steps.items())
+            table.caption_justify = "left"
         yield table

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from linear_logs import FEATURES, RATE, RATIOS, ROWS, TABLE, TABLE_ROWS, D, X, learned
 
+import envs
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
     lstd,
+    named,
     sarsa_lambda,
     semi_gradient_n_step_td,
     semi_gradient_sarsa,
@@ -184,6 +186,24 @@ def test_lstd_is_the_solution_of_the_steps_so_far_after_every_one_of_them(ratios
     np.testing.assert_allclose(solved.weights, found[-1], rtol=1e-8)
     matrix, _ = matrices(log, ratios, ridge)
     assert solved.ridge == ridge and solved.condition == pytest.approx(np.linalg.cond(matrix))
+
+
+@pytest.mark.parametrize("words", ["polynomial:5", "tiles:8x8"])
+def test_lstd_of_features_that_nearly_depend_on_each_other_survives_single_precision(words):
+    env, steps = envs.make("RandomWalk-19"), 50_000
+    chosen = named.features_of(env, words)
+    rows = named.of_states(env, chosen)
+    x = np.zeros((env.model.num_states, chosen.size))
+    np.put_along_axis(x, rows.index, rows.value, 1)
+    random = np.random.default_rng(0)
+    state = random.integers(1, 20, steps)
+    next_state = state + random.choice([-1, 1], steps)
+    terminated, none = (next_state == 0) | (next_state == 20), np.zeros(steps, np.int32)
+    reward = np.where(next_state == 20, 1.0, -1.0) * terminated
+    log = logs.Log(state, none, reward, next_state, none, terminated, none > 0)
+    found = learned(lstd.method(chosen), log, lstd.HParams(), rows)[-1]
+    exact = lstd.solution(x[state], reward, x[next_state], terminated, 1.0, lstd.HParams().ridge).weights
+    np.testing.assert_allclose((x @ found)[1:-1], (x @ exact)[1:-1], atol=0.03)
 
 
 def test_what_follows_an_end_is_worth_nothing_whatever_features_it_has(float64):

@@ -263,7 +263,7 @@ def test_prioritised_sweeping_takes_the_largest_change_first_and_tells_those_tha
     hparams = prioritised_sweeping.HParams(**{**RATES, "learning_rate": 1.0}, threshold=threshold)
     method = prioritised_sweeping.method(ENV, prioritised_sweeping.Config(num_planning=planning))
     found, memory = logs.learning(method, log, hparams)
-    q, seen, priority, left_over, ignored = np.full((S, A), BEGIN), {}, np.zeros((S, A)), 0, 0
+    q, seen, priority, left_over, ignored, backups = np.full((S, A), BEGIN), {}, np.zeros((S, A)), 0, 0, 0
 
     def expected(s, a):
         return np.mean([r if over else r + GAMMA * max(q[s2]) for r, s2, over in seen[s, a]])
@@ -279,6 +279,7 @@ def test_prioritised_sweeping_takes_the_largest_change_first_and_tells_those_tha
             pair = tuple(map(int, np.unravel_index(np.argmax(priority), priority.shape)))
             priority[pair] = 0.0
             q[pair] = expected(*pair)
+            backups += 1
             for other, outcomes in seen.items():
                 if any(s2 == pair[0] and not over for _, s2, over in outcomes):
                     change = abs(expected(*other) - q[other])
@@ -287,6 +288,7 @@ def test_prioritised_sweeping_takes_the_largest_change_first_and_tells_those_tha
         left_over += priority.any()
         agree(table, q)
     agree(memory.priority, priority)
+    assert memory.backups == backups < planning * len(log.state)
     assert ignored > 3 and 0 < left_over < len(log.state)
 
 

@@ -56,6 +56,7 @@ ROWS = [
     Row("WindyGridworld", 1.0, {"start": -7.0}, {"moves": "king"}),
     Row("WindyGridworld", 1.0, {"start": -7.0}, {"moves": "stay"}),
     Row("Gridworld", 0.9, {1: 10 / (1 - 0.9**5), 0: 9 / (1 - 0.9**5)}),
+    Row("Gridworld", 0.9, {0: 22.0, 1: 24.4, 2: 22.0, 3: 19.4, 4: 17.5}, accuracy=0.05),  # figure 3.5, top row
     Row("Gambler", 1.0, {25: 0.16, 50: 0.4, 75: 0.64}),
     Row("Gambler", 1.0, {51: 0.4031, 99: 0.9643}, accuracy=5e-5),
     Row("Gambler", 1.0, {25: 0.0625, 50: 0.25, 75: 0.4375}, {"heads": 0.25}),
@@ -303,6 +304,16 @@ def test_a_corridor_whose_reward_is_far_off_takes_more_than_one_sweep():
     np.testing.assert_array_equal(solution.value[:13], [*0.5 ** np.arange(11, -1, -1), 0.0])
     assert 12 <= solution.iterations <= 14
     assert value_iteration.solve(filled(corridor(12)), 0.5, in_place=True).iterations > 1
+
+
+@pytest.mark.parametrize("penalty", [-1e3, -1e6, -1e9, -1e12])
+def test_the_policy_earns_the_values_however_much_an_action_costs_that_is_never_best(penalty):
+    successor = np.array([[[max(s - 1, 0)], [min(s + 1, 5)], [s]] for s in range(6)])  # left, right, the forbidden one
+    reward = np.broadcast_to([[-1.0], [-1.0], [penalty]], successor.shape)
+    mdp = from_arrays(successor, 1.0, reward, (np.arange(6) == 5)[:, None, None] & [[False], [True], [False]], start=0)
+    solution = value_iteration.solve(mdp, 0.9)
+    np.testing.assert_array_equal(solution.policy, np.eye(3)[[1] * 6])
+    np.testing.assert_allclose(policy_evaluation.solve(mdp, solution.policy, 0.9).value, solution.value, atol=1e-6)
 
 
 def test_where_all_actions_are_alike_the_policy_takes_all():

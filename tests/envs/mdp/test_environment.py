@@ -76,6 +76,14 @@ def test_every_problem_is_an_environment_that_carries_its_model(name):
     assert observation.shape == env.observation_shape and observation.dtype == jnp.float32
 
 
+def test_features_and_rewards_that_could_not_be_observed_are_refused():
+    for features in (np.eye(2), np.full((1, 2), np.nan)):
+        with pytest.raises(ValueError, match=r"features must be finite, \[1, ...\], not"):
+            as_env(from_arrays(np.zeros((1, 1, 1)), 1.0, 0.0, False), "one", 10, features)
+    with pytest.raises(ValueError, match="a reward of size 1e.300 is beyond float32"):
+        as_env(from_arrays(np.zeros((1, 1, 1)), 1.0, -1e300, False), "one", 10)
+
+
 def test_a_limit_below_one_is_refused():
     with pytest.raises(ValueError, match="max_steps must be 1 or more, not 0"):
         as_env(mixed(), "mixed", 0)

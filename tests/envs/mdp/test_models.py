@@ -6,7 +6,9 @@ import gymnasium
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy.stats import beta, kstest, norm
 
+from algos.tabular.planning import value_iteration
 from envs.mdp import (
     MDP,
     epsilon_soft,
@@ -165,6 +167,19 @@ def test_values_of_our_models_are_those_of_gymnasiums_own_rows(name, gamma):
         np.testing.assert_allclose(ours, value, atol=1e-10)
 
 
+def test_taxi_whose_ends_are_ignored_gains_without_end_and_has_no_values():
+    """A passenger who was brought is carried about and brought again."""
+    table = TABLES["Taxi"]().unwrapped.P
+    ended = {s: {a: [(*outcome[:3], False) for outcome in row[a]] for a in row} for s, row in table.items()}
+    value, found = np.zeros(len(ended)), []
+    for _ in range(200):
+        value = np.array([max(sum(p * (r + value[t]) for p, t, r, _ in row[a]) for a in row) for row in ended.values()])
+        found.append(value.min())
+    assert found[-1] - found[-2] > 1.0 < found[99] - found[98]
+    with pytest.raises(ValueError, match="a policy can go on for ever, which gains"):
+        value_iteration.solve(from_gymnasium(ended), 1.0)
+
+
 def test_a_time_limit_is_no_part_of_a_gymnasium_table_and_an_environment_without_one_is_refused():
     with pytest.raises(ValueError, match="CartPoleEnv has no table P"):
         from_gymnasium(gymnasium.make("CartPole-v1"))
@@ -219,12 +234,37 @@ MALFORMED = {
     r"step gives arrays \[2, 4, 1\], \[\], \[\], \[\] for 2 states and 3 actions": lambda: from_step(
         lambda state, action: (np.zeros((2, 4, 1), int), 1.0, 0.0, False), 2, 3
     ),
+    "the map is empty": lambda: from_map(" \n "),
+    "reward is of 'X', which is nowhere on the map": lambda: from_map("S.G", reward={"X": 1.0}),
+    "slip must be 0 to 1, not 2.0": lambda: from_map("S.G", slip=2.0),
+    r"wind must be a whole number for each of 3 columns, not \[1\]": lambda: from_map("S.G", wind=[1]),
+    "a model has one or more states and actions, not 3 and 0": lambda: from_dense(np.ones((3, 0, 3)), None),
+    "there is no matrix": lambda: from_sparse([], None),
+    "the reward must say what it is of": lambda: from_dense(np.full((2, 1, 2), 0.5), np.ones(2)),
+    "terminal names no state of 0 to 1: 2": lambda: from_dense(
+        np.full((2, 1, 2), 0.5), on_reaching(np.ones(2)), terminal=[2]
+    ),
+    "terminal names no state of 0 to 1: 0.5": lambda: from_dense(
+        np.full((2, 1, 2), 0.5), on_reaching(np.ones(2)), terminal=0.5
+    ),
+    "start is no state of 0 to 1: 0.5": lambda: from_arrays(**{**parts(), "start": 0.5}),
+    "start is no state of 0 to 1: first": lambda: from_arrays(**{**parts(), "start": "first"}),
+    "terminated must be true or false, not 0.3": lambda: from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, 0.3),
+    "successor is no whole number: nan": lambda: from_arrays(np.full((2, 1, 1), np.nan), 1.0, 0.0, False),
+    r"cell must be row and column of each state, \[2, 2\], not \[1, 2\]": lambda: from_arrays(**parts(), cell=[[0, 0]]),
+    "step must return a tuple": lambda: from_step(lambda state, action: (state, 1.0, 0.0), 2, 3),
+    "a model has one or more states and actions, not 0 and 3": lambda: from_step(None, 0, 3),
+    "P is empty": lambda: from_gymnasium({}),
+    "P must have states 0 to 1, all with the same actions: state 1 has not": lambda: from_gymnasium(
+        {0: {0: [(1.0, 0, 0.0, False)]}, 7: {0: [(1.0, 0, 0.0, False)]}}
+    ),
     "the map has no S": lambda: from_map("FG"),
     "the lines of a map must be of one length, not 2, 3": lambda: from_map("SG\nFFF"),
     "epsilon must be 0 to 1, not 1.5": lambda: epsilon_soft(problems.model("FrozenLake-4x4"), 1.5),
     "successors must be 1 to states=3, not 4": lambda: problems.garnet(3, 2, 4),
     "heads must be between 0 and 1, not 1.0": lambda: problems.model("Gambler", heads=1.0),
     "size must be one of 4, 8, not 5": lambda: problems.frozen_lake(5),
+    "halvings must be 0 or more, not -1": lambda: problems.model("DynaMaze", halvings=-1),
     "moves must be one of four, king, stay, not 'knight'": lambda: problems.model("WindyGridworld", moves="knight"),
     "Gambler has no field odds; its fields are: heads, goal, max_steps_in_episode": lambda: problems.model(
         "Gambler", odds=1
@@ -252,6 +292,9 @@ def test_an_impossible_outcome_may_earn_anything():
 def test_states_that_no_episode_can_reach_are_a_warning_and_no_error():
     with pytest.warns(UserWarning, match="no episode can reach 1 of 2 states: 1"):
         from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, False, start=0)
+    with pytest.warns(UserWarning, match="no episode can reach 1 of 3 states: 2"):  # what is impossible leads nowhere
+        successor = np.array([[[1, 2]], [[0, 1]], [[2, 0]]])
+        from_arrays(successor, np.array([[[1.0, 0.0]], [[0.5, 0.5]], [[0.5, 0.5]]]), 0.0, False, start=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, False)
@@ -276,10 +319,39 @@ def test_a_garnet_has_distinct_successors_and_a_seed_is_a_model():
         assert (same.reward == mdp.reward).all() == other
 
 
+@pytest.mark.parametrize("successors", [2, 5])
+def test_a_garnets_probabilities_are_the_gaps_of_sorted_uniforms_and_its_rewards_normal(successors):
+    """Uniform on the simplex: each probability is Beta(1, b - 1), that of uniforms divided by their sum is not."""
+    mdp = problems.garnet(300, 4, successors, deviation=0.5, seed=2)
+    for place in range(successors):
+        assert kstest(mdp.probability[..., place].ravel(), beta(1, successors - 1).cdf).pvalue > 1e-3
+    assert kstest(mdp.reward[..., 0].ravel(), norm(0.0, np.sqrt(1.25)).cdf).pvalue > 1e-3
+    about = (mdp.reward - mdp.reward.mean(-1, keepdims=True)).var(-1, ddof=1).mean()
+    assert about == pytest.approx(0.25, rel=0.1)
+
+
 def test_a_million_states_take_less_than_a_gigabyte():
     mdp = problems.garnet(10_000, 4, 5)
     arrays = (mdp.successor, mdp.probability, mdp.reward, mdp.terminated, mdp.start)
     assert 100 * sum(array.nbytes for array in arrays) < 2**30 / 2
+
+
+@pytest.mark.parametrize("halvings", range(5))
+def test_a_maze_of_finer_cells_has_twice_the_states_and_its_way_is_the_shortest_of_the_finer_map(halvings):
+    lines = [".......#G", "..#....#.", "S.#....#.", "..#......", ".....#...", "........."]
+    for cut in range(halvings):  # by words: characters twice, then lines twice
+        lines = (
+            [line for line in lines for _ in range(2)] if cut % 2 else ["".join(2 * x for x in line) for line in lines]
+        )
+    free = {(r, c): cell for r, line in enumerate(lines) for c, cell in enumerate(line) if cell != "#"}
+    reached, way, steps = {min(place for place in free if free[place] == "S")}, set(), 0
+    while not any(free[place] == "G" for place in reached):
+        way |= reached
+        beside = {(r + down, c + right) for r, c in reached for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0))}
+        reached, steps = (beside & free.keys()) - way, steps + 1
+    mdp = problems.model("DynaMaze", halvings=halvings)
+    assert mdp.num_states == len(free) == 47 * 2**halvings
+    assert mdp.start @ value_iteration.solve(mdp, 0.95).value == pytest.approx(0.95 ** (steps - 1), abs=1e-9)
 
 
 def test_walls_slips_wind_and_ways_back_of_a_map():

@@ -40,16 +40,19 @@ DRAWINGS = {
 OWN = Drawing(grids.anything, 100)
 
 
-def drawing(environment: str, fields: dict[str, Any], own: bool = False) -> Drawing:
-    """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). One of a
-    user's own file is drawn by its observation.
+def drawing(environment: str, fields: dict[str, Any], own: bool = False, model=None) -> Drawing:
+    """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). A finite
+    model whose states have cells is drawn on its grid, another one of a user's own file by its observation.
 
     Raises ValueError, listing those that can be drawn, for one that cannot.
     """
+    if model is not None and model.cell is not None:
+        return Drawing(partial(grids.finite_model, grids.landscape(model)), 200)
     if own:
         return OWN
     if environment not in DRAWINGS:
-        raise ValueError(f"{environment} cannot be drawn; those that can: {', '.join(DRAWINGS)}")
+        every = f"{', '.join(DRAWINGS)}, and finite models on a grid"
+        raise ValueError(f"{environment} cannot be drawn; those that can: {every}")
     chosen = DRAWINGS[environment]
     seen = {name: value for name, value in fields.items() if name in inspect.signature(chosen.scene).parameters}
     return chosen._replace(scene=partial(chosen.scene, **seen))

@@ -1,7 +1,12 @@
 """Grid worlds as scenes: a cell of row r and column c is the unit square with its upper left corner at (c, -r)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
 import numpy as np
 
+from envs.mdp.model import MDP, terminal_states
 from experiments.lab.showing.drawing.shapes import (
     BLUE,
     BROWN,
@@ -15,6 +20,7 @@ from experiments.lab.showing.drawing.shapes import (
     TEAL,
     VERMILION,
     YELLOW,
+    Disc,
     Line,
     Polygon,
     Scene,
@@ -87,13 +93,41 @@ def maze_walls(maze_size: int, rf_size: int) -> np.ndarray:
     return np.pad(walls, border, constant_values=True)
 
 
+class Landscape(NamedTuple):
+    """A finite model on its grid, without what moves."""
+
+    shape: tuple[int, int]
+    place: np.ndarray  # [S, 2], row and column of each state
+    cells: tuple[Cell, ...]  # what is no state grey, ends that earn green, other ends black
+
+
+def landscape(mdp: MDP) -> Landscape:
+    """Returns the grid of a model whose states have cells."""
+    shape, over = tuple(int(number) for number in mdp.cell.max(0) + 1), terminal_states(mdp)
+    outside = np.ones(shape, bool)
+    outside[tuple(mdp.cell.T)] = False
+    earns = np.zeros(mdp.num_states, bool)
+    earns[mdp.successor[(mdp.probability > 0.0) & (mdp.reward > 0.0)]] = True
+    cells = [(row, column, GREY) for row, column in np.argwhere(outside).tolist()]
+    ends = np.flatnonzero(over)
+    cells += [(*mdp.cell[state].tolist(), GREEN if earns[state] or ends.size == 1 else INK) for state in ends]
+    return Landscape(shape, mdp.cell, tuple(cells))
+
+
+def finite_model(landscape: Landscape, state, observation) -> Scene:
+    """Returns the grid and the agent."""
+    row, column = landscape.place[int(state.index)].tolist()
+    scene = _scene(landscape.shape, landscape.cells)
+    return replace(scene, shapes=(*scene.shapes, Disc((column + 0.5, -row - 0.5), 0.32, VERMILION)))
+
+
 def _maze(walls: np.ndarray, state) -> Scene:
     stones = [(row, column, GREY) for row, column in zip(*np.nonzero(walls))]
     goal, agent = ((*map(int, place), colour) for place, colour in ((state.goal, GREEN), (state.pos, VERMILION)))
     return _scene(walls.shape, [*stones, goal, agent])
 
 
-def _scene(shape: tuple[int, int], cells: list[Cell]) -> Scene:
+def _scene(shape: tuple[int, int], cells: Sequence[Cell]) -> Scene:
     rows, columns = shape
     width, small = max(shape) / 250, max(shape) <= LARGEST_RULED
     across = [Line(((0, -row), (columns, -row)), width, LIGHT) for row in (range(rows + 1) if small else (0, rows))]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -23,14 +24,18 @@ def draw(mdp: MDP, truth: Truth, name: str, path: Path) -> None:
     size = (columns_drawn * (1.2 + max(3.2, 0.75 * columns)), len(sides) * (0.9 + max(2.2, 0.75 * rows)))
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(len(sides), columns_drawn, squeeze=False)
+    values, visits = (_range(mdp, [getattr(side, name) for _, side in sides]) for name in ("value", "visits"))
     for row, (who, side) in zip(panels, sides):
-        what = f"{side.value_is}, {'its greedy actions' if who == 'agent' else 'all best actions'}"
-        image = heat(figure, row[0], mdp, side.value, what, "viridis")
+        actions = "its greedy actions, red: none of the best" if who == "agent" else "all best actions"
+        what = f"{side.value_is}\n{actions}"
+        image = heat(figure, row[0], mdp, side.value, what, "viridis", values)
         ends(row[0], mdp)
         arrows(row[0], image, mdp, side, truth.wrong if who == "agent" else np.zeros(mdp.num_states, bool))
-        heat(figure, row[1], mdp, side.visits, f"visits of the {'best' if who == 'best' else 'greedy'} policy", "Blues")
+        what = f"discounted visits of the {'best' if who == 'best' else 'greedy'} policy"
+        heat(figure, row[1], mdp, side.visits, what, "Blues", visits)
     if truth.agent:
-        heat(figure, panels[1][2], mdp, truth.error, "|V − V*|; outlined: the action is none of the best", "Oranges")
+        what = "|V − V*|\noutlined: the action is none of the best"
+        heat(figure, panels[1][2], mdp, truth.error, what, "Oranges", _range(mdp, [truth.error, 0.0 * truth.error]))
         for row, column in mdp.cell[truth.wrong]:
             edge = {"fill": False, "edgecolor": INK, "linewidth": 2.5}
             panels[1][2].add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **edge))
@@ -41,13 +46,19 @@ def draw(mdp: MDP, truth: Truth, name: str, path: Path) -> None:
     figure.savefig(path, dpi=130, facecolor=BACKGROUND)
 
 
-def heat(figure, panel, mdp: MDP, values: np.ndarray, title: str, colours: str):
+def _range(mdp: MDP, several: list[np.ndarray]) -> tuple[float, float]:
+    """Returns the least and the greatest number of all, so that a colour means the same in each picture; ends apart."""
+    shown = np.stack(several)[:, ~terminal_states(mdp)]
+    return float(shown.min(initial=np.inf)), float(shown.max(initial=-np.inf))
+
+
+def heat(figure, panel, mdp: MDP, values: np.ndarray, title: str, colours: str, limits: tuple[float, float]):
     """Draws a number in the cell of each state and returns the image; what is no state is grey, an end is white."""
     shape, over = tuple(mdp.cell.max(0) + 1), terminal_states(mdp)
     shown = np.full(shape, np.nan)
     shown[tuple(mdp.cell[~over].T)] = values[~over]
     panel.set_facecolor(WALL)
-    image = panel.imshow(shown, cmap=colours, aspect="equal")
+    image = panel.imshow(shown, cmap=colours, aspect="equal", vmin=limits[0], vmax=limits[1])
     largest = np.abs(values[~over]).max(initial=0.0)
     for (row, column), value, ended in zip(mdp.cell, values, over):
         if ended:
@@ -81,6 +92,7 @@ def ink_on(image, value: float) -> str:
 def arrows(panel, image, mdp: MDP, side: Side, wrong: np.ndarray) -> None:
     """Draws an arrow for each action that the policy takes, red where it is none of the best; a dot for one that stays."""
     toward, over = directions(mdp), terminal_states(mdp)
+    outline = [patheffects.withStroke(linewidth=3.0, foreground="white")]
     for state, action in np.argwhere(side.policy > 0.0):
         if over[state]:
             continue
@@ -101,6 +113,7 @@ def arrows(panel, image, mdp: MDP, side: Side, wrong: np.ndarray) -> None:
             "shrinkA": 0,
             "shrinkB": 0,
             "mutation_scale": 7,
+            "path_effects": outline if wrong[state] else None,
         }
         panel.annotate("", (column + right, row + down), (column, row), arrowprops=style)
 
