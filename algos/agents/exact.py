@@ -28,25 +28,15 @@ def own_reach(game: Sequences, policy: jax.Array, player: int) -> jax.Array:
     return jnp.concatenate(found) if found else policy[:0]
 
 
+def realisation_plan(game: Sequences, policy: jax.Array) -> jax.Array:
+    """Returns x(I, a) of all players' sequences, [I, A]."""
+    return jnp.concatenate([own_reach(game, policy, player) for player in range(game.num_players)])
+
+
 def sequence_reach(game: Sequences, policy: jax.Array) -> jax.Array:
-    """Returns x of all players' sequences in their places, and 1 for having done nothing, [I A + 1]."""
-    rows = jnp.concatenate([own_reach(game, policy, player) for player in range(game.num_players)])
-    return jnp.append(rows.reshape(-1), jnp.ones(1, rows.dtype))
-
-
-def info_set_reach(game: Sequences, policy: jax.Array) -> jax.Array:
-    """Returns x of the sequence before each information set, [I]: the player's own part of the way there."""
-    found = []
-    for player in range(game.num_players):
-        rows, first = own_reach(game, policy, player), None
-        for level in game.levels[player]:
-            first = level.start if first is None else first
-            if level is game.levels[player][0]:
-                found.append(jnp.ones(level.stop - level.start, rows.dtype))
-            else:
-                found.append(rows[before.start - first : before.stop - first].reshape(-1)[level.before])
-            before = level
-    return jnp.concatenate(found)
+    """Returns x of all players' sequences one after another, and 1 for having done nothing, [I A + 1]."""
+    plan = realisation_plan(game, policy)
+    return jnp.append(plan.reshape(-1), jnp.ones(1, plan.dtype))
 
 
 def value(game: Sequences, policy: jax.Array) -> jax.Array:
@@ -57,10 +47,9 @@ def value(game: Sequences, policy: jax.Array) -> jax.Array:
 
 def counterfactual_payoff(game: Sequences, reach: jax.Array, player: int) -> jax.Array:
     """Returns the player's payoff at each end, weighted by how chance and the others get there, [Z]. reach: [Z, N]."""
-    others = [reach[:, other] for other in range(game.num_players) if other != player]
     payoff = jnp.asarray(game.payoff[:, player], reach.dtype)
-    for one in others:
-        payoff = payoff * one
+    for other in range(game.num_players):
+        payoff = payoff if other == player else payoff * reach[:, other]
     return payoff
 
 
@@ -86,22 +75,27 @@ def backward(
 
 def action_value(game: Sequences, policy: jax.Array, player: int) -> jax.Array:
     """Returns the player's counterfactual value of each action, where the player too goes on by the policy, [own sets, A]."""
-    reach = sequence_reach(game, policy)[game.sequence]
-    payoff = counterfactual_payoff(game, reach, player)
+    payoff = counterfactual_payoff(game, sequence_reach(game, policy)[game.sequence], player)
     return backward(game, payoff, player, lambda q, level: (policy[level.start : level.stop] * q).sum(1))[0]
 
 
 def best_value(game: Sequences, policy: jax.Array) -> jax.Array:
     """Returns what each player could earn alone against the others' policies, [N]."""
-    return jnp.stack([_best(game, policy, player)[1] for player in range(game.num_players)])
+    reach = sequence_reach(game, policy)
+    return jnp.stack([_best(game, reach, player)[1] for player in range(game.num_players)])
 
 
 def best_response(game: Sequences, policy: jax.Array) -> jax.Array:
     """Returns a best response of each player to the others' policies, [I, A]: the first of equal actions, with probability 1.
     Where the others never let the player come, all are equal."""
-    q = jnp.concatenate([_best(game, policy, player)[0] for player in range(game.num_players)])
+    return best_response_to_reach(game, sequence_reach(game, policy))
+
+
+def best_response_to_reach(game: Sequences, reach: jax.Array) -> jax.Array:
+    """Returns `best_response` to others whose sequences have this x [I A + 1], or any positive multiple of it."""
+    q = jnp.concatenate([_best(game, reach, player)[0] for player in range(game.num_players)])
     best = jnp.argmax(jnp.where(game.legal, q, -jnp.inf), 1)
-    return jax.nn.one_hot(best, q.shape[1], dtype=policy.dtype)
+    return jax.nn.one_hot(best, q.shape[1], dtype=reach.dtype)
 
 
 def nash_conv(game: Sequences, policy: jax.Array) -> jax.Array:
@@ -117,22 +111,20 @@ def exploitability(game: Sequences, policy: jax.Array) -> jax.Array:
     return 0.5 * nash_conv(game, policy)
 
 
-def averaged(game: Sequences, weighted: jax.Array) -> jax.Array:
-    """Returns the average policy of a sum of policies' rows, each weighted by own reach: sum_t x_t(I) pi_t(a|I), [I, A].
+def averaged(game: Sequences, plans: jax.Array) -> jax.Array:
+    """Returns the average policy of policies whose `realisation_plan`s were added, sum_t x_t(I, a), [I, A].
 
-    Against any opponents it earns what the policies earn on average; a plain mean of their rows does not. Where none of them
-    ever goes, any legal action is taken alike.
+    Each policy's row is weighted by own reach: against any opponents the average earns what the policies earn on average, and a
+    plain mean of their rows does not. Where none of them ever goes, any legal action is taken alike.
     """
-    total, legal = weighted.sum(1, keepdims=True), jnp.asarray(game.legal, weighted.dtype)
-    return jnp.where(total > 0.0, weighted / jnp.where(total > 0.0, total, 1.0), legal / legal.sum(1, keepdims=True))
+    total, legal = plans.sum(1, keepdims=True), jnp.asarray(game.legal, plans.dtype)
+    return jnp.where(total > 0.0, plans / jnp.where(total > 0.0, total, 1.0), legal / legal.sum(1, keepdims=True))
 
 
-def _best(game: Sequences, policy: jax.Array, player: int) -> tuple[jax.Array, jax.Array]:
+def _best(game: Sequences, reach: jax.Array, player: int) -> tuple[jax.Array, jax.Array]:
     """Returns (q of the player's actions where the player goes on in the best way [own sets, A], the value of that)."""
-    reach = sequence_reach(game, policy)[game.sequence]
-    payoff = counterfactual_payoff(game, reach, player)
 
     def best(q, level):
         return jnp.where(game.legal[level.start : level.stop], q, -jnp.inf).max(1)
 
-    return backward(game, payoff, player, best)
+    return backward(game, counterfactual_payoff(game, reach[game.sequence], player), player, best)

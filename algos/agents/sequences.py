@@ -43,6 +43,11 @@ class Sequences:
     def num_players(self) -> int:
         return self.sequence.shape[1]
 
+    def rows(self, player: int) -> slice:
+        """Returns where the player's information sets are in a policy."""
+        levels = self.levels[player]
+        return slice(levels[0].start, levels[-1].stop) if levels else slice(0, 0)
+
 
 def tables(tree: GameTree, dtype=np.float64) -> Sequences:
     """Returns the tree in sequence form, NumPy arrays of that precision."""
