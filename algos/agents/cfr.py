@@ -9,7 +9,7 @@ the average to equilibrium between two with opposite interests. CFR+ forgets neg
 of iteration t by t. Players take turns in an iteration, each against what the others play by then, or all move at once.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,8 @@ from algos.agents.sequences import Sequences
 from algos.agents.solver import Solver
 
 
-class Config(NamedTuple):
+@dataclass(frozen=True)
+class Config:
     """plus: negative regrets are forgotten. linear: iteration t weighs t in the average. alternating: players take turns."""
 
     plus: bool = False

@@ -67,7 +67,9 @@ def backward(
             q += jnp.append(worth, jnp.zeros(1, worth.dtype))[level.after].sum(-1)
         worth = choose(q, level)
         found.append(q)
-    never = jnp.where(game.sequence[:, player] == game.legal.size, payoff, 0.0).sum()  # ends without a decision of the player's
+    never = jnp.where(
+        game.sequence[:, player] == game.legal.size, payoff, 0.0
+    ).sum()  # ends without a decision of the player's
     if worth is None:
         return jnp.zeros((0, game.legal.shape[1]), payoff.dtype), never
     return jnp.concatenate(found[::-1]), worth.sum() + never

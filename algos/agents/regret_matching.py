@@ -9,7 +9,7 @@ worst, and the current one need not: in rock-paper-scissors it goes round for ev
 of a tree.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ from algos.agents.solver import Solver
 from envs.games.matrix import MatrixGame
 
 
-class Config(NamedTuple):
+@dataclass(frozen=True)
+class Config:
     """plus: negative regrets are forgotten."""
 
     plus: bool = False

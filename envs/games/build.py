@@ -15,7 +15,6 @@ What cannot be is refused with the history where it was found.
 import json
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,18 +92,6 @@ def from_nested(description: Mapping[str, Any], players: int | None = None) -> G
     if players is None:
         players = len(_first_payoffs(description))
     return from_function(lambda history: _node(description, history), players)
-
-
-def from_file(path: Path | str) -> GameTree:
-    """Returns the tree of a JSON file that holds such a description. Raises ValueError, in one line, for another."""
-    try:
-        description = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        return from_nested(description)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def _node(description: Any, history: tuple) -> Node:

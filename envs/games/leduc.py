@@ -44,7 +44,9 @@ def _node(history: tuple):
         table = _played(moves[place + 1 :], table.paid, SIZES[1])
     if table.done:
         return End(_payoffs(cards, opened, table))
-    told = "/".join("".join(move[0] for move in part) for part in (moves[:place], moves[place + 1 :])[: 1 + len(opened)])
+    told = "/".join(
+        "".join(move[0] for move in part) for part in (moves[:place], moves[place + 1 :])[: 1 + len(opened)]
+    )
     behind = table.paid[table.player] < table.paid[1 - table.player]
     actions = (FOLD,) * behind + (CALL,) + (RAISE,) * (table.raises < RAISES)
     return Decision(table.player, f"{','.join((cards[table.player], *opened))}:{told}", actions)

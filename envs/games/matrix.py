@@ -1,10 +1,8 @@
 """Games in normal form: everyone chooses at once, and an array says what each is paid.
 
-    payoff[p, a_1, ..., a_N]    what player p earns when player q plays a_q
+payoff[p, a_1, ..., a_N]    what player p earns when player q plays a_q
 """
 
-import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -43,22 +41,15 @@ def from_arrays(payoff, actions=None) -> MatrixGame:
     return MatrixGame(payoff, actions)
 
 
-def from_file(path: Path | str) -> MatrixGame:
-    """Returns the game of a JSON file: {"payoffs": [table of the first player, ...], "actions": [[names], ...]}, each table
-    nested lists [A_1][A_2]..., "actions" as one likes. Raises ValueError, in one line, for another file."""
-    try:
-        described = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+def from_description(described) -> MatrixGame:
+    """Returns the game of a mapping, as a JSON file holds it: {"payoffs": [table of the first player, ...], "actions": [[names], ...]},
+    each table nested lists [A_1][A_2]..., "actions" as one likes. Raises ValueError, in one line, for another."""
     if not isinstance(described, dict) or "payoffs" not in described:
-        raise ValueError(f'{path} must hold {{"payoffs": [a table for each player], "actions": [names, ...]}}')
+        raise ValueError('a game in normal form is {"payoffs": [a table for each player], "actions": [names, ...]}')
     unknown = sorted(set(described) - {"payoffs", "actions"})
     if unknown:
-        raise ValueError(f"{path} has {unknown[0]!r}; it may have payoffs and actions")
-    try:
-        return from_arrays(described["payoffs"], described.get("actions"))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{unknown[0]!r} is unknown; there may be payoffs and actions")
+    return from_arrays(described["payoffs"], described.get("actions"))
 
 
 def zero_sum(payoff, actions=None) -> MatrixGame:

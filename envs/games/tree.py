@@ -59,12 +59,18 @@ def check_policy(tree: GameTree, policy) -> np.ndarray:
     """Returns the policy as float64 [I, A]. Raises ValueError that names the first information set where it is none."""
     policy = np.asarray(policy, np.float64)
     if policy.shape != tree.legal.shape:
-        raise ValueError(f"policy must be [information sets, actions] = {list(tree.legal.shape)}, not {list(policy.shape)}")
+        raise ValueError(
+            f"policy must be [information sets, actions] = {list(tree.legal.shape)}, not {list(policy.shape)}"
+        )
     off = np.where(tree.legal, 0.0, policy) != 0.0
     wrong = ~((policy >= 0.0).all(1) & (np.abs(policy.sum(1) - 1.0) <= 1e-6)) | off.any(1)
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
-        why = f"plays {tree.action_names[int(np.argmax(off[at]))]}, which is not legal" if off[at].any() else "is no distribution"
+        why = (
+            f"plays {tree.action_names[int(np.argmax(off[at]))]}, which is not legal"
+            if off[at].any()
+            else "is no distribution"
+        )
         raise ValueError(f"policy of player {tree.mover[at]} at {tree.names[at]!r} {why}: {policy[at]}")
     return policy
 
