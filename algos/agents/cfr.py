@@ -42,12 +42,12 @@ class State:
     iteration: jax.Array
 
 
-def make(game: Sequences, config: Config = Config()) -> Solver:
-    """Returns the method for a game."""
+def make(game: Sequences, config: Config = Config(), start=None) -> Solver:
+    """Returns the method for a game. start: regrets [I, A] to begin with; None: 0, which plays uniformly."""
 
     def init():
         zeros = jnp.zeros(game.legal.shape)
-        return State(zeros, zeros, jnp.zeros((), zeros.dtype))
+        return State(zeros if start is None else jnp.asarray(start, zeros.dtype), zeros, jnp.zeros((), zeros.dtype))
 
     def current(state):
         return match(state.regret, game.legal)
