@@ -1,12 +1,14 @@
-"""Games worked out by recursion, enumeration and linear programs, from a tree's arrays alone."""
+"""Games worked out by recursion, enumeration and linear programs, from a tree's arrays alone, and what our code says of them."""
 
 import functools
 import itertools
 
+import jax
 import numpy as np
 import scipy.optimize
 import scipy.sparse
 
+from algos.agents import exact, sequences
 from envs.games import Chance, Decision, End, from_function
 from envs.games.kuhn import kuhn
 from envs.games.liars_dice import liars_dice
@@ -41,6 +43,35 @@ GAMES = {
     "liars_dice": functools.partial(liars_dice, 1, 2),
     "odd": lambda: from_function(odd, 2),
 }
+
+
+@functools.cache
+def tree_of(name):
+    return GAMES[name]()
+
+
+@jax.jit
+def compiled(game, policy):
+    """Returns what there is to know of a policy, {name: array}; compiled once for games of one shape."""
+    functions = [exact.value, exact.best_value, exact.nash_conv, exact.best_response, exact.realisation_plan]
+    functions += [exact.exploitability] * game.rivals
+    return {function.__name__: function(game, policy) for function in functions}
+
+
+def measured(name, policy):
+    """Returns the same as NumPy arrays, of one of GAMES by its name, or of another tree."""
+    tree = tree_of(name) if isinstance(name, str) else name
+    return {key: np.asarray(x) for key, x in compiled(form_of(tree), policy).items()}
+
+
+FORMS = {}
+
+
+def form_of(tree):
+    """Returns the tree's sequence form, made once."""
+    if id(tree) not in FORMS:
+        FORMS[id(tree)] = tree, sequences.tables(tree)  # a tree that is kept keeps its id
+    return FORMS[id(tree)][1]
 
 
 def random_policy(tree, seed):

@@ -5,49 +5,48 @@ import functools
 import jax
 import numpy as np
 import pytest
-from game_oracles import random_policy, values
+from game_oracles import form_of, measured, random_policy, tree_of, values
 
-from algos.agents import cfr, exact, fictitious_play, regret_matching, sequences
+from algos.agents import cfr, fictitious_play, regret_matching, sequences
 from envs.games import as_tree, matrix
-from envs.games.kuhn import VALUE, kuhn
+from envs.games.kuhn import VALUE
 
 pytestmark = pytest.mark.usefixtures("float64")
 RPS = matrix.rock_paper_scissors()
+RPS_TREE = as_tree(RPS)
 
 
-def after(solver, game, points):
-    """Returns [(policy played next, average policy, their NashConvs)] after so many iterations each."""
+def after(solver, tree, points):
+    """Returns [((policy played next, its NashConv), (average policy, its NashConv))] after so many iterations each."""
 
     @jax.jit
     def advance(state, n):
         state = jax.lax.fori_loop(0, n, lambda _, state: solver.step(state), state)
-        return state, jax.vmap(lambda policy: (policy, exact.nash_conv(game, policy)))(
-            jax.numpy.stack([solver.current(state), solver.average(state)])
-        )
+        return state, solver.current(state), solver.average(state)
 
     state, done, found = solver.init(), 0, []
     for point in points:
-        state, (policies, gaps) = advance(state, point - done)
-        done, found = point, [*found, list(zip(np.asarray(policies), np.asarray(gaps)))]
+        state, *policies = advance(state, point - done)
+        done = point
+        found.append(
+            tuple((np.asarray(policy), measured(tree, np.asarray(policy))["nash_conv"]) for policy in policies)
+        )
     return found
 
 
-@functools.cache
-def kuhn_form():
-    return sequences.tables(kuhn())
-
-
 def test_cfr_is_as_near_to_equilibrium_in_kuhn_poker_as_published():
-    found = after(cfr.make(kuhn_form()), kuhn_form(), (10, 100, 1000))
+    found = after(cfr.make(form_of(tree_of("kuhn"))), "kuhn", (10, 100, 1000))
     assert [float(average[1]) for _, average in found] == pytest.approx([0.1374, 0.01645, 0.00188], abs=5e-5)
     assert [float(current[1]) for current, _ in found] == pytest.approx([0.352, 0.238, 0.104], abs=5e-4)
-    assert values(kuhn(), found[-1][1][0])[0] == pytest.approx(VALUE, abs=1e-3)
+    assert values(tree_of("kuhn"), found[-1][1][0])[0] == pytest.approx(VALUE, abs=1e-3)
 
 
 @pytest.mark.slow
 def test_cfr_plus_is_nearer_and_all_at_once_comes_there_too():
     configs = (cfr.PLUS, cfr.Config(), cfr.Config(alternating=False))
-    plus, plain, at_once = (after(cfr.make(kuhn_form(), config), kuhn_form(), (1000,))[0][1][1] for config in configs)
+    plus, plain, at_once = (
+        after(cfr.make(form_of(tree_of("kuhn")), config), "kuhn", (1000,))[0][1][1] for config in configs
+    )
     assert plus < 0.2 * plain
     assert plain < at_once < 0.02
 
@@ -60,27 +59,20 @@ def test_fictitious_play_on_rock_paper_scissors_is_a_loop_over_whole_numbers():
         counts[1, second] += 1
         if count in (100, 1000, 10_000):
             expected.append(((payoff @ counts[1]).max() + (-counts[0] @ payoff).max()) / count)
-    form = sequences.tables(as_tree(RPS))
-    found = after(fictitious_play.make(form), form, (100, 1000, 10_000))
+    found = after(fictitious_play.make(form_of(RPS_TREE)), RPS_TREE, (100, 1000, 10_000))
     assert [float(average[1]) for _, average in found] == pytest.approx(expected, abs=1e-12)
     assert (np.array(expected) <= [0.208, 0.065, 0.020]).all()
     assert [float(current[1]) for current, _ in found] == [2.0, 2.0, 2.0]  # best responses go round for ever
 
 
 def test_fictitious_play_mixes_whole_policies_in_kuhn_poker():
-    form, start = kuhn_form(), random_policy(kuhn(), 3)  # ties are for whole numbers: none here
-    respond_and_plan = jax.jit(
-        lambda policy: (
-            exact.realisation_plan(form, policy),
-            exact.realisation_plan(form, exact.best_response(form, policy)),
-        )
-    )
-    plans, policy = np.asarray(respond_and_plan(start)[0]), start
+    start = random_policy(tree_of("kuhn"), 3)  # ties are for whole numbers: none here
+    plans, policy = measured("kuhn", start)["realisation_plan"], start
     for _ in range(12):
-        plans = plans + np.asarray(respond_and_plan(policy)[1])
+        plans = plans + measured("kuhn", measured("kuhn", policy)["best_response"])["realisation_plan"]
         policy = plans / plans.sum(1, keepdims=True)
     ((_, (begin, _)), (_, (average, _)), (_, (_, late))) = after(
-        fictitious_play.make(form, start=start), form, (0, 12, 1000)
+        fictitious_play.make(form_of(tree_of("kuhn")), start=start), "kuhn", (0, 12, 1000)
     )
     np.testing.assert_allclose(begin, start, atol=1e-12)
     np.testing.assert_allclose(average, policy, atol=1e-12)
@@ -88,8 +80,8 @@ def test_fictitious_play_mixes_whole_policies_in_kuhn_poker():
 
 
 def test_the_average_of_regret_matching_goes_to_equilibrium_and_the_last_policy_goes_round():
-    solver, form = regret_matching.make(RPS, start=np.eye(3)[[0, 1]]), sequences.tables(as_tree(RPS))
-    found = after(solver, form, (100, 1000, 10_000))
+    solver = regret_matching.make(RPS, start=np.eye(3)[[0, 1]])
+    found = after(solver, RPS_TREE, (100, 1000, 10_000))
     assert [float(average[1]) for _, average in found] == pytest.approx([0.211, 0.064, 0.020], abs=5e-4)
     assert min(float(current[1]) for current, _ in found) > 1.5
 
@@ -100,8 +92,12 @@ def test_regret_matching_is_cfr_with_everyone_moving_at_once(plus):
     form = sequences.tables(as_tree(game))
     at_once = cfr.make(form, cfr.Config(plus=plus, alternating=False))
     direct = regret_matching.make(game, regret_matching.Config(plus=plus))
-    ours, theirs = (after(solver, form, (1, 30)) for solver in (direct, at_once))
-    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs)):
+
+    def policies(solver):
+        state = jax.lax.fori_loop(0, 30, lambda _, state: solver.step(state), solver.init())
+        return solver.current(state), solver.average(state)
+
+    for mine, other in zip(*(jax.jit(functools.partial(policies, solver))() for solver in (direct, at_once))):
         np.testing.assert_allclose(mine, other, atol=1e-9)
 
 
