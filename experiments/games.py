@@ -19,7 +19,8 @@ from typing import Any
 from experiments.lab.commands.cli import BadInput, count, each_once, run_command
 from experiments.lab.machine import devices
 
-METHODS = ("cfr", "cfr_plus", "fictitious_play", "regret_matching", "regret_matching_plus")
+ON_TREES = ("cfr", "cfr_plus", "fictitious_play")
+NORMAL_FORM = ("regret_matching", "regret_matching_plus", "natural_gradient", "policy_gradient")
 POINTS_A_DECADE, STEPS_OF_PATH = 8, 500
 
 
@@ -33,7 +34,8 @@ class Args:
     set: tuple[str, ...] = ()
     """Fields of a built-in game: players=3 (kuhn), dice=1 sides=4 (liars_dice), k=-25 (penalty)..."""
     methods: tuple[str, ...] = ("cfr", "cfr_plus", "fictitious_play")
-    """cfr, cfr_plus, fictitious_play; for games in normal form also regret_matching and regret_matching_plus."""
+    """cfr, cfr_plus, fictitious_play; for games in normal form also regret_matching, regret_matching_plus, and the flows of
+    natural_gradient and policy_gradient, an iteration of which is 0.05 of time."""
     iterations: count("--iterations", most=10**9) = 1000
     """How many iterations of each method."""
     out: Path | None = None
@@ -65,9 +67,9 @@ def main(args: Args) -> int:
 def check(args: Args) -> None:
     """Raises BadInput for a method that there is not, and for one named twice."""
     each_once("each method", args.methods)
-    unknown = [name for name in args.methods if name not in METHODS]
+    unknown = [name for name in args.methods if name not in (*ON_TREES, *NORMAL_FORM)]
     if unknown:
-        raise BadInput(f"unknown method {unknown[0]!r}; choose from: {', '.join(METHODS)}")
+        raise BadInput(f"unknown method {unknown[0]!r}; choose from: {', '.join((*ON_TREES, *NORMAL_FORM))}")
 
 
 def game_of(args: Args):
@@ -142,21 +144,26 @@ def found(game, args: Args, console) -> dict[str, Any]:
 
 
 def solver_of(name: str, form, matrix):
-    """Returns the method. In normal form regrets begin as if each player's first policy were pure, for many such games have a
-    uniform equilibrium, where nothing would move."""
+    """Returns the method. In normal form regrets, logits or counts begin at 1 for one action of each player, for many such games
+    have a uniform equilibrium, where nothing would move."""
     import numpy as np
 
-    from algos.agents import cfr, fictitious_play, regret_matching
+    from algos.agents import cfr, fictitious_play, gradient_flow, regret_matching
 
     start = None
     if matrix is not None:
         sizes = matrix.payoff.shape[1:]
         start = np.eye(max(sizes))[[player % size for player, size in enumerate(sizes)]]
-    if name == "fictitious_play":
-        return fictitious_play.make(form, start)
-    if name.startswith("regret_matching"):
-        return regret_matching.make(matrix, regret_matching.Config(plus=name.endswith("plus")), start)
-    return cfr.make(form, cfr.PLUS if name == "cfr_plus" else cfr.Config(), start)
+    makers = {
+        "cfr": lambda: cfr.make(form, cfr.Config(), start),
+        "cfr_plus": lambda: cfr.make(form, cfr.PLUS, start),
+        "fictitious_play": lambda: fictitious_play.make(form, start),
+        "regret_matching": lambda: regret_matching.make(matrix, regret_matching.Config(), start),
+        "regret_matching_plus": lambda: regret_matching.make(matrix, regret_matching.Config(plus=True), start),
+        "natural_gradient": lambda: gradient_flow.make(matrix, gradient_flow.Config(), start),
+        "policy_gradient": lambda: gradient_flow.make(matrix, gradient_flow.Config(natural=False), start),
+    }
+    return makers[name]()
 
 
 def course(solver, form, iterations: int, with_path: bool) -> dict[str, Any]:

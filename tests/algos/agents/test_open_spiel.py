@@ -95,7 +95,8 @@ def test_values_best_responses_and_nash_conv_of_random_policies_are_the_same(nam
     [
         pytest.param("kuhn_poker", cfr.Config(), "CFRSolver", 20, marks=pytest.mark.slow),
         ("kuhn_poker", cfr.PLUS, "CFRPlusSolver", 20),
-        pytest.param("kuhn_poker(players=3)", cfr.Config(), "CFRSolver", 10, marks=pytest.mark.slow),
+        # in the fourth iteration a regret is 0 but for rounding, 3e-17 here: from then on these are two runs of one method
+        pytest.param("kuhn_poker(players=3)", cfr.Config(), "CFRSolver", 4, marks=pytest.mark.slow),
         pytest.param("liars_dice(dice_sides=3)", cfr.PLUS, "CFRPlusSolver", 10, marks=pytest.mark.slow),
         pytest.param("leduc_poker", cfr.Config(), "CFRSolver", 5, marks=pytest.mark.slow),
         pytest.param("leduc_poker", cfr.PLUS, "CFRPlusSolver", 5, marks=pytest.mark.slow),
