@@ -75,7 +75,6 @@ def check(args: Args) -> None:
 def game_of(args: Args):
     """Returns the game that the arguments name, a GameTree or a MatrixGame. Raises BadInput."""
     from envs.games import GameTree, MatrixGame, named
-    from experiments.lab.outside import user_files
 
     try:
         if args.game in named.NAMES:
@@ -85,7 +84,7 @@ def game_of(args: Args):
         elif args.game.endswith(".json"):
             game = named.from_file(args.game)
         elif ":" in args.game:
-            game = user_files.load(args.game)()
+            game = own_game(args.game)
         else:
             raise ValueError(
                 f"unknown game {args.game!r}; choose from: {', '.join(named.NAMES)}, FILE.json, FILE.py:FUNCTION"
@@ -94,12 +93,27 @@ def game_of(args: Args):
         raise BadInput(error) from None
     if not isinstance(game, (GameTree, MatrixGame)):
         raise BadInput(f"{args.game} returns a {type(game).__name__}, not a GameTree or a MatrixGame")
-    in_normal_form = [name for name in args.methods if name.startswith("regret_matching")]
-    if isinstance(game, GameTree) and in_normal_form:
-        raise BadInput(
-            f"{in_normal_form[0]} is for games in normal form; on a tree cfr matches regrets at every information set"
-        )
+    elsewhere = [name for name in args.methods if name in NORMAL_FORM]
+    if isinstance(game, GameTree) and elsewhere:
+        raise BadInput(f"{elsewhere[0]} is for games in normal form; on a tree: {', '.join(ON_TREES)}")
     return game
+
+
+def own_game(reference: str):
+    """Returns what the user's function, FILE.py:FUNCTION, returns. Raises ValueError, in one line, where it cannot be called."""
+    from experiments.lab.outside import user_env, user_files, user_loss
+    from experiments.lab.outside.loss_errors import raised_at, reason
+
+    function = user_files.load(reference)
+    user_loss.check_function(function, reference)
+    path, line = user_loss.source(function)
+    if not user_env.takes_nothing(function):
+        raise ValueError(f"{path}:{line}: {function.__name__} must make a game without arguments")
+    try:
+        return function()
+    except Exception as error:
+        where = raised_at(error, [path, *user_files.neighbours(path)])
+        raise ValueError(f"{where or f'{path}:{line}'}: {reason(error)}") from None
 
 
 def fields(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def from_file(path: Path | str) -> GameTree | MatrixGame:
     Raises ValueError, in one line, for a file that describes neither.
     """
     try:
-        described = json.loads(Path(path).read_text())
+        described = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     try:

@@ -36,6 +36,8 @@ def draw_gaps(panel, figures: dict[str, Any]) -> None:
         panel.loglog(
             one["iterations"], one["current"], color=colour, linewidth=0.9, linestyle="--", label="policy played"
         )
+    lowest = min((gap for one in figures["methods"].values() for gap in one["average"] if gap > 0.0), default=1.0)
+    panel.set_ylim(bottom=0.3 * lowest)  # a policy played may be in equilibrium, where nothing is left to draw
     dress(panel, "iterations", "NashConv", INK, GRID)
     panel.set_title(f"{figures['game']}: what the players could gain", loc="left", fontsize=11, color=INK)
     panel.legend(frameon=False, fontsize=8, ncols=2 if len(figures["methods"]) > 2 else 1)
