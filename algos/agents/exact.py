@@ -42,7 +42,7 @@ def sequence_reach(game: Sequences, policy: jax.Array) -> jax.Array:
 def value(game: Sequences, policy: jax.Array) -> jax.Array:
     """Returns what each player earns on average, [N]."""
     reach = sequence_reach(game, policy)[game.sequence]
-    return reach.prod(1) @ jnp.asarray(game.payoff, policy.dtype)
+    return reach.prod(1) @ jnp.asarray(game.payoff, reach.dtype)
 
 
 def counterfactual_payoff(game: Sequences, reach: jax.Array, player: int) -> jax.Array:

@@ -179,6 +179,8 @@ def _told(history: tuple) -> str:
 def _arrays(rows: list[_Row], players: int, actions: Sequence[Hashable] | None) -> GameTree:
     """Returns the tree of all histories, in their order."""
     sets = _info_sets(rows)
+    if not sets:
+        raise ValueError("nobody has anything to decide in the game")
     met = dict.fromkeys(action for row in sets.values() for action in row.node.actions)
     columns = {action: place for place, action in enumerate(met if actions is None else actions)}
     unknown = [action for action in met if action not in columns]

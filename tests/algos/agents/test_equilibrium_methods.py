@@ -91,7 +91,8 @@ def test_the_average_of_regret_matching_goes_to_equilibrium_and_the_last_policy_
     assert min(float(current[1]) for current, _ in found) > 1.5
 
 
-@pytest.mark.parametrize("plus", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("plus", [True, False])
 def test_regret_matching_is_cfr_with_everyone_moving_at_once(plus):
     game = matrix.from_arrays(np.random.default_rng(1).normal(size=(3, 2, 3, 4)))
     form = sequences.tables(as_tree(game))

@@ -25,6 +25,7 @@ def flown(game, start, steps, natural=True):
     return map(np.asarray, one(jnp.asarray(start)))
 
 
+@pytest.mark.slow
 def test_the_flow_turns_round_the_equilibrium_of_rock_paper_scissors_and_its_average_goes_there():
     start = np.array([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])
     policy, average = flown(matrix.rock_paper_scissors(), start, 20_000)

@@ -42,6 +42,7 @@ def test_two_strategies_earn_what_a_loop_over_rounds_says():
         np.testing.assert_allclose(value(pair, 0.9), played(DILEMMA, pair, 0.9), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_players_with_unlike_numbers_of_actions_earn_what_a_loop_says():
     game = matrix.from_arrays(np.random.default_rng(5).normal(size=(2, 2, 3)))
     pair = random_strategy(2, 3, 1), random_strategy(3, 2, 2)

@@ -108,8 +108,12 @@ def test_the_average_policy_of_cfr_is_the_same(name, config, solver, iterations)
     for _ in range(iterations):
         theirs.evaluate_and_update_policy()
     ours = cfr.make(sequences.tables(tree), config)
-    state = jax.jit(lambda: jax.lax.fori_loop(0, iterations, lambda _, state: ours.step(state), ours.init()))()
-    average = np.asarray(jax.jit(ours.average)(state))
+
+    @jax.jit
+    def average_of():
+        return ours.average(jax.lax.fori_loop(0, iterations, lambda _, state: ours.step(state), ours.init()))
+
+    average = np.asarray(average_of())
     for key, (row, actions) in rows.items():
         expected = dict(theirs.average_policy().get_state_policy(key))
         np.testing.assert_allclose(average[row][tree.legal[row]], [expected[action] for action in actions], atol=1e-9)

@@ -30,7 +30,7 @@ def coin(history):
 
 
 @pytest.mark.parametrize(
-    ("tree", "histories", "info_sets"), [(kuhn(), 58, [6, 6]), (kuhn(3), 617, [16, 16, 16]), (liars_dice(1, 3), 1147, [96, 96])]
+    ("tree", "histories", "info_sets"), [(kuhn(), 58, [6, 6]), (kuhn(3), 617, [16, 16, 16]), (leduc(), 9457, [468, 468]), (liars_dice(1, 3), 1147, [96, 96])]
 )  # fmt: skip
 def test_a_game_has_as_many_histories_and_information_sets_as_published(tree, histories, info_sets):
     assert tree.num_histories == histories
@@ -40,7 +40,7 @@ def test_a_game_has_as_many_histories_and_information_sets_as_published(tree, hi
 
 
 def test_parents_come_before_children_and_chance_sums_to_one():
-    for tree in (kuhn(), leduc()):
+    for tree in (kuhn(), liars_dice()):
         assert (tree.parent[1:] < np.arange(1, tree.num_histories)).all()
         for history in np.flatnonzero(tree.player == CHANCE)[:50]:
             assert tree.chance[tree.parent == history].sum() == pytest.approx(1.0, abs=1e-12)
@@ -116,6 +116,8 @@ def test_a_player_who_forgets_is_refused():
             from_function(game, 1)
     with pytest.raises(ValueError, match=r"history \(\) is described by None"):
         from_function(lambda history: None, 2)
+    with pytest.raises(ValueError, match="nobody has anything to decide"):
+        from_function(lambda history: End((0.0, 0.0)), 2)
 
 
 def test_actions_keep_the_columns_that_they_are_given():

@@ -32,12 +32,15 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 def draw_gaps(panel, figures: dict[str, Any]) -> None:
     """Draws NashConv of the average, and thin of the policy that is played, against iterations."""
     for (name, one), colour in zip(figures["methods"].items(), COLOURS):
-        panel.loglog(one["iterations"], one["average"], color=colour, linewidth=2.0, label=f"{name}, average")
-        panel.loglog(
+        panel.plot(one["iterations"], one["average"], color=colour, linewidth=2.0, label=f"{name}, average")
+        panel.plot(
             one["iterations"], one["current"], color=colour, linewidth=0.9, linestyle="--", label="policy played"
         )
-    lowest = min((gap for one in figures["methods"].values() for gap in one["average"] if gap > 0.0), default=1.0)
-    panel.set_ylim(bottom=0.3 * lowest)  # a policy played may be in equilibrium, where nothing is left to draw
+    panel.set_xscale("log")
+    gaps = [gap for one in figures["methods"].values() for gap in one["average"] if gap > 0.0]
+    if gaps:
+        panel.set_yscale("log")
+        panel.set_ylim(bottom=0.3 * min(gaps))  # a policy played may be in equilibrium, where nothing is left to draw
     dress(panel, "iterations", "NashConv", INK, GRID)
     panel.set_title(f"{figures['game']}: what the players could gain", loc="left", fontsize=11, color=INK)
     panel.legend(frameon=False, fontsize=8, ncols=2 if len(figures["methods"]) > 2 else 1)
