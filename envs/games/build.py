@@ -1,4 +1,4 @@
-"""Game trees from what people have: a function of the history, or a nested description such as a JSON file holds.
+"""Game trees from a function of the history.
 
     def describe(history):                       # history: the outcomes and actions so far, a tuple
         if len(history) == 0:
@@ -9,10 +9,9 @@
 
     tree = from_function(describe, players=2)
 
-What cannot be is refused with the history where it was found.
+What cannot be is refused with the history where it was found. `envs.games.nested` does the same from nested mappings.
 """
 
-import json
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -69,73 +68,18 @@ def from_function(
     """
     rows = [_Row((), NOBODY, None, 1.0, _checked(describe(()), (), players), (None,) * players)]
     for at, row in enumerate(rows):  # it grows on the way
-        for branch, chance in _branches(row.node):
+        for branch, chance in branches(row.node):
             history, past = (*row.history, branch), row.past
             if isinstance(row.node, Decision):
                 own = ((row.node.player, row.node.information), branch)
                 past = tuple(own if player == row.node.player else one for player, one in enumerate(past))
             rows.append(_Row(history, at, branch, chance, _checked(describe(history), history, players), past))
         if len(rows) > MOST:
-            raise ValueError(f"the game has more than {MOST:,} histories; one of them is {_told(rows[-1].history)}")
+            raise ValueError(f"the game has more than {MOST:,} histories; one of them is {told(rows[-1].history)}")
     return _arrays(rows, players, actions)
 
 
-def from_nested(description: Mapping[str, Any], players: int | None = None) -> GameTree:
-    """Returns the tree of nested mappings, each one of these three:
-
-    {"chance": {outcome: [probability, then], ...}}
-    {"player": 0, "information": "...", "actions": {action: then, ...}}
-    {"payoffs": [1.0, -1.0]}
-
-    players: how many; None: as many as payoffs at the first end. Raises ValueError that names the history which cannot be.
-    """
-    if players is None:
-        players = len(_first_payoffs(description))
-    return from_function(lambda history: _node(description, history), players)
-
-
-def _node(description: Any, history: tuple) -> Node:
-    """Returns the node that a nested description has after the history."""
-    for branch in history:
-        branches = description["chance"] if "chance" in description else description["actions"]
-        description = branches[branch][1] if "chance" in description else branches[branch]
-    if not isinstance(description, Mapping):
-        raise ValueError(f"{_told(history)} is described by {description!r}, not by a mapping")
-    if "payoffs" in description:
-        return End(_listed(description["payoffs"], history))
-    if isinstance(description.get("chance"), Mapping):
-        pairs = description["chance"].items()
-        wrong = [outcome for outcome, pair in pairs if not (isinstance(pair, (list, tuple)) and len(pair) == 2)]
-        if wrong:
-            raise ValueError(f"outcome {wrong[0]!r} of {_told(history)} must be [probability, then]")
-        return Chance({outcome: pair[0] for outcome, pair in pairs})
-    if {"player", "information"} <= set(description) and isinstance(description.get("actions"), Mapping):
-        return Decision(description["player"], _hashable(description["information"]), tuple(description["actions"]))
-    keys = ", ".join(map(str, description)) or "nothing"
-    raise ValueError(f"{_told(history)} has {keys}; it needs chance, or player, information and actions, or payoffs")
-
-
-def _first_payoffs(description: Any) -> Sequence:
-    """Returns the payoffs of the end that is reached by first branches."""
-    history = ()
-    while not isinstance(node := _node(description, history), End):
-        if not (branches := tuple(branch for branch, _ in _branches(node))):
-            raise ValueError(f"{_told(history)} leads nowhere")
-        history = (*history, branches[0])
-    return node.payoffs
-
-
-def _listed(payoffs: Any, history: tuple) -> tuple:
-    if not isinstance(payoffs, (list, tuple)) or not payoffs:
-        raise ValueError(f"payoffs of {_told(history)} must be a list of numbers, not {payoffs!r}")
-    return tuple(payoffs)
-
-
-def _hashable(information: Any) -> Hashable:
-    return json.dumps(information) if isinstance(information, (list, dict)) else information
-
-
-def _branches(node: Node) -> list[tuple[Hashable, float]]:
+def branches(node: Node) -> list[tuple[Hashable, float]]:
     """Returns what may follow a node, with the probability that chance gives it."""
     if isinstance(node, Chance):
         return list(node.outcomes.items())
@@ -144,7 +88,7 @@ def _branches(node: Node) -> list[tuple[Hashable, float]]:
 
 def _checked(node: Any, history: tuple, players: int) -> Node:
     """Returns the node. Raises ValueError where it cannot be."""
-    at = _told(history)
+    at = told(history)
     if isinstance(node, Chance):
         wrong = {outcome: p for outcome, p in node.outcomes.items() if not (_finite(p) and p >= 0.0)}
         if wrong:
@@ -155,6 +99,10 @@ def _checked(node: Any, history: tuple, players: int) -> Node:
     elif isinstance(node, Decision):
         if isinstance(node.player, bool) or node.player not in range(players):
             raise ValueError(f"the player at {at} is {node.player!r}, not one of 0 to {players - 1}")
+        if not _hashable(node.information):
+            raise ValueError(
+                f"the information at {at} cannot be told from others, it is a {type(node.information).__name__}"
+            )
         if not node.actions or len(set(node.actions)) < len(node.actions):
             raise ValueError(f"player {node.player} at {at} needs one or more actions, each once, not {node.actions!r}")
     elif isinstance(node, End):
@@ -169,10 +117,20 @@ def _checked(node: Any, history: tuple, players: int) -> Node:
 
 
 def _finite(number: Any) -> bool:
-    return isinstance(number, (int, float, np.number)) and not isinstance(number, bool) and math.isfinite(number)
+    try:
+        return not isinstance(number, (bool, str)) and math.isfinite(float(number))
+    except (TypeError, ValueError):
+        return False
 
 
-def _told(history: tuple) -> str:
+def _hashable(information: Any) -> bool:
+    try:
+        return hash(information) is not None
+    except TypeError:
+        return False
+
+
+def told(history: tuple) -> str:
     return f"history ({', '.join(map(str, history))})"
 
 
@@ -223,7 +181,7 @@ def _info_sets(rows: list[_Row]) -> dict[tuple, _Row]:
         if not isinstance(row.node, Decision):
             continue
         first = sets.setdefault(_key(row.node), row)
-        where = f"player {row.node.player} cannot tell {_told(row.history)} from {_told(first.history)}"
+        where = f"player {row.node.player} cannot tell {told(row.history)} from {told(first.history)}"
         if set(first.node.actions) != set(row.node.actions):
             mine, theirs = (", ".join(map(str, one.node.actions)) for one in (row, first))
             raise ValueError(f"{where}, but may {mine} here and {theirs} there")

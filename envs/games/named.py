@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from envs.games import build, matrix
+from envs.games import matrix, nested
 from envs.games.kuhn import kuhn
 from envs.games.leduc import leduc
 from envs.games.liars_dice import liars_dice
@@ -47,7 +47,7 @@ def from_file(path: Path | str) -> GameTree | MatrixGame:
         raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     try:
         if isinstance(described, dict) and ("chance" in described or "player" in described):
-            return build.from_nested(described)
+            return nested.from_nested(described)
         return matrix.from_description(described)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None

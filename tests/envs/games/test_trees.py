@@ -116,6 +116,8 @@ def test_a_player_who_forgets_is_refused():
             from_function(game, 1)
     with pytest.raises(ValueError, match=r"history \(\) is described by None"):
         from_function(lambda history: None, 2)
+    with pytest.raises(ValueError, match=r"information at history \(\) cannot be told from others, it is a list"):
+        from_function(lambda history: Decision(0, ["a"], ("l",)) if not history else End((0.0,)), 1)
     with pytest.raises(ValueError, match="nobody has anything to decide"):
         from_function(lambda history: End((0.0, 0.0)), 2)
 
