@@ -23,7 +23,7 @@ def odd(history):
     if history == ("out",):
         return Chance({"rain": 0.25, "sun": 0.75})
     if history[0] == "out":
-        return End((2.0, 0.5) if history[1] == "sun" else (-3.0, 1.0))
+        return End((5.0, 0.5) if history[1] == "sun" else (-3.0, 1.0))
     if history == ("right",):
         return Decision(0, "again", ("a", "b"))
     if history == ("right", "b"):
