@@ -18,12 +18,13 @@ from jax import lax
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import q_learning
-from algos.tabular.experience import one_of
+from algos.tabular.experience import below, one_of
 from algos.tabular.online import ControlHParams as HParams
 from algos.tabular.online import Method, control, table
 from envs import Env
 
 WORDS = 2  # that one step of planning takes: for the state, for the action
+FEW = 1024  # states, among which half a word chooses evenly enough, to 1 in 64: more take a whole one
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def remembered(model: Model, step) -> Model:
 
 def again(model: Model, step, words):
     """Returns a step remembered, in the form of `step`: of a state seen before, all alike, and an action taken there."""
-    place = ((words[0] >> 16) * model.num_states.astype(jnp.uint32)) >> 16
+    fine = 0xFFFFFFFF if model.states.size > FEW else 0xFFFF0000
+    place = below(model.num_states.astype(jnp.uint32), words[0] & jnp.uint32(fine))
     state = model.states[place]
     action = one_of(model.taken[state], words[1])
     pair = state, action
