@@ -245,7 +245,8 @@ def test_dyna_q_remembers_from_every_part_of_a_large_table_alike():
     step = Step(*(jnp.int32(0),) * 7, words[0])
     states = np.asarray(jax.jit(jax.vmap(lambda pair: dyna_q.again(model, step, pair).state))(words))
     np.testing.assert_allclose(np.bincount(states // 4000, minlength=50) / 4000, 1.0, atol=0.1)
-    assert np.unique(states).size == pytest.approx(number * (1 - np.exp(-1)), rel=0.01)  # half a word tells 65,536 apart
+    found = np.unique(states).size  # half a word tells 65,536 apart
+    assert found == pytest.approx(number * (1 - np.exp(-1)), rel=0.01)
 
 
 def test_an_update_of_ones_own_is_what_is_learned_by_in_planning_too():
