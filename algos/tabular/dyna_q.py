@@ -75,7 +75,8 @@ def remembered(model: Model, step) -> Model:
 
 
 def again(model: Model, step, words):
-    """Returns a step remembered, in the form of `step`: of a state seen before, all alike, and an action taken there."""
+    """Returns a step remembered, in the form of `step`: of a state seen before, all alike, and an action taken there. Its next
+    action and whether it was truncated are not remembered: they stay as they are in `step`."""
     fine = 0xFFFFFFFF if model.states.size > FEW else 0xFFFF0000
     place = below(model.num_states.astype(jnp.uint32), words[0] & jnp.uint32(fine))
     state = model.states[place]
@@ -91,8 +92,9 @@ def again(model: Model, step, words):
 
 
 def make(env: Env, config: Config = Config(), *, update=q_learning.update) -> Algorithm:
-    """Returns Dyna-Q on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered. Raises ValueError
-    for what has no finite model."""
+    """Returns Dyna-Q on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered: no next
+    action was remembered with these, so that an update that reads `step.next_action`, as SARSA's, has no meaning for them.
+    Raises ValueError for what has no finite model."""
     require(config, "num_planning", "num_steps")
     return control(env, "dyna_q", method(env, config, update), config.num_steps)
 
