@@ -5,10 +5,12 @@
 A' is chosen before the update, and taken after it.
 """
 
+from functools import partial
+
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
-from algos.tabular.online import Config, Method, control, table
+from algos.tabular.online import Config, Method, by_update, control, table
 from algos.tabular.online import ControlHParams as HParams
 from envs import Env
 
@@ -28,11 +30,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
 
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
-
-    def start(hparams):
-        return table(*env.model.reward.shape[:2], hparams), ()
-
-    def learn(q, memory, step, hparams):
-        return update(q, step, hparams), memory
-
-    return Method(start, learn, commits=True)
+    return by_update(partial(table, *env.model.reward.shape[:2]), update, commits=True)
