@@ -3,8 +3,6 @@
 Q(S, A) <- Q(S, A) + alpha (R + gamma max_a Q(S', a) - Q(S, A))                                              (6.8)
 """
 
-from functools import partial
-
 import jax.numpy as jnp
 
 from algos.core.config import require
@@ -30,4 +28,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
 
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
-    return by_update(partial(table, *env.model.reward.shape[:2]), update)
+    return by_update(lambda hparams: table(*env.model.reward.shape[:2], hparams), update)

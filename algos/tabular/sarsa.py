@@ -5,8 +5,6 @@
 A' is chosen before the update, and taken after it.
 """
 
-from functools import partial
-
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
@@ -30,4 +28,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
 
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
-    return by_update(partial(table, *env.model.reward.shape[:2]), update, commits=True)
+    return by_update(lambda hparams: table(*env.model.reward.shape[:2], hparams), update, commits=True)

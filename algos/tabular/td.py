@@ -3,8 +3,6 @@
 V(S) <- V(S) + alpha (R + gamma V(S') - V(S))                                                                (6.2)
 """
 
-from functools import partial
-
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
@@ -28,4 +26,4 @@ def make(env: Env, config: Config = Config(), *, update=update, policy=None) -> 
 
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
-    return by_update(partial(values, env.model.num_states), update)
+    return by_update(lambda hparams: values(env.model.num_states, hparams), update)
