@@ -9,6 +9,7 @@ from collections.abc import Callable
 from envs.core import Box, Discrete, Env, TimeStep
 from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
+from envs.names import unknown
 from envs.vector import VectorEnv, VectorState, vectorize
 
 __all__ = ["Box", "Discrete", "Env", "TimeStep", "VectorEnv", "VectorState", "ids", "make", "register", "vectorize"]
@@ -37,7 +38,7 @@ def make(name: str, **fields) -> Env:
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
     if name not in _registered:
-        raise ValueError(f"unknown environment {name!r}; choose from: {', '.join(ids())}")
+        raise ValueError(unknown("environment", name, ids()))
     factory = _registered[name]
     try:
         inspect.signature(factory).bind(**fields)

@@ -1,6 +1,6 @@
 """Compares algorithms on one or more environments under the same seeds: python -m experiments.compare"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from experiments.lab.commands import signals
@@ -19,8 +19,8 @@ class Args(Options):
     """
 
     env: tuple[str, ...] = ("CartPole-v1",)
-    """Environment ids, as gymnax names them, of finite models (FrozenLake-4x4, Taxi...; these are judged by the exact
-    return), and environments of your own as FILE.py:FUNCTION."""
+    """Environment ids, as gymnax names them or of finite models (FrozenLake-4x4, Taxi...), and environments of your own as
+    FILE.py:FUNCTION. Finite models, yours too, are judged by the exact return."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
     seeds: count("--seeds", most=1_000_000) = 10
@@ -51,7 +51,6 @@ def experiment_of(args: Args):
 
 def task_of(env: str, args: Args):
     """Returns the task on an environment, which is called as its function where it is a user's own. Raises ValueError."""
-    from envs.mdp import problems
     from experiments.lab.definition.contenders import contenders
     from experiments.lab.definition.experiment import Task
     from experiments.lab.definition.settings import PREDICTS
@@ -62,8 +61,20 @@ def task_of(env: str, args: Args):
         if algo in PREDICTS:
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
     name, factory = named(env)
-    judge = judges.exact_return() if factory is None and name in problems.IDS else None
-    return Task(name, contenders(args.algos, name, args.steps), factory=factory, judge=judge)
+    task = Task(name, contenders(args.algos, name, args.steps), factory=factory)
+    return replace(task, judge=judges.exact_return()) if is_finite(task) else task
+
+
+def is_finite(task) -> bool:
+    """Returns whether the environment is a finite model. What is wrong with a user's own is said as it is checked."""
+    from envs.mdp import problems
+
+    if task.factory is None:
+        return task.environment in problems.IDS
+    try:
+        return getattr(task.make(), "model", None) is not None
+    except Exception:
+        return False
 
 
 def main() -> NoReturn:

@@ -1,6 +1,7 @@
 """Draws values, policy and visits on the grid, of the exact solution and of a trained agent, and where the agent is wrong:
 
 python -m experiments.grid FrozenLake-4x4
+python -m experiments.grid my_models.py:pond
 python -m experiments.grid my_run --algorithm ppo --seed 0
 """
 
@@ -20,11 +21,12 @@ class Args:
     learned and where it is wrong. Nothing is trained and nothing is written over."""
 
     what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR|MODEL")]
-    """A run folder, or the id of a gridworld (FrozenLake-8x8, CliffWalking, DynaMaze...) for the exact solution alone."""
+    """A run folder, or for the exact solution alone a gridworld, by its id (FrozenLake-8x8, CliffWalking, DynaMaze...) or, of
+    your own, as FILE.py:FUNCTION."""
     algorithm: str | None = None
     """The contender. Default: the best one in summary.json."""
-    environment: str | None = None
-    """The environment. Default: the first of the run."""
+    environment: Annotated[str | None, tyro.conf.arg(aliases=("--env",))] = None
+    """The environment. Default: the first of the run that is a gridworld."""
     seed: int | None = None
     """The seed. Default: the first of the run."""
     gamma: float | None = None
@@ -43,8 +45,9 @@ def grid(args: Args) -> int:
 
     try:
         name, env, agent, gamma = agent_of(args) if Path(args.what).is_dir() else model_of(args)
-        if env.model is None or env.model.cell is None:
-            raise ValueError(f"{env.name} is no gridworld: its states have no cells to be drawn in")
+        if not is_gridworld(env):
+            other = "; name another of the run with --environment, if it has one" if agent else ""
+            raise ValueError(f"{env.name} is no gridworld: its states have no cells to be drawn in{other}")
         truth = truth_of(env, gamma, agent)
     except ValueError as error:
         raise BadInput(error) from None
@@ -59,16 +62,27 @@ def grid(args: Args) -> int:
     return 0
 
 
-def model_of(args: Args) -> tuple[str, Any, None, float]:
-    """Returns (name, environment, no agent, gamma) of a model by its id. Raises ValueError, listing them, for another."""
-    import envs
-    from envs.mdp import problems
+def is_gridworld(env) -> bool:
+    """Returns whether the environment is a finite model whose states have cells to be drawn in."""
+    return env.model is not None and env.model.cell is not None
 
-    if args.what not in problems.IDS:
-        raise ValueError(f"{args.what} is no run folder and no model; models are: {', '.join(problems.IDS)}")
+
+def model_of(args: Args) -> tuple[str, Any, None, float]:
+    """Returns (name, environment, no agent, gamma) of a model by its id, or as FILE.py:FUNCTION. Raises ValueError, listing
+    the ids, for another."""
+    from envs.mdp import problems
+    from envs.names import unknown
+    from experiments.lab.definition.experiment import Task
+    from experiments.lab.outside import env_trace
+    from experiments.lab.outside.user_env import named
+
+    name, factory = named(args.what)
+    if factory is None and name not in problems.IDS:
+        raise ValueError(unknown("run folder or model", name, problems.IDS))
     if args.algorithm or args.environment or args.seed is not None:
         raise ValueError("an exact solution has no algorithm, environment or seed to choose")
-    return args.what, envs.make(args.what), None, 0.99 if args.gamma is None else args.gamma
+    env = env_trace.checked(Task(name, (), factory=factory))
+    return name, env, None, 0.99 if args.gamma is None else args.gamma
 
 
 def agent_of(args: Args) -> tuple[str, Any, Any, float]:
@@ -78,7 +92,8 @@ def agent_of(args: Args) -> tuple[str, Any, Any, float]:
     from experiments.lab.recording.files import file_name
 
     seeds = () if args.seed is None else (str(args.seed),)
-    choice = watch.chosen(watch.Args(Path(args.what), args.algorithm, (), args.environment, seeds, trust=args.trust))
+    wanted = watch.Args(Path(args.what), args.algorithm, (), args.environment, seeds, trust=args.trust)
+    choice = watch.chosen(wanted, lambda task: is_gridworld(task.make()))
     ((name, seed),) = choice.panels
     algorithm, state, contender = policies.trained(Path(args.what), choice.environment, name, seed)
     gamma = float(contender.hparams.gamma) if args.gamma is None else args.gamma

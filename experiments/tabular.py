@@ -45,6 +45,9 @@ def tabular(args: Args) -> int:
 
 def experiment_of(args: Args):
     """Returns the experiment that the arguments describe. Raises BadInput."""
+    import envs
+    from envs.mdp import problems
+    from envs.names import unknown
     from experiments.lab.definition.experiment import Experiment, Task
     from experiments.lab.outside.user_env import named
 
@@ -52,6 +55,9 @@ def experiment_of(args: Args):
     try:
         judge = judge_of(args)
         named_models = tuple(map(named, args.env))
+        for name, made in named_models:
+            if made is None and name not in envs.ids():
+                raise ValueError(unknown("model", name, problems.IDS))
         tasks = tuple(Task(name, methods(args, name, judge), factory=made, judge=judge) for name, made in named_models)
     except ValueError as error:
         raise BadInput(error) from None

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NoReturn
@@ -84,8 +84,9 @@ def watch(args: Args) -> int:
     return 0
 
 
-def chosen(args: Args) -> Choice:
-    """Returns what the arguments mean in the run folder. Raises BadInput; ValueError for a manifest that is wrong."""
+def chosen(args: Args, fits: Callable[[Any], bool] = lambda task: True) -> Choice:
+    """Returns what the arguments mean in the run folder; where they name no environment, the first whose task fits, or else
+    the first. Raises BadInput; ValueError for a manifest that is wrong."""
     if not args.folder.is_dir():
         raise BadInput(f"there is no folder {args.folder}")
     from experiments.lab.recording import kept_code, manifest, policies
@@ -95,7 +96,9 @@ def chosen(args: Args) -> Choice:
     there = policies.saved(args.folder, experiment)
     if not there:
         raise BadInput(f"{args.folder} has no saved policies")
-    environment = one_of([args.environment or next(iter(there))], list(there), "environment")[0]
+    fitting = (task.environment for task in experiment.tasks if task.environment in there and fits(task))
+    environment = args.environment or next(fitting, next(iter(there)))
+    one_of([environment], list(there), "environment")
     if args.algorithm and args.compare:
         raise BadInput("name algorithms with --algorithm or with --compare, not with both")
     names = args.compare or (args.algorithm or best(args.folder, environment, there[environment]),)

@@ -6,7 +6,9 @@ from envs import Discrete, Env
 
 SHARE, AMOUNT, BOUND = (0.0, 1.0), (0.0, 3.4e38), (0.0, math.inf)  # 3.4e38: the end of float32
 DIVISOR = (1e-30, 3.4e38)
+BELOW_ONE = (0.0, 1.0 - 2.0**-24)  # the float32 next to 1
 IN_WORDS = {SHARE: "from 0 to 1", AMOUNT: "0 or more and finite", BOUND: "0 or more", DIVISOR: "above 0 and finite"}
+IN_WORDS[BELOW_ONE] = "from 0 to below 1"
 RANGES = {  # of hyperparameters, whichever algorithm has them; what is not here may be any number
     **dict.fromkeys(("gamma", "gae_lambda", "lambda_", "anneal", "target_rate", "eta"), SHARE),
     **dict.fromkeys(("epsilon", "epsilon_start", "epsilon_end"), SHARE),

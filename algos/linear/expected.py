@@ -5,7 +5,6 @@
     semi-gradient TD:  w + alpha (b - A w),  which stays where A w = b                                           (9.12)
     TDC:   w + alpha (b - A w - (C - A^T) h),  h + beta (b - A w - C h)
     GTD2:  w + alpha A^T h,                    h + beta (b - A w - C h)
-    projected Bellman error:  (b - A w)^T C^+ (b - A w) = |Pi (T_pi V - V)|^2_D                                  (11.22)
 
 P and r are those of the policy learned about, weight [S] how often the steps that are learned from begin in a state. An
 eigenvalue of A with a negative real part is a direction in which semi-gradient TD diverges.
@@ -70,9 +69,3 @@ def tdc_sweep(found: Expected, w, h, alpha: float, beta: float) -> tuple[np.ndar
 def gtd2_sweep(found: Expected, w, h, alpha: float, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns (w, h) after the mean step of GTD2."""
     return w + alpha * found.A.T @ h, h + beta * (found.b - found.A @ w - found.C @ h)
-
-
-def projected_bellman_error(found: Expected, w) -> float:
-    """Returns the mean square of the projected Bellman error of w [d]."""
-    pull = found.b - found.A @ w
-    return float(pull @ np.linalg.pinv(found.C, hermitian=True) @ pull)

@@ -36,6 +36,11 @@ class Features(NamedTuple):
     binary: bool = False  # every value is 1
 
 
+def none_active(number: int) -> Active:
+    """Returns features of a point that has as many, all 0."""
+    return Active(jnp.zeros(number, jnp.int32), jnp.zeros(number))
+
+
 def value(w, x: Active) -> jax.Array:
     """Returns w . x of weights [..., d], [...]."""
     return jnp.sum(w[..., x.index] * x.value, axis=-1)

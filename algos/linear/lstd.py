@@ -23,7 +23,7 @@ from flax import struct
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
 from algos.linear.features import Active, Features, value
-from algos.linear.online import on_states, prediction
+from algos.linear.online import of_features, prediction
 from algos.tabular.online import Method
 from envs import Env
 
@@ -87,11 +87,7 @@ def make(env: Env, config: Config = Config(), *, features: Features | None = Non
          behaviour=None) -> Algorithm:  # fmt: skip
     """Returns LSTD of a policy [S, A], following the behaviour [S, A]; None: as `config` says. features: of an observation,
     None: as `config` names them. Raises ValueError for what has no finite model."""
-
-    def of(chosen, rows, ratios):
-        return on_states(method(chosen), rows, ratios)
-
-    return prediction(env, "lstd", of, config, features, policy, behaviour)
+    return prediction(env, "lstd", of_features(method), config, features, policy, behaviour)
 
 
 def method(features: Features) -> Method:

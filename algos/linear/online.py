@@ -79,6 +79,16 @@ def weights(size: int, hparams, begin: tuple[float, ...] = ()):
     return jnp.asarray(begin, float) if begin else jnp.full(size, jnp.asarray(hparams.initial_value, float))
 
 
+def with_second(features: Features, config) -> Callable:
+    """Returns how a method begins that keeps another number for each feature, 0 at first: (hparams) -> (w [d], zeros [d])."""
+
+    def start(hparams):
+        w = weights(features.size, hparams, config.begin)
+        return w, jnp.zeros_like(w)
+
+    return start
+
+
 def on_states(method: Method, rows: Active, ratios=None) -> Method:
     """Returns a method of features as one of states, whose features are rows [S, k]. ratios: pi / b [S, A]; None: 1."""
 
@@ -91,6 +101,11 @@ def on_states(method: Method, rows: Active, ratios=None) -> Method:
         return method.learn(w, memory, Step(of(step.state), step.action, *parts, ratio), hparams)
 
     return Method(method.start, learn, row=lambda w, state: value(w, of(state)))
+
+
+def of_features(make: Callable) -> Callable:
+    """Returns `make_method`, as `prediction` takes it, of make(features) -> Method that learns from `Step`s."""
+    return lambda features, rows, ratios: on_states(make(features), rows, ratios)
 
 
 def prediction(

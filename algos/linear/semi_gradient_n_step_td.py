@@ -4,12 +4,13 @@ w <- w + alpha (R_{t+1} + ... + gamma^{n-1} R_{t+n} + gamma^n w . x(S_{t+n}) - w
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from algos.core.config import require
 from algos.core.types import Algorithm
-from algos.linear import n_step
-from algos.linear.features import Features
+from algos.linear.features import Features, moved, none_active, value
 from algos.linear.online import on_states, prediction, weights
+from algos.tabular import n_step
 from algos.tabular.online import Method
 from algos.tabular.online import PredictionHParams as HParams
 from envs import Env
@@ -40,9 +41,10 @@ def method(features: Features, config: Config, num_active: int) -> Method:
     """Returns how the weights are begun, and learned from a step whose states have `num_active` features each."""
 
     def start(hparams):
-        return weights(features.size, hparams, config.begin), n_step.no_steps(config.n, num_active)
+        return weights(features.size, hparams, config.begin), n_step.no_steps(config.n, none_active(num_active))
 
     def learn(w, window, step, hparams):
-        return n_step.learn(w, window, step.x, step.next_x, step, hparams, features.rate)
+        next_value = value(w, step.next_x)
+        return n_step.learn(w, window, step.x, step, next_value, hparams, value, partial(moved, rate=features.rate))
 
     return Method(start, learn)

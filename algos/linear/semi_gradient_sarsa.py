@@ -7,14 +7,16 @@ n = 1 is semi-gradient SARSA (10.1).
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 
 from algos.core.config import require, require_discrete
 from algos.core.types import Algorithm
-from algos.linear import n_step, named
-from algos.linear.features import Active, Features
+from algos.linear import named
+from algos.linear.features import Active, Features, moved, none_active, value
 from algos.linear.online import control, weights
+from algos.tabular import n_step
 from algos.tabular.online import ControlHParams as HParams
 from algos.tabular.online import Method
 from envs import Env
@@ -44,12 +46,13 @@ def method(features: Features, config: Config, num_actions: int, num_active: int
 
     def start(hparams):
         w = weights(num_actions * features.size, hparams).reshape(num_actions, features.size)
-        return w, n_step.no_steps(config.n, num_active)
+        return w, n_step.no_steps(config.n, none_active(num_active))
 
     def learn(w, window, step, hparams):
         x, next_x = pair(step.x, step.action, features), pair(step.next_x, step.next_action, features)
-        rate = jnp.tile(jnp.asarray(features.rate, w.dtype), num_actions)
-        flat, window = n_step.learn(w.reshape(-1), window, x, next_x, step, hparams, rate)
+        along = partial(moved, rate=jnp.tile(jnp.asarray(features.rate, w.dtype), num_actions))
+        flat = w.reshape(-1)
+        flat, window = n_step.learn(flat, window, x, step, value(flat, next_x), hparams, value, along)
         return flat.reshape(w.shape), window
 
     return Method(start, learn)

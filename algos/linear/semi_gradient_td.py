@@ -8,6 +8,8 @@ rho = pi(A|S) / b(A|S) is that of the action whose outcome delta tells: this ste
 Off-policy the weights may grow without bound (Baird 1995). Traces begin at 0 with each episode.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 from flax import struct
 
@@ -15,7 +17,7 @@ from algos.core.returns import td_target
 from algos.core.types import Algorithm
 from algos.linear.features import Active, Features, value
 from algos.linear.online import OffPolicyConfig as Config
-from algos.linear.online import on_states, prediction, weights
+from algos.linear.online import of_features, prediction, with_second
 from algos.tabular.online import Method
 from envs import Env
 
@@ -36,26 +38,20 @@ def make(env: Env, config: Config = Config(), *, features: Features | None = Non
          behaviour=None) -> Algorithm:  # fmt: skip
     """Returns semi-gradient TD(lambda) of a policy [S, A], following the behaviour [S, A]; None: as `config` says. features:
     of an observation, None: as `config` names them. Raises ValueError for what has no finite model."""
-
-    def of(chosen, rows, ratios):
-        return on_states(method(chosen, config), rows, ratios)
-
-    return prediction(env, "semi_gradient_td", of, config, features, policy, behaviour)
+    return prediction(
+        env, "semi_gradient_td", of_features(partial(method, config=config)), config, features, policy, behaviour
+    )
 
 
 def method(features: Features, config: Config) -> Method:
     """Returns how the weights are begun, and learned from a step."""
-
-    def start(hparams):
-        w = weights(features.size, hparams, config.begin)
-        return w, jnp.zeros_like(w)
 
     def learn(w, trace, step, hparams):
         fading = hparams.gamma * hparams.lambda_ * trace
         trace = step.ratio * fading.at[step.x.index].add(step.x.value)
         return moved_along(w, trace, step.x, step.next_x, step, hparams, features.rate)
 
-    return Method(start, learn)
+    return Method(with_second(features, config), learn)
 
 
 def moved_along(w, trace, x: Active, next_x: Active, step, hparams, rate):

@@ -8,6 +8,8 @@ x = x(S), x' = x(S'), 0 where the episode ended. rho = pi(A|S) / b(A|S), of this
 C^-1 E[rho delta x], C = E[x x^T]; with that h the mean of w's step is -1/2 the gradient of the projected Bellman error.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 from flax import struct
 
@@ -15,7 +17,7 @@ from algos.core.returns import td_target
 from algos.core.types import Algorithm
 from algos.linear.features import Features, moved, value
 from algos.linear.online import OffPolicyConfig as Config
-from algos.linear.online import on_states, prediction, weights
+from algos.linear.online import of_features, prediction, with_second
 from algos.tabular.online import Method
 from envs import Env
 
@@ -36,19 +38,11 @@ def make(env: Env, config: Config = Config(), *, features: Features | None = Non
          behaviour=None) -> Algorithm:  # fmt: skip
     """Returns TDC of a policy [S, A], following the behaviour [S, A]; None: as `config` says. features: of an observation,
     None: as `config` names them. Raises ValueError for what has no finite model."""
-
-    def of(chosen, rows, ratios):
-        return on_states(method(chosen, config), rows, ratios)
-
-    return prediction(env, "tdc", of, config, features, policy, behaviour)
+    return prediction(env, "tdc", of_features(partial(method, config=config)), config, features, policy, behaviour)
 
 
 def method(features: Features, config: Config) -> Method:
     """Returns how the weights are begun, and learned from a step."""
-
-    def start(hparams):
-        w = weights(features.size, hparams, config.begin)
-        return w, jnp.zeros_like(w)
 
     def learn(w, h, step, hparams):
         x, next_x, ratio, along = step.x, step.next_x, step.ratio, value(h, step.x)
@@ -58,4 +52,4 @@ def method(features: Features, config: Config) -> Method:
         w = moved(w, next_x, -hparams.learning_rate * ratio * correction, features.rate)
         return w, moved(h, x, hparams.beta * ratio * (error - along), features.rate)
 
-    return Method(start, learn)
+    return Method(with_second(features, config), learn)

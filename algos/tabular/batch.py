@@ -1,32 +1,10 @@
-"""What a fixed log of steps says of the policy that made it (Sutton and Barto 2018, section 6.3): batch TD(0) by sweeps over
-the log, and what it comes to in closed form: the values of the model that makes the log most likely.
+"""What a fixed log of steps says of the policy that made it (Sutton and Barto 2018, section 6.3): what batch TD(0) comes to, in
+closed form: the values of the model that makes the log most likely.
 
     V <- V + alpha sum_t (R_{t+1} + gamma V(S_{t+1}) - V(S_t)) [S_t]   until nothing changes
 """
 
 import numpy as np
-from jax import lax
-
-from algos.core.returns import td_target
-
-
-def td_sweeps(v, log, learning_rate, gamma, num_sweeps: int):
-    """Returns V [S] after sweeps over a log of steps [T], each of which changes V once, by the sum of all changes."""
-
-    def sweep(_, v):
-        error = td_target(log.reward, log.terminated, v[log.next_state], gamma) - v[log.state]
-        return v.at[log.state].add(learning_rate * error)
-
-    return lax.fori_loop(0, num_sweeps, sweep, v)
-
-
-def monte_carlo_sweeps(v, log, returns, learning_rate, num_sweeps: int):
-    """Returns V [S] after such sweeps with the returns [T] that followed the steps as targets: least squares on them."""
-
-    def sweep(_, v):
-        return v.at[log.state].add(learning_rate * (returns - v[log.state]))
-
-    return lax.fori_loop(0, num_sweeps, sweep, v)
 
 
 def td_solution(log, num_states: int, gamma: float) -> np.ndarray:

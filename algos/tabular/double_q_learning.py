@@ -12,7 +12,7 @@ from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
 from algos.tabular.experience import greedy
-from algos.tabular.online import Config, Method, control, table
+from algos.tabular.online import Config, Method, by_update, control, table
 from algos.tabular.online import ControlHParams as HParams
 from envs import Env
 
@@ -37,10 +37,7 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
 
-    def start(hparams):
-        return jnp.stack([table(*env.model.reward.shape[:2], hparams)] * 2), ()
+    def two(hparams):
+        return jnp.stack([table(*env.model.reward.shape[:2], hparams)] * 2)
 
-    def learn(q, memory, step, hparams):
-        return update(q, step, hparams), memory
-
-    return Method(start, learn, row=lambda q, state: q[0, state] + q[1, state], num_words=1)
+    return by_update(two, update, row=lambda q, state: q[0, state] + q[1, state], num_words=1)

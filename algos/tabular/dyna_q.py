@@ -18,12 +18,13 @@ from jax import lax
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import q_learning
-from algos.tabular.experience import one_of
+from algos.tabular.experience import below, one_of
 from algos.tabular.online import ControlHParams as HParams
 from algos.tabular.online import Method, control, table
 from envs import Env
 
 WORDS = 2  # that one step of planning takes: for the state, for the action
+FEW = 1024  # states, among which half a word chooses evenly enough, to 1 in 64: more take a whole one
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ def remembered(model: Model, step) -> Model:
 
 
 def again(model: Model, step, words):
-    """Returns a step remembered, in the form of `step`: of a state seen before, all alike, and an action taken there."""
-    place = ((words[0] >> 16) * model.num_states.astype(jnp.uint32)) >> 16
+    """Returns a step remembered, in the form of `step`: of a state seen before, all alike, and an action taken there. Its next
+    action and whether it was truncated are not remembered: they stay as they are in `step`."""
+    fine = 0xFFFFFFFF if model.states.size > FEW else 0xFFFF0000
+    place = below(model.num_states.astype(jnp.uint32), words[0] & jnp.uint32(fine))
     state = model.states[place]
     action = one_of(model.taken[state], words[1])
     pair = state, action
@@ -89,8 +92,9 @@ def again(model: Model, step, words):
 
 
 def make(env: Env, config: Config = Config(), *, update=q_learning.update) -> Algorithm:
-    """Returns Dyna-Q on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered. Raises ValueError
-    for what has no finite model."""
+    """Returns Dyna-Q on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered: no next
+    action was remembered with these, so that an update that reads `step.next_action`, as SARSA's, has no meaning for them.
+    Raises ValueError for what has no finite model."""
     require(config, "num_planning", "num_steps")
     return control(env, "dyna_q", method(env, config, update), config.num_steps)
 

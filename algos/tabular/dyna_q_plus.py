@@ -44,8 +44,9 @@ class HParams:
 
 
 def make(env: Env, config: Config = Config(), *, update=q_learning.update) -> Algorithm:
-    """Returns Dyna-Q+ on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered. Raises ValueError
-    for what has no finite model."""
+    """Returns Dyna-Q+ on `env`. update: (q, step, hparams) -> q, of steps taken and of steps remembered: no next
+    action was remembered with these, so that an update that reads `step.next_action`, as SARSA's, has no meaning for them.
+    Raises ValueError for what has no finite model."""
     require(config, "num_planning", "num_steps")
     return control(env, "dyna_q_plus", method(env, config, update), config.num_steps)
 

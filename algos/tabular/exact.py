@@ -29,12 +29,6 @@ Policy = Callable[[jax.Array], object]  # params [n] -> distribution over the ac
 WEIGHTINGS = ("discounted", "undiscounted")
 
 
-def policy_of(network, unravel: Callable, observations: jax.Array) -> Policy:
-    """Returns the policy of an actor-critic network. observations [S, ...]: what it sees of each state (one-hot: an identity
-    matrix). unravel: what `ravel_pytree` of its parameters gave, as float64 where the results are to be."""
-    return lambda params: network.apply(unravel(params), observations)[0]
-
-
 def expected_return(mdp: MDP, policy: Policy, params: jax.Array, gamma) -> jax.Array:
     """Returns J, a scalar that can be differentiated."""
     probs = probabilities(policy, params)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
-from algos.tabular.online import Config, Method, control, table
+from algos.tabular.online import Config, Method, by_update, control, table
 from algos.tabular.online import ControlHParams as HParams
 from envs import Env
 
@@ -30,11 +30,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
 
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
-
-    def start(hparams):
-        return table(*env.model.reward.shape[:2], hparams), ()
-
-    def learn(q, memory, step, hparams):
-        return update(q, step, hparams), memory
-
-    return Method(start, learn)
+    return by_update(lambda hparams: table(*env.model.reward.shape[:2], hparams), update)

@@ -67,8 +67,20 @@ def draw(walk: Walk, key, num_steps: int, num_words: int) -> Draws:
     )
 
 
+def below(number, word) -> jax.Array:
+    """Returns floor(number word / 2^32), uint32: an index below a uint32 number, all alike to number / 2^32, by a random word.
+
+    The product has 64 bits, which jax has not by default: it is put together from those of the halves.
+    """
+    high, low, word_high, word_low = number >> 16, number & 0xFFFF, word >> 16, word & 0xFFFF
+    middle = low * word_high + (low * word_low >> 16)
+    other = high * word_low + (middle & 0xFFFF)
+    return high * word_high + (middle >> 16) + (other >> 16)
+
+
 def one_of(mask, word) -> jax.Array:
-    """Returns the place, int32, of one of the true entries of `mask` [N], all alike, by the low half of a random word."""
+    """Returns the place, int32, of one of the true entries of `mask` [N], N up to 65,536, all alike to N / 65,536, by the low
+    half of a random word."""
     order = np.tril(np.ones((mask.size, mask.size), bool))
     rank = jnp.sum(order & mask, axis=-1, dtype=jnp.uint32)
     return jnp.sum(rank <= (word & 0xFFFF) * rank[-1] >> 16, dtype=jnp.int32)

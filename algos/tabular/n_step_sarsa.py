@@ -6,6 +6,8 @@ Q(S_t, A_t) <- Q(S_t, A_t) + alpha (G_t - Q(S_t, A_t))                          
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
+
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import n_step
@@ -32,7 +34,7 @@ def method(env: Env, config: Config) -> Method:
     """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
-        return table(*env.model.reward.shape[:2], hparams), n_step.no_steps(config.n)
+        return table(*env.model.reward.shape[:2], hparams), n_step.no_steps(config.n, jnp.int32(0))
 
     def learn(q, window, step, hparams):
         place = step.state * q.shape[1] + step.action

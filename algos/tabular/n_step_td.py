@@ -5,6 +5,8 @@ V(S_t) <- V(S_t) + alpha (R_{t+1} + ... + gamma^{n-1} R_{t+n} + gamma^n V(S_{t+n
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
+
 from algos.core.config import require
 from algos.core.types import Algorithm
 from algos.tabular import n_step
@@ -31,7 +33,7 @@ def method(env: Env, config: Config) -> Method:
     """Returns how the table is begun, and learned from a step."""
 
     def start(hparams):
-        return values(env.model.num_states, hparams), n_step.no_steps(config.n)
+        return values(env.model.num_states, hparams), n_step.no_steps(config.n, jnp.int32(0))
 
     def learn(v, window, step, hparams):
         return n_step.learn(v, window, step.state, step, v[step.next_state], hparams)

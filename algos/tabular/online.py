@@ -86,6 +86,18 @@ def values(num_states: int, hparams):
     return jnp.full(num_states, jnp.asarray(hparams.initial_value, float))
 
 
+def by_update(begin: Callable, update: Callable, **fields) -> Method:
+    """Returns the method that keeps a table alone: begin(hparams), changed at each step by update(table, step, hparams)."""
+
+    def start(hparams):
+        return begin(hparams), ()
+
+    def learn(params, memory, step, hparams):
+        return update(params, step, hparams), memory
+
+    return Method(start, learn, **fields)
+
+
 def control(env: Env, name: str, method: Method, num_steps: int) -> Algorithm:
     """Returns the method that acts by what it learns, epsilon-greedily, `num_steps` steps an update."""
 

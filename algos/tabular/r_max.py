@@ -10,12 +10,13 @@ that begin at the last solution, whenever a pair has been tried known_after, 2 k
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from algos.core.config import require
+from algos.core.config import BELOW_ONE, require
 from algos.core.types import Algorithm
 from algos.tabular import learned_model
 from algos.tabular.online import Method, control
@@ -37,9 +38,11 @@ class HParams:
     """Traced numbers: changing one compiles nothing."""
 
     total_steps: float = 100_000.0  # environment steps; an experiment sets its budget here
-    gamma: float = 0.99  # below 1 where what is not known is held to be best
+    gamma: float = 0.99  # below 1: what earns `best_reward` for ever has no value at 1
     epsilon: float = 0.0
     best_reward: float = 1.0  # the most that a step may earn; a pair not known is worth it for ever
+
+    RANGES: ClassVar = {"gamma": BELOW_ONE}
 
 
 def make(env: Env, config: Config = Config()) -> Algorithm:

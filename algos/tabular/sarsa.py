@@ -8,7 +8,7 @@ A' is chosen before the update, and taken after it.
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
-from algos.tabular.online import Config, Method, control, table
+from algos.tabular.online import Config, Method, by_update, control, table
 from algos.tabular.online import ControlHParams as HParams
 from envs import Env
 
@@ -28,11 +28,4 @@ def make(env: Env, config: Config = Config(), *, update=update) -> Algorithm:
 
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
-
-    def start(hparams):
-        return table(*env.model.reward.shape[:2], hparams), ()
-
-    def learn(q, memory, step, hparams):
-        return update(q, step, hparams), memory
-
-    return Method(start, learn, commits=True)
+    return by_update(lambda hparams: table(*env.model.reward.shape[:2], hparams), update, commits=True)

@@ -6,7 +6,7 @@ V(S) <- V(S) + alpha (R + gamma V(S') - V(S))                                   
 from algos.core.config import require
 from algos.core.returns import td_target
 from algos.core.types import Algorithm
-from algos.tabular.online import Config, Method, prediction, values
+from algos.tabular.online import Config, Method, by_update, prediction, values
 from algos.tabular.online import PredictionHParams as HParams
 from envs import Env
 
@@ -26,11 +26,4 @@ def make(env: Env, config: Config = Config(), *, update=update, policy=None) -> 
 
 def method(env: Env, config: Config, update=update) -> Method:
     """Returns how the table is begun, and learned from a step."""
-
-    def start(hparams):
-        return values(env.model.num_states, hparams), ()
-
-    def learn(v, memory, step, hparams):
-        return update(v, step, hparams), memory
-
-    return Method(start, learn)
+    return by_update(lambda hparams: values(env.model.num_states, hparams), update)

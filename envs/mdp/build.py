@@ -13,6 +13,7 @@ def from_arrays(successor, probability, reward, terminated, start=None, cell=Non
     """Returns the model of arrays that broadcast to [S, A, K]; `successor` has the whole shape or the others give it.
 
     start: the distribution of the first state [S], or one state; None: any state, all alike.
+    Rows of probabilities given in float32 need sum to 1 only to its rounding: they are divided by their sums, in float64.
     Raises ValueError that names the first entry which cannot be.
     """
     successor = np.asarray(successor)
@@ -23,14 +24,15 @@ def from_arrays(successor, probability, reward, terminated, start=None, cell=Non
     ended = np.asarray(terminated)
     if ended.dtype != bool and not np.isin(ended, (0, 1)).all():
         raise ValueError(f"terminated must be true or false, not {ended[~np.isin(ended, (0, 1))][0]}")
-    arrays = np.broadcast_arrays(
+    arrays = list(np.broadcast_arrays(
         successor.astype(np.int32),
-        np.asarray(probability, np.float64),
+        _float(probability),
         np.asarray(reward, np.float64),
         ended.astype(bool),
-    )
+    ))  # fmt: skip
     if arrays[0].ndim != 3:
         raise ValueError(f"a model's arrays have three axes [states, actions, outcomes], not {arrays[0].ndim}")
+    arrays[1] = _normalised(arrays[1])
     mdp = MDP(*_compact(*arrays), start=_start(start, arrays[0].shape[0]), cell=cell)
     check(mdp)
     return mdp
@@ -38,7 +40,7 @@ def from_arrays(successor, probability, reward, terminated, start=None, cell=Non
 
 def from_dense(probability, reward: Reward, terminal=(), start=None) -> MDP:
     """Returns the model of P [S, A, S'], whose `terminal` states end the episode as they are reached."""
-    probability = np.asarray(probability, np.float64)
+    probability = _float(probability)
     if probability.ndim != 3 or probability.shape[0] != probability.shape[2]:
         raise ValueError(f"probability must be [states, actions, states], not {list(probability.shape)}")
     states, actions, _ = probability.shape
@@ -58,7 +60,7 @@ def from_sparse(probability: Sequence, reward: Reward, terminal=(), start=None) 
         raise ValueError(f"every action's matrix must be {states} x {states}, as the first one's rows")
     width = max(int(np.diff(matrix.indptr).max(initial=1)) for matrix in matrices)
     successor = np.zeros((states, len(matrices), width), np.int32)
-    chance = np.zeros(successor.shape)
+    chance = np.zeros(successor.shape, np.result_type(*(_float(matrix.data) for matrix in matrices)))
     for action, matrix in enumerate(matrices):
         rows = np.repeat(np.arange(states), np.diff(matrix.indptr))
         place = np.arange(matrix.nnz) - matrix.indptr[rows]
@@ -152,7 +154,23 @@ def _start(start, states: int) -> np.ndarray:
         if start not in range(states):
             raise ValueError(f"start is no state of 0 to {states - 1}: {start}")
         return (np.arange(states) == int(start)).astype(np.float64)
-    return np.asarray(start, np.float64)
+    return _normalised(_float(start))
+
+
+def _float(probability) -> np.ndarray:
+    """Returns an array as it is given in float32, any other in float64."""
+    given = np.asarray(probability)
+    return given if given.dtype == np.float32 else given.astype(np.float64, copy=False)
+
+
+def _normalised(probability: np.ndarray) -> np.ndarray:
+    """Returns probabilities [..., K] in float64; rows given in float32, whose sums its rounding explains, sum to 1 exactly."""
+    if probability.dtype != np.float32:
+        return probability
+    wide = probability.astype(np.float64)
+    sums = wide.sum(-1, keepdims=True)
+    near = np.abs(sums - 1.0) <= probability.shape[-1] * np.finfo(np.float32).eps
+    return np.divide(wide, sums, out=wide, where=near)
 
 
 def _ends(terminal, states: int) -> np.ndarray:

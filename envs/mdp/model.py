@@ -7,6 +7,8 @@ state it names. Rows with fewer outcomes are filled up with probability 0. The d
     Q(s, a) = sum_k p[s, a, k] (reward[s, a, k] + gamma (1 - terminated[s, a, k]) V(successor[s, a, k]))
 """
 
+import os
+import sys
 import warnings
 from typing import Any
 
@@ -15,6 +17,7 @@ import scipy.sparse
 from flax import struct
 
 ROW_SUM = 1e-8  # how far the probabilities of a row may be from 1
+SINGLE = 1e-5  # what rounding to float32 and sums of many may make of that
 
 
 @struct.dataclass
@@ -75,14 +78,28 @@ def check(mdp: MDP) -> None:
     beyond = (mdp.successor < 0) | (mdp.successor >= shape[0])
     _refuse("successor", mdp.successor, beyond, f"is no state of 0 to {shape[0] - 1}")
     sums = mdp.probability.sum(-1)
-    _refuse("the sum of probability", sums, np.abs(sums - 1.0) > ROW_SUM, "is not 1")
+    _refuse("the sum of probability", sums, np.abs(sums - 1.0) > ROW_SUM, f"is not 1{_hint(sums)}")
     _refuse("start", mdp.start, ~(mdp.start >= 0.0), "is no probability")
     if abs(mdp.start.sum() - 1.0) > ROW_SUM:
-        raise ValueError(f"the sum of start is {mdp.start.sum():.9g}, not 1")
+        raise ValueError(f"the sum of start is {mdp.start.sum():.9g}, not 1{_hint(mdp.start.sum())}")
     lost = np.flatnonzero(~reachable(mdp))
     if lost.size:
         some = ", ".join(map(str, lost[:5])) + (", ..." if lost.size > 5 else "")
-        warnings.warn(f"no episode can reach {lost.size} of {shape[0]} states: {some}", stacklevel=3)
+        warnings.warn(f"no episode can reach {lost.size} of {shape[0]} states: {some}", stacklevel=_outside())
+
+
+def _hint(sums) -> str:
+    """Returns what to do where sums are wrong by no more than what single precision leaves."""
+    near = np.abs(sums - 1.0).max() < SINGLE
+    return " (divide each row by its sum, or give the table in float32, as it was rounded)" if near else ""
+
+
+def _outside() -> int:
+    """Returns which `stacklevel` is the line, outside this folder, that the caller's work was asked for on."""
+    here, frame, level = os.path.dirname(__file__) + os.sep, sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def reachable(mdp: MDP) -> np.ndarray:

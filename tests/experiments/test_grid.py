@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tyro
 from PIL import Image
 
 import envs
@@ -81,7 +82,8 @@ def test_an_exact_solution_alone_is_drawn_by_the_models_name_and_nothing_is_writ
     ("args", "said"),
     [
         (grid.Args("Taxi"), "Taxi is no gridworld: its states have no cells"),
-        (grid.Args("CartPole-v1"), "is no run folder and no model; models are: FrozenLake-4x4"),
+        (grid.Args("CartPole-v1"), "unknown run folder or model 'CartPole-v1'; choose from: FrozenLake-4x4"),
+        (grid.Args("FrozenLak"), "did you mean FrozenLake-8x8, FrozenLake-4x4"),
         (grid.Args(LAKE, algorithm="ppo"), "an exact solution has no algorithm"),
         (grid.Args(LAKE, gamma=1.5), "gamma must be 0 to 1"),
     ],
@@ -90,6 +92,39 @@ def test_what_cannot_be_drawn_is_told_in_one_line(args, said):
     with pytest.raises(BadInput, match=said) as error:
         grid.grid(args)
     assert "\n" not in str(error.value)
+
+
+OWN = """
+from envs.mdp import as_env, from_map
+
+def pond():
+    return as_env(from_map("S..\\n.H.\\n..G", reward={"G": 1.0, "H": -1.0}), "pond", 50)
+
+def torn():
+    return as_env(from_map("S..\\n.G"), "torn", 50)
+"""
+
+
+def test_a_gridworld_of_ones_own_is_named_by_its_file_and_function(tmp_path, capsys):
+    (tmp_path / "own.py").write_text(OWN)
+    assert grid.grid(grid.Args(f"{tmp_path}/own.py:pond", gamma=0.9, out=tmp_path / "pond.png")) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "J* = 0.729 at gamma = 0.9"
+    with pytest.raises(BadInput, match=r"own.py:\d+: .*the lines of a map must be of one length"):
+        grid.grid(grid.Args(f"{tmp_path}/own.py:torn", out=tmp_path / "torn.png"))
+
+
+def test_of_a_run_with_several_environments_the_first_gridworld_is_drawn_and_another_by_its_name(tmp_path):
+    names = ("Taxi", LAKE, "CliffWalking")
+    tasks = tuple(Task(name, (contender("q_learning", name, 5000),)) for name in names)
+    manifest.write_manifest(tmp_path, Experiment(tasks, (4,), 5000, width=1), "a command")
+    for name in names:
+        table = np.zeros((1, *envs.make(name).model.reward.shape[:2]), np.float32)
+        policies.save(tmp_path, name, "q_learning", (4,), {"params": table})
+    assert grid.grid(grid.Args(str(tmp_path))) == 0 and (tmp_path / f"grid-{LAKE}-q_learning-seed4.png").is_file()
+    args = tyro.cli(grid.Args, args=[str(tmp_path), "--env", "CliffWalking"])
+    assert grid.grid(args) == 0 and (tmp_path / "grid-CliffWalking-q_learning-seed4.png").is_file()
+    with pytest.raises(BadInput, match="Taxi is no gridworld: .*name another of the run with --environment"):
+        grid.grid(grid.Args(str(tmp_path), environment="Taxi"))
 
 
 def test_a_policy_of_a_run_folder_is_drawn_at_the_discount_that_it_learned_with_and_can_be_watched(tmp_path, capsys):

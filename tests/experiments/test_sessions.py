@@ -4,6 +4,7 @@ import dataclasses
 import signal
 import sys
 import threading
+import warnings
 
 import killed_run
 import pytest
@@ -60,6 +61,23 @@ def test_a_command_runs_in_a_thread(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["nothing"])
     status = in_a_thread(lambda: cli.run_command(Nothing, lambda _: 7, "nothing"))
     assert isinstance(status, SystemExit) and status.code == 7
+
+
+def test_a_command_tells_a_warning_once_though_what_it_is_of_is_made_again_and_filters_change(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Nothing:
+        """No options."""
+
+    def command(_):
+        for _ in range(3):
+            warnings.simplefilter("default")  # with which Python forgets what it told
+            warnings.warn("no episode can reach 1 of 2 states: 1", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["nothing"])
+    with warnings.catch_warnings(record=True) as told, pytest.raises(SystemExit):
+        cli.run_command(Nothing, command, "nothing")
+    assert len(told) == 1
 
 
 def test_a_handler_from_outside_python_is_no_reason_to_fail(monkeypatch):

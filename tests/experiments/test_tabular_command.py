@@ -23,6 +23,7 @@ from experiments.lab.definition.sweeps import selection
 from experiments.lab.judging.judges import exact_return, true_values, value_rms
 from experiments.lab.recording import run_folder
 from experiments.lab.running.checks import check
+from experiments.lab.showing.plan import announcement
 
 WALK = "RandomWalk-5"
 TRUTH = np.array([0, 1, 2, 3, 4, 5, 0]) / 6  # the ends, which are states only by name, beside the five
@@ -117,6 +118,33 @@ def test_a_model_of_ones_own_is_named_by_its_file_and_function(tmp_path, methods
     check(chosen)
     with pytest.raises(BadInput, match="own.py has no 'corridors'; it has: corridor"):
         tabular.experiment_of(tabular.Args(env=(f"{tmp_path}/own.py:corridors",), methods=methods))
+
+
+def test_compare_judges_a_model_of_ones_own_by_the_exact_return_unasked_and_its_plan_says_so(tmp_path):
+    other = (
+        "\n\ndef cart():\n    import envs\n    return envs.make('CartPole-v1')\n\n\ndef broken():\n    return 1 / 0\n"
+    )
+    (tmp_path / "own.py").write_text(OWN_MODEL + other)
+    own = [f"{tmp_path}/own.py:{name}" for name in ("corridor", "cart", "broken")]
+    chosen = compare.experiment_of(compare.Args(env=(own[0], own[1], "Taxi", "CartPole-v1"), algos=("ppo",), seeds=1))
+    assert [task.judge for task in chosen.tasks] == [exact_return(), None, exact_return(), None]
+    plan = announcement(chosen).splitlines()
+    assert plan[0].endswith("steps each; judged by exact return (gamma=0.99)") and plan[1].endswith("steps each")
+    with pytest.raises(ValueError, match=r"own.py:\d+: .*division by zero") as error:
+        check(compare.experiment_of(compare.Args(env=(own[2],), algos=("ppo",))))
+    assert "\n" not in str(error.value)
+
+
+def test_of_a_model_that_there_is_not_the_nearest_names_come_first_and_then_the_finite_models_alone():
+    with pytest.raises(BadInput, match="unknown model 'randomwal-19'; did you mean RandomWalk-19, ") as error:
+        tabular.experiment_of(tabular.Args(env=("randomwal-19",)))
+    assert "choose from: FrozenLake-4x4, " in str(error.value) and "CartPole-v1" not in str(error.value)
+    with pytest.raises(
+        ValueError, match="unknown environment 'CartPol-v1'; did you mean CartPole-v1.* choose from: .*Taxi"
+    ):
+        envs.make("CartPol-v1")
+    with pytest.raises(ValueError, match="unknown environment 'nothing'; choose from: "):
+        envs.make("nothing")
 
 
 def test_compare_which_ranks_policies_sends_a_method_that_predicts_to_where_it_belongs():

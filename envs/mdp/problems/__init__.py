@@ -18,6 +18,7 @@ from envs.mdp.problems.gambling import gambler
 from envs.mdp.problems.grids import cliff, dyna_maze, frozen_lake, gridworld, switching_maze, windy
 from envs.mdp.problems.rental import car_rental
 from envs.mdp.problems.taxi import taxi
+from envs.names import unknown
 
 
 class Maker(NamedTuple):
@@ -52,12 +53,12 @@ IDS = tuple(MAKERS)
 def model(name: str, **fields) -> MDP:
     """Returns the model of that id. Raises ValueError, listing the valid ones, for an unknown id or field."""
     if name not in MAKERS:
-        raise ValueError(f"unknown model {name!r}; choose from: {', '.join(IDS)}")
+        raise ValueError(unknown("model", name, IDS))
     maker = MAKERS[name]
     allowed = [field for field in inspect.signature(maker.model).parameters if field not in maker.fixed]
-    unknown = sorted(set(fields) - set(allowed))
-    if unknown:
-        raise ValueError(f"{name} has no field {', '.join(unknown)}; its fields are: {', '.join([*allowed, LIMIT])}")
+    wrong = sorted(set(fields) - set(allowed))
+    if wrong:
+        raise ValueError(f"{name} has no field {', '.join(wrong)}; its fields are: {', '.join([*allowed, LIMIT])}")
     with warnings.catch_warnings():  # published problems are as they are, with states that no episode can reach
         warnings.simplefilter("ignore")
         return maker.model(**maker.fixed, **fields)

@@ -2,7 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import tyro
@@ -63,6 +65,24 @@ def spell_out() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+@contextmanager
+def warned_once() -> Iterator[None]:
+    """Has each warning told once: an environment is made several times, and Python forgets which it told whenever a
+    library changes its filters."""
+    show, told = warnings.showwarning, set()
+
+    def once(message, category, filename, lineno, file=None, line=None):
+        if (str(message), filename, lineno) not in told:
+            told.add((str(message), filename, lineno))
+            show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = once
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
+
+
 def run_command(
     arguments: type, command: Callable[[Any], int], name: str, interrupted: str = "interrupted"
 ) -> NoReturn:
@@ -74,7 +94,8 @@ def run_command(
     spell_out()
     folders.give_matplotlib_one()
     try:
-        raise SystemExit(command(tyro.cli(arguments, prog=name)))
+        with warned_once():
+            raise SystemExit(command(tyro.cli(arguments, prog=name)))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None

@@ -163,6 +163,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"trace": "replacing"},
         {"learning_rate": 0.5, "gamma": 1.0, "lambda_": 0.9, "epsilon": 0.0},
     ),
+    ("RandomWalk-19", "gradient_monte_carlo"): ({}, {"learning_rate": 0.005, "anneal": 1.0}),
     ("RandomWalk-1000", "gradient_monte_carlo"): (TEN_GROUPS, {"learning_rate": 0.01, "anneal": 1.0}),
     ("RandomWalk-1000", "semi_gradient_td"): (TEN_GROUPS, {"learning_rate": 0.05, "anneal": 1.0}),
     ("RandomWalk-1000", "semi_gradient_n_step_td"): (TEN_GROUPS | {"n": 16}, {"learning_rate": 0.05, "anneal": 1.0}),

@@ -5,7 +5,7 @@ import math
 import jax
 
 from algos.core.types import Algorithm
-from experiments.lab.definition.experiment import Experiment, families, label, trials_held
+from experiments.lab.definition.experiment import Experiment, Task, families, label, trials_held
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.machine import devices
 from experiments.lab.recording.manifest import device
@@ -16,7 +16,7 @@ def announcement(experiment: Experiment) -> str:
     seeds = selection.in_words(experiment.seeds)
     rows = [
         f"{task.environment}: {', '.join(label(family) for family in families(task))}; {seeds}; "
-        f"{experiment.steps:,} steps each"
+        f"{experiment.steps:,} steps each{judged_by(task)}"
         for task in experiment.tasks
     ]
     machine = device()
@@ -28,6 +28,14 @@ def announcement(experiment: Experiment) -> str:
     if selection.has_sweeps(experiment):
         rows.append(f"then, to report, {report(experiment)}")
     return "\n".join(rows)
+
+
+def judged_by(task: Task) -> str:
+    """Returns in words the judge of a task and its settings; nothing where it is by the return of whole episodes."""
+    if task.judge is None:
+        return ""
+    settings = ", ".join(f"{name}={value}" for name, value in task.judge.settings.items())
+    return f"; judged by {task.criterion.words}{f' ({settings})' if settings else ''}"
 
 
 def report(experiment: Experiment) -> str:

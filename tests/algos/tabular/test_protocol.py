@@ -1,5 +1,6 @@
 """What holds for every tabular method as an algorithm. A new method joins `METHODS`."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import envs
+from algos.core.config import require_in_range
 from algos.core.loop import advance, no_metrics
 from algos.tabular import (
     double_q_learning,
@@ -26,10 +28,12 @@ from algos.tabular import (
     td,
     td_lambda,
 )  # fmt: skip
-from algos.tabular.experience import draw, epsilon_greedy, one_of, walk_of
+from algos.tabular.experience import Step, below, draw, epsilon_greedy, one_of, walk_of
 from algos.tabular.online import Method, control
 from envs import vectorize
 from experiments.lab.definition import settings
+from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.running.checks import check_settings
 
 PREDICTION = {
     "td": (td, {}),
@@ -175,6 +179,15 @@ def test_settings_that_cannot_be_are_refused():
         r_max.make(LAKE, r_max.Config(untried=""))
 
 
+@pytest.mark.parametrize("gamma", [1.0, 1.0 - 1e-9])  # which float32 rounds to 1
+def test_r_max_refuses_the_gamma_at_which_what_is_best_is_infinite(gamma):
+    one = settings.contender("r_max", "Taxi", 5000)
+    require_in_range(one.hparams.replace(gamma=0.9999999))
+    wrong = dataclasses.replace(one, hparams=one.hparams.replace(gamma=gamma))
+    with pytest.raises(ValueError, match=f"^r_max: gamma must be from 0 to below 1, not {gamma}$"):
+        check_settings(Experiment((Task("Taxi", (wrong,)),), (0,), 5000))
+
+
 def test_a_run_begins_in_the_states_that_other_algorithms_meet_under_the_seed():
     env = envs.make("Taxi")
     key = jax.random.key(7)
@@ -213,6 +226,27 @@ def test_equal_actions_are_taken_alike_and_others_by_epsilon_alone():
     assert only[0] == only[2] == 0
     ends = jnp.array([0, 2**32 - 1], jnp.uint32)
     assert jax.vmap(lambda word: one_of(jnp.array([False, True, True]), word))(ends).tolist() == [1, 2]
+
+
+def test_an_index_below_any_number_is_the_high_half_of_a_product_of_64_bits():
+    random = np.random.default_rng(0)
+    numbers = np.append(random.integers(2**32, size=2000), [0, 1, 65_535, 65_536, 65_537, 2**32 - 1]).astype(np.uint32)
+    words = np.append(random.integers(2**32, size=2000), [2**32 - 1] * 6).astype(np.uint32)
+    expected = [int(number) * int(word) >> 32 for number, word in zip(numbers, words)]
+    assert jax.jit(below)(numbers, words).tolist() == expected
+
+
+def test_dyna_q_remembers_from_every_part_of_a_large_table_alike():
+    number = 200_000
+    model = dyna_q.nothing_remembered(number, 1)
+    model = model.replace(states=jnp.arange(number, dtype=jnp.int32), num_states=jnp.int32(number))
+    model = model.replace(taken=jnp.ones((number, 1), bool))
+    words = jax.random.bits(jax.random.key(0), (number, 2))
+    step = Step(*(jnp.int32(0),) * 7, words[0])
+    states = np.asarray(jax.jit(jax.vmap(lambda pair: dyna_q.again(model, step, pair).state))(words))
+    np.testing.assert_allclose(np.bincount(states // 4000, minlength=50) / 4000, 1.0, atol=0.1)
+    found = np.unique(states).size  # half a word tells 65,536 apart
+    assert found == pytest.approx(number * (1 - np.exp(-1)), rel=0.01)
 
 
 def test_an_update_of_ones_own_is_what_is_learned_by_in_planning_too():

@@ -269,7 +269,7 @@ MALFORMED = {
     "Gambler has no field odds; its fields are: heads, goal, max_steps_in_episode": lambda: problems.model(
         "Gambler", odds=1
     ),
-    "unknown model 'Maze'; choose from: FrozenLake-4x4": lambda: problems.model("Maze"),
+    "unknown model 'Maze'; .*choose from: FrozenLake-4x4": lambda: problems.model("Maze"),
 }
 
 
@@ -278,6 +278,30 @@ def test_what_is_no_model_is_refused_in_one_line(message):
     with pytest.raises(ValueError, match=message) as error:
         MALFORMED[message]()
     assert "\n" not in str(error.value)
+
+
+def test_rows_in_float32_need_sum_to_one_only_to_its_rounding_and_are_divided_by_their_sums():
+    random = np.random.default_rng(3)
+    rounded = random.dirichlet(np.ones(STATES), (STATES, ACTIONS)).astype(np.float32)
+    rounded[0, 0] = np.float32([1 / 3, 1 / 3, 1 / 3, 0, 0, 0])
+    start = np.full(STATES, 1 / STATES, np.float32)
+    assert (np.abs(rounded.astype(float).sum(-1) - 1.0) > 1e-8).sum() > 3 and start.astype(float).sum() != 1.0
+    exact = rounded.astype(float) / rounded.astype(float).sum(-1, keepdims=True)
+    reward = on_leaving(np.arange(STATES, dtype=float))
+    expected = from_dense(exact, reward, start=np.full(STATES, 1 / STATES))
+    sparse = [scipy.sparse.csr_array(rounded[:, action]) for action in range(ACTIONS)]
+    earned = np.arange(STATES)[:, None, None]
+    arrays = from_arrays(np.broadcast_to(np.arange(STATES), rounded.shape), rounded, earned, False, start)
+    for found in (from_dense(rounded, reward, start=start), from_sparse(sparse, reward, start=start), arrays):
+        np.testing.assert_allclose(found.probability.sum(-1), 1.0, atol=1e-15)
+        np.testing.assert_allclose(found.start.sum(), 1.0, atol=1e-15)
+        assert_same(found, expected)
+    with pytest.raises(
+        ValueError, match=r"of state 0, action 0 is not 1 \(divide each row by its sum, or give the table in f"
+    ):
+        from_dense(rounded.astype(float), reward)
+    with pytest.raises(ValueError, match="the sum of probability of state 0, action 0 is not 1: 1.0001"):
+        from_dense(rounded * np.float32(1.0001), reward)
 
 
 def test_an_impossible_outcome_may_earn_anything():
@@ -292,6 +316,10 @@ def test_an_impossible_outcome_may_earn_anything():
 def test_states_that_no_episode_can_reach_are_a_warning_and_no_error():
     with pytest.warns(UserWarning, match="no episode can reach 1 of 2 states: 1"):
         from_arrays(np.zeros((2, 1, 1)), 1.0, 0.0, False, start=0)
+    for make in (lambda: from_map("S.G#."), lambda: from_dense(np.eye(2)[:, None], on_leaving(np.zeros(2)), start=0)):
+        with pytest.warns(UserWarning, match="no episode can reach 1 of") as told:
+            make()
+        assert told[0].filename == __file__  # and at no line of ours
     with pytest.warns(UserWarning, match="no episode can reach 1 of 3 states: 2"):  # what is impossible leads nowhere
         successor = np.array([[[1, 2]], [[0, 1]], [[2, 0]]])
         from_arrays(successor, np.array([[[1.0, 0.0]], [[0.5, 0.5]], [[0.5, 0.5]]]), 0.0, False, start=0)
