@@ -165,6 +165,17 @@ def test_a_sweep_of_predictions_ends_with_the_least_error_in_its_folder(tmp_path
     assert {"value_rms", "value_error_max", "training_length"} <= set(best.curves.metric)
 
 
+def test_gradient_monte_carlo_comes_near_the_values_of_a_walk_by_the_settings_that_it_has_there():
+    env, one = envs.make("RandomWalk-19"), contender("gradient_monte_carlo", "RandomWalk-19", 100_000)
+    algorithm = one.make(env)
+    state = algorithm.init(jax.random.key(0), one.hparams)
+    state = jax.jit(lambda state: jax.lax.fori_loop(0, 100, lambda _, s: algorithm.step(s, one.hparams)[0], state))(
+        state
+    )
+    error = value_rms().measured(algorithm, env, state, None)["value_rms"]
+    assert float(error[0]) < 0.15  # at the rate of other walks 0.4
+
+
 def test_another_judge_can_be_named():
     chosen = overridden(tabular.experiment_of(tabular.Args(methods=("td",))), Options(judge="value_rms"))
     assert chosen.tasks[0].judge == value_rms()
