@@ -14,7 +14,7 @@ import pytest
 from algos.core.config import RANGES
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition.experiment import Experiment, Task
-from experiments.lab.definition.settings import ALGORITHMS, TUNED, contender
+from experiments.lab.definition.settings import ALGORITHMS, CONTROLS, PREDICTS, TUNED, contender
 from experiments.lab.definition.sweeps.points import grid
 from experiments.lab.machine import hardware
 from experiments.lab.running import programs
@@ -115,8 +115,10 @@ def test_a_hyperparameter_that_cannot_be_is_told_with_its_range(name, value):
 
 
 def test_every_hyperparameter_has_a_range_or_may_be_any_number():
-    names = {name for module, _ in ALGORITHMS.values() for name in vars(module.HParams())}
-    assert names - RANGES.keys() == {"entropy_coef"}
+    made = [module.HParams for module, _ in (ALGORITHMS | CONTROLS | PREDICTS).values()]
+    names = {name for hparams in made for name in vars(hparams())}
+    any_number = {"entropy_coef", "initial_value", "best_reward", "kappa", "threshold", "beta"}
+    assert names - RANGES.keys() == any_number
     assert RANGES.keys() <= names
 
 

@@ -31,10 +31,11 @@ def announcement(experiment: Experiment) -> str:
 
 
 def judged_by(task: Task) -> str:
-    """Returns in words the judge of a task and its settings; nothing where it is by the return of whole episodes."""
+    """Returns in words the judge of a task and its settings, but for files, which the manifest names; nothing where it is
+    by the return of whole episodes."""
     if task.judge is None:
         return ""
-    settings = ", ".join(f"{name}={value}" for name, value in task.judge.settings.items())
+    settings = ", ".join(f"{name}={x}" for name, x in task.judge.settings.items() if not isinstance(x, list | tuple))
     return f"; judged by {task.criterion.words}{f' ({settings})' if settings else ''}"
 
 
