@@ -51,6 +51,10 @@ def step_size(name, size):
 
 
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
+DAILY = ("ppo", "dqn", "trpo")  # what takes long to compile is asked of these every day, of the others by `pytest -m slow`
+every_algorithm_in_time = pytest.mark.parametrize(
+    "name", [name if name in DAILY else pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS]
+)
 
 
 def algorithm_of(name, env=WALK):
@@ -100,7 +104,7 @@ def raw(tree):
     return [numbers(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-@every_algorithm
+@every_algorithm_in_time
 def test_a_run_cut_into_chunks_has_the_bits_of_the_straight_run(name):
     straight, cut = run(name, [11]), run(name, [1, 3, 7])
     for one, other in zip(raw(straight), raw(cut), strict=True):
@@ -152,7 +156,7 @@ def test_schedules_end_with_the_budget_the_warm_up_in_it_and_however_many_steps_
         np.testing.assert_allclose(after(halfway)[1].total["epsilon"], epsilon, rtol=0.03)
 
 
-@every_algorithm
+@every_algorithm_in_time
 def test_jit_equals_no_jit_to_rounding(name):
     algorithm, hparams = quick_algorithm(name), hyperparameters(name)
     jitted = run(name, [1])
@@ -229,7 +233,7 @@ def test_states_built_with_different_hyperparameters_have_one_structure(name):
     assert begun == shapes[0][0]
 
 
-@every_algorithm
+@every_algorithm_in_time
 def test_a_vmapped_step_size_gives_what_each_gives_alone(name):
     sizes = (0.0, 1e-3, 1e-2)
     algorithm = quick_algorithm(name)

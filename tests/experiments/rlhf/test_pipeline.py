@@ -75,6 +75,7 @@ def test_a_stage_of_other_settings_is_not_taken(run, ratings):
         )
 
 
+@pytest.mark.slow
 def test_stages_that_are_interrupted_again_and_again_have_the_bits_of_stages_that_are_not(run, ratings, tmp_path):
     texts, times = corpus.read(small_run.SIZES, ratings), 0
     while True:
@@ -91,6 +92,7 @@ def test_stages_that_are_interrupted_again_and_again_have_the_bits_of_stages_tha
     assert marks(tmp_path) == marks(run / "stages")
 
 
+@pytest.mark.slow
 def test_the_optimisation_run_again_from_its_manifest_has_the_same_bits(run, capsys, tmp_path):
     assert rerun.rerun(rerun.Args(run / "optimisation", tmp_path / "again")) == 0
     assert "the same bit for bit" in capsys.readouterr().out
