@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 from experiments.lab.machine import flags
@@ -25,9 +26,17 @@ LONGEST_FIRST = (
 )  # fmt: skip
 
 
+LONG = [line for line in Path(__file__).with_name("long.txt").read_text().splitlines() if not line.startswith("#")]
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m 'not slow'` chooses
 def pytest_collection_modifyitems(items):
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    for item in items:
+        fitting = [line for line in LONG if fnmatch(item.nodeid, line.removeprefix("!"))]
+        if fitting and not fitting[-1].startswith("!"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
