@@ -72,3 +72,13 @@ def _to_tokens(of_answers, batch):
 
 def _masked(x, batch):
     return jnp.where(batch.mask > 0, x, 0.0)
+
+
+def targets_by(advantage, group: int):
+    """Returns (batch, hparams) -> the batch with the advantage of its answers, and what their values are learned from."""
+
+    def targets(batch, hparams):
+        worth, target = advantage(batch, hparams, group)
+        return batch.replace(advantage=worth, value_target=target)
+
+    return targets

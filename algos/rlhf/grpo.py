@@ -18,7 +18,7 @@ from flax import struct
 from algos.core import losses
 from algos.core.losses import mean
 from algos.core.types import Algorithm, Loss
-from algos.rlhf.advantages import group_normalised, require_group
+from algos.rlhf.advantages import group_normalised, require_group, targets_by
 from algos.rlhf.averages import total
 from algos.rlhf.policy_optimisation import optimise
 from algos.rlhf.types import RANGES
@@ -74,8 +74,4 @@ def make(
     LanguageModel; None: the reference, where the policy then begins."""
     require_group(config.group, "grpo")
 
-    def targets(batch, hparams):
-        worth, target = advantage(batch, hparams, config.group)
-        return batch.replace(advantage=worth, value_target=target)
-
-    return optimise(env, config, loss, network, targets, config.average, own=("k3", "loss"))
+    return optimise(env, config, loss, network, targets_by(advantage, config.group), config.average, own=("k3", "loss"))

@@ -14,7 +14,7 @@ from flax import struct
 
 from algos.core.types import Algorithm, Loss
 from algos.ppo import loss
-from algos.rlhf.advantages import gae
+from algos.rlhf.advantages import gae, targets_by
 from algos.rlhf.policy_optimisation import optimise
 from algos.rlhf.types import RANGES
 from algos.rlhf.whitening import scaled
@@ -63,12 +63,12 @@ class HParams:
 def make(env: Env, config: Config = Config(), *, loss: Loss = loss, advantage=gae, network=None) -> Algorithm:
     """Returns PPO on the language task `env`. advantage: one of `algos.rlhf.advantages`, or of the same form. network: a
     LanguageModel; None: the reference, where the policy then begins."""
+    by_advantage = targets_by(advantage, config.group)
 
     def targets(batch, hparams):
         if config.whiten_reward:
             batch = batch.replace(reward=scaled(batch.reward, batch.mask))
-        worth, target = advantage(batch, hparams, config.group)
-        worth = scaled(worth, batch.mask) if config.whiten_advantage else worth
-        return batch.replace(advantage=worth, value_target=target)
+        batch = by_advantage(batch, hparams)
+        return batch.replace(advantage=scaled(batch.advantage, batch.mask)) if config.whiten_advantage else batch
 
     return optimise(env, config, loss, network, targets, "token")

@@ -13,7 +13,7 @@ from flax import struct
 
 from algos.core import losses
 from algos.core.types import Algorithm, Loss
-from algos.rlhf.advantages import baseline
+from algos.rlhf.advantages import baseline, targets_by
 from algos.rlhf.averages import total
 from algos.rlhf.policy_optimisation import optimise
 from algos.rlhf.types import RANGES
@@ -62,9 +62,4 @@ def loss(params, apply, batch, hparams: HParams):
 def make(env: Env, config: Config = Config(), *, loss: Loss = loss, advantage=baseline, network=None) -> Algorithm:
     """Returns REINFORCE on the language task `env`. advantage: one of `algos.rlhf.advantages`, or of the same form. network: a
     LanguageModel; None: the reference, where the policy then begins."""
-
-    def targets(batch, hparams):
-        worth, target = advantage(batch, hparams, config.group)
-        return batch.replace(advantage=worth, value_target=target)
-
-    return optimise(env, config, loss, network, targets, "sum")
+    return optimise(env, config, loss, network, targets_by(advantage, config.group), "sum")

@@ -14,7 +14,7 @@ from flax import struct
 
 from algos.core import losses
 from algos.core.types import Algorithm, Loss
-from algos.rlhf.advantages import leave_one_out, require_group
+from algos.rlhf.advantages import leave_one_out, require_group, targets_by
 from algos.rlhf.averages import total
 from algos.rlhf.policy_optimisation import optimise
 from algos.rlhf.types import RANGES
@@ -68,8 +68,4 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, advantage=le
     LanguageModel; None: the reference, where the policy then begins."""
     require_group(config.group, "rloo")
 
-    def targets(batch, hparams):
-        worth, target = advantage(batch, hparams, config.group)
-        return batch.replace(advantage=worth, value_target=target)
-
-    return optimise(env, config, loss, network, targets, "sum")
+    return optimise(env, config, loss, network, targets_by(advantage, config.group), "sum")
