@@ -5,38 +5,13 @@
 Where preferences are Bradley and Terry's of a reward and pairs cover all answers, its optimum is rho exp(r / beta).
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import jax
-from flax import struct
 
 from algos.core.types import Algorithm
 from algos.rlhf import preference
 from algos.rlhf.averages import total
-from algos.rlhf.types import RANGES
+from algos.rlhf.preference import Config, HParams
 from envs import Env
-
-
-@dataclass(frozen=True)
-class Config:
-    """What changes a shape, a trip count or a branch."""
-
-    batch_size: int = 64  # pairs
-
-
-@struct.dataclass
-class HParams:
-    """Traced numbers: changing one compiles nothing."""
-
-    learning_rate: float = 1e-5
-    anneal: float = 1.0  # the share of the learning rate that is gone at total_steps
-    total_steps: float = 1_000_000.0  # tokens of the budget: 2 * batch_size * length an update
-    temperature: float = 1.0  # of every log-probability
-    beta: float = 0.1
-    max_grad_norm: float = 1.0  # 0.0: no clipping
-
-    RANGES: ClassVar = RANGES
 
 
 def loss(params, apply, batch: preference.PairBatch, hparams: HParams):

@@ -5,6 +5,9 @@
 log pi(y|x) is the sum over the answer's tokens: the prompt's are not in it. DPO and IPO are losses of h.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -15,9 +18,30 @@ from algos.core.types import Algorithm
 from algos.rlhf.experience import draw_prompts, reader
 from algos.rlhf.policy_optimisation import algorithm, initialise, require_text
 from algos.rlhf.sampling import sample
-from algos.rlhf.types import Sequence
+from algos.rlhf.types import RANGES, Sequence
 from envs import Env
 from envs.text import Text, rewarded
+
+
+@dataclass(frozen=True)
+class Config:
+    """What changes a shape, a trip count or a branch."""
+
+    batch_size: int = 64  # pairs
+
+
+@struct.dataclass
+class HParams:
+    """Traced numbers: changing one compiles nothing."""
+
+    learning_rate: float = 1e-5
+    anneal: float = 1.0  # the share of the learning rate that is gone at total_steps
+    total_steps: float = 1_000_000.0  # tokens of the budget: 2 * batch_size * length an update
+    temperature: float = 1.0  # of every log-probability
+    beta: float = 0.1
+    max_grad_norm: float = 1.0  # 0.0: no clipping
+
+    RANGES: ClassVar = RANGES
 
 
 @struct.dataclass
