@@ -48,6 +48,7 @@ class HParams:
 
 
 def loss(params, apply, batch, hparams: HParams):
+    """Returns the loss at the top of this file, a scalar, and metrics; batch [T, B]."""
     policy, value = apply(params, batch.observation)
     policy_loss = losses.policy_gradient(policy.log_prob(batch.action), batch.advantage)
     value_loss = losses.squared(value - batch.value_target)

@@ -52,6 +52,7 @@ class HParams:
 
 
 def loss(params, apply, batch, hparams: HParams):
+    """Returns the negative of L at the top of this file, a scalar, and metrics; batch [minibatch]."""
     policy, value = apply(params, batch.observation)
     log_ratio = policy.log_prob(batch.action) - batch.log_prob
     ratio = jnp.exp(log_ratio)

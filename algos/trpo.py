@@ -82,6 +82,7 @@ def loss(params, apply, batch, hparams: HParams):
 
 
 def value_loss(params, apply, batch, hparams):
+    """Returns the value's own loss, a scalar, and no metrics."""
     _, value = apply(params, batch.observation)
     return mean(losses.squared(value - batch.value_target), batch.mask), {}
 

@@ -44,6 +44,8 @@ class Episode:
 
 
 class VectorEnv(NamedTuple):
+    """Copies of an environment as pure functions; arrays are [num_envs, ...]."""
+
     env: Env
     num_envs: int
     reset: Callable[[jax.Array], VectorState]  # (key)

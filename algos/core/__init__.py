@@ -1,0 +1,1 @@
+"""The parts of algorithms: types, networks, distributions, rollouts, returns, losses, replay, optimisers, curvature."""

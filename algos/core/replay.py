@@ -13,6 +13,8 @@ from flax import struct
 
 @struct.dataclass
 class Replay:
+    """A ring buffer and how far it is written."""
+
     data: Any  # leaves [capacity, ...]
     added: jax.Array  # int32, how many were ever added
 
@@ -29,6 +31,7 @@ def start(items, capacity: int) -> Replay:
 
 
 def capacity(replay: Replay) -> int:
+    """Returns how many items the buffer can hold."""
     return jax.tree.leaves(replay.data)[0].shape[0]
 
 

@@ -21,6 +21,8 @@ from envs.mdp.model import MDP
 
 
 class Expected(NamedTuple):
+    """The expectations that the methods' fixed points are made of, as at the top of this file."""
+
     A: np.ndarray  # [d, d]
     b: np.ndarray  # [d]
     C: np.ndarray  # [d, d]

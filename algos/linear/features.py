@@ -30,6 +30,8 @@ class Active:
 
 
 class Features(NamedTuple):
+    """What is active of an observation, and how fast its weights move."""
+
     size: int  # d, how many there are
     of: Callable[[jax.Array], Active]  # of one observation
     rate: np.ndarray  # [d], the share of the learning rate that each weight moves by

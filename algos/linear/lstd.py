@@ -59,6 +59,8 @@ class HParams:
 
 @struct.dataclass
 class Memory:
+    """What is kept from step to step beside the weights."""
+
     inverse: Any  # A^-1 [d, d]
 
 

@@ -1,0 +1,1 @@
+"""Language policies: models, sampling, rewards, and the methods that optimise them."""

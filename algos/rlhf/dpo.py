@@ -15,6 +15,7 @@ from envs import Env
 
 
 def loss(params, apply, batch: preference.PairBatch, hparams: HParams):
+    """Returns the loss at the top of this file, a scalar, and metrics."""
     log_ratio, log_prob = preference.log_ratios(params, apply, batch)
     each = -jax.nn.log_sigmoid(hparams.beta * (log_ratio[0] - log_ratio[1]))
     return total(each, batch.weight), preference.metrics(log_ratio, log_prob, hparams.beta)

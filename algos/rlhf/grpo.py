@@ -59,6 +59,7 @@ class HParams:
 
 
 def loss(params, apply, batch, hparams: HParams):
+    """Returns the clipped surrogate of every token, weighted, a scalar, and metrics; batch [B, L]."""
     policy, _ = apply(params, batch.observation)
     log_ratio = policy.log_prob(batch.action) - batch.log_prob
     ratio = jnp.exp(log_ratio)

@@ -14,6 +14,7 @@ from envs import Env
 
 
 def loss(params, apply, batch: preference.PairBatch, hparams: HParams):
+    """Returns the loss at the top of this file, a scalar, and metrics."""
     log_ratio, log_prob = preference.log_ratios(params, apply, batch)
     each = (log_ratio[0] - log_ratio[1] - 0.5 / hparams.beta) ** 2
     return total(each, batch.weight), preference.metrics(log_ratio, log_prob, hparams.beta)

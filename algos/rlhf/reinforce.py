@@ -53,6 +53,7 @@ class HParams:
 
 
 def loss(params, apply, batch, hparams: HParams):
+    """Returns the policy gradient's loss with that of the value, a scalar, and metrics; batch [B, L]."""
     policy, value = apply(params, batch.observation)
     policy_loss = total(losses.policy_gradient(policy.log_prob(batch.action), batch.advantage), batch.weight)
     value_loss = total(losses.squared(value - batch.value_target), batch.weight)

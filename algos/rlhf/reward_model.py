@@ -50,6 +50,8 @@ class HParams:
 
 @struct.dataclass
 class State:
+    """All that the training of a reward model carries from one update to the next."""
+
     params: Any
     opt_state: Any
     key: jax.Array

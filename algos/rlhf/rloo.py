@@ -54,6 +54,7 @@ class HParams:
 
 
 def loss(params, apply, batch, hparams: HParams):
+    """Returns the clipped surrogate of whole answers, a scalar, and metrics; batch [B, L]."""
     policy, _ = apply(params, batch.observation)
     log_ratio = jnp.sum(policy.log_prob(batch.action) - batch.log_prob, axis=1, where=batch.mask > 0)
     ratio = jnp.exp(log_ratio)

@@ -52,6 +52,8 @@ class HParams:
 
 @struct.dataclass
 class State:
+    """All that supervised training carries from one update to the next."""
+
     params: Any
     average: Any  # of params over time: what the stage returns
     opt_state: Any

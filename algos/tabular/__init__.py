@@ -1,0 +1,1 @@
+"""Tables of values on finite models: planning, and learning from samples."""

@@ -41,6 +41,8 @@ class HParams:
 
 @struct.dataclass
 class Memory:
+    """What is kept beside the table."""
+
     record: episodes.Record
     visits: Any  # [S * A], returns averaged
 

@@ -47,6 +47,8 @@ class HParams:
 
 @struct.dataclass
 class Memory:
+    """What is kept beside the table."""
+
     record: episodes.Record
     total: Any  # [S], N or C: the returns averaged, or their weights
 

@@ -42,6 +42,8 @@ class HParams:
 
 @struct.dataclass
 class Memory:
+    """What is kept beside the table."""
+
     record: episodes.Record  # its ratio: 1 / b(A|S)
     total: Any  # [S, A], C: the weights of the returns averaged
 

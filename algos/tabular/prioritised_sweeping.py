@@ -46,6 +46,8 @@ class HParams:
 
 @struct.dataclass
 class Memory:
+    """What is kept beside the table: the learned model and what is urgent in it."""
+
     counts: learned_model.Counts
     priority: Any  # [S, A]
     backups: Any  # int32, made so far

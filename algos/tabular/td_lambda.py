@@ -50,6 +50,8 @@ class HParams:
 
 @struct.dataclass
 class Memory:
+    """What is kept beside the table."""
+
     trace: Any  # [S]
     old_value: Any  # V(S) when S was reached, for "true_online"
     change: Any  # [S], what the episode has changed so far, where it is put together at the end

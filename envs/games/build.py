@@ -131,6 +131,7 @@ def _hashable(information: Any) -> bool:
 
 
 def told(history: tuple) -> str:
+    """Returns a history as messages name it."""
     return f"history ({', '.join(map(str, history))})"
 
 

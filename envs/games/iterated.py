@@ -39,10 +39,12 @@ def check(strategy: MemoryOne, own: int, other: int) -> None:
 
 
 def always_cooperate() -> MemoryOne:
+    """Returns the strategy that always cooperates."""
     return deterministic(COOPERATE, [[COOPERATE, COOPERATE], [COOPERATE, COOPERATE]])
 
 
 def always_defect() -> MemoryOne:
+    """Returns the strategy that always defects."""
     return deterministic(DEFECT, [[DEFECT, DEFECT], [DEFECT, DEFECT]])
 
 

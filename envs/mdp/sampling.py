@@ -21,6 +21,8 @@ class State:
 
 
 class Walk(NamedTuple):
+    """How episodes of a finite model begin and go on."""
+
     start: Callable[[jax.Array], State]  # (uniform [...]) -> [...] first states
     step: Callable  # (uniform, State, action) -> (State, reward, terminated, truncated), of one episode
 

@@ -22,6 +22,8 @@ from envs.names import unknown
 
 
 class Maker(NamedTuple):
+    """How a named problem becomes a model and an environment."""
+
     model: Callable[..., MDP]
     max_steps: int  # Gymnasium's limit where it has one
     fixed: dict  # fields that the id decides
