@@ -1,0 +1,271 @@
+"""What holds for every page: links lead somewhere, commands parse, names are all there, and algorithms' pages are right."""
+
+import ast
+import functools
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tyro
+
+import envs
+from algos import a2c
+from algos.core.loop import advance, no_metrics
+from experiments import losses as gallery
+from experiments.lab.commands.options import Options
+from experiments.lab.definition.experiment import Task
+from experiments.lab.definition.settings import ALGORITHMS, CONTROLS, PREDICTS
+from experiments.lab.examination import PROBLEM
+from experiments.lab.examination.environment import examine_environment
+from experiments.lab.outside.user_env import load_factory
+from experiments.lab.outside.user_loss import load_loss
+from experiments.lab.running import runner
+from experiments.lab.showing.meanings import MEANINGS
+from experiments.rlhf.settings import METHODS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
+PAGES |= {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
+PAGES["experiments/benchmarks/README.md"] = (ROOT / "experiments" / "benchmarks" / "README.md").read_text()
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+OWN = {path.stem: path.read_text() for path in (DOCS / "algorithms").glob("*.md")}
+INTERNAL = {
+    "episode_count",
+    "episode_return_sum",
+    "episode_length_sum",
+    "fault_count",
+}  # the runner makes others of them
+
+
+def without_code(text):
+    return FENCE.sub("", text)
+
+
+def anchors(text):
+    """Returns the anchors of a page's headings, as GitHub and mkdocs make them."""
+    titles = re.findall(r"^#+ (.*)$", without_code(text), re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", title).lower() for title in titles)
+    return {re.sub(r"[^\w\- ]", "", title).strip().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_to_a_file_and_to_a_heading_of_it(name):
+    place = (ROOT / name).parent
+    for target in LINK.findall(without_code(PAGES[name])):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        reached = (place / file).resolve() if file else ROOT / name
+        assert reached.exists(), target
+        if anchor:
+            assert anchor in anchors(reached.read_text()), target
+
+
+def test_every_page_is_linked_from_the_index_and_has_its_place_in_the_site():
+    linked = {(DOCS / target.partition("#")[0]).resolve() for target in LINK.findall(PAGES["docs/index.md"])}
+    site = (ROOT / "mkdocs.yml").read_text()
+    for name in PAGES:
+        if name.startswith("docs/") and name != "docs/index.md":
+            assert (ROOT / name).resolve() in linked, name
+            assert f" {name.removeprefix('docs/')}\n" in site, name
+
+
+def commands(text):
+    """Returns the commands of a page's code blocks that are to be typed, as (module, words)."""
+    lines = "\n".join(code for language, code in FENCE.findall(text) if not language).splitlines()
+    return [shlex.split(line)[2:] for line in lines if line.startswith("python -m experiments.")]
+
+
+TYPED = [(name, *words) for name, text in PAGES.items() for words in commands(text)]
+
+
+@pytest.mark.parametrize("typed", TYPED, ids=lambda typed: f"{typed[0]}: {' '.join(typed[1:])[:80]}")
+def test_every_command_parses(typed):
+    _, module, *words = typed
+    if importlib.util.find_spec(module).submodule_search_locations:
+        module += ".__main__"
+    command = importlib.import_module(module)
+    if module == "experiments.rlhf.__main__":
+        command = importlib.import_module("experiments.rlhf.command")
+    arguments = getattr(command, "Args", Options if hasattr(command, "experiment") else None)
+    assert arguments is not None, module
+    tyro.cli(arguments, args=words)
+
+
+def defined(path, dotted):
+    """Returns whether a file defines a function or class of that name, nested ones as OUTER.INNER."""
+    body = ast.parse(path.read_text()).body
+    for name in dotted.split("."):
+        body = next((node.body for node in body if getattr(node, "name", None) == name), None)
+        if body is None:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_line_of_an_algorithms_pseudocode_lives_where_its_page_says(name):
+    text = OWN[name]
+    numbers = re.findall(
+        r"^ +(\d+)  ", text[text.index("## Pseudocode") : text.index("| line | where |")], re.MULTILINE
+    )
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)
+    assert numbers == [number for number, _ in rows] == [str(n + 1) for n in range(len(rows))]
+    for _, cell in rows:
+        places = re.findall(r"`(\S+?\.py):([\w.]+)`", cell)
+        assert places and all(defined(ROOT / file, function) for file, function in places), cell
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_algorithms_page_has_every_part_and_names_its_paper(name):
+    headings = ["Equation", "Pseudocode", "Metrics", "Failure modes", "Results"]
+    assert [title for title in re.findall(r"^## (.*)$", OWN[name], re.MULTILINE) if title in headings] == headings
+    assert re.search(r"^Paper: .*\d{4}", OWN[name], re.MULTILINE) and f"](../../{file_of(name)})" in OWN[name]
+    for number in re.findall(r"arXiv (\d+\.\d+)", (ROOT / file_of(name)).read_text().split('"""')[1]):
+        assert number in OWN[name] or name == "npg"
+
+
+def file_of(name):
+    return ALGORITHMS[name][0].__name__.replace(".", "/") + ".py"
+
+
+@functools.cache
+def recorded(name):
+    """Returns the names of the metrics that an algorithm's step gives, without computing any."""
+    module, made = (ALGORITHMS | CONTROLS | PREDICTS)[name]
+    env = envs.make("CartPole-v1", max_steps_in_episode=5) if name in ALGORITHMS else envs.make("FrozenLake-4x4")
+    algorithm, hparams = module.make(env, module.Config(**made)), module.HParams()
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), hparams)
+    return set(jax.eval_shape(algorithm.step, state, hparams)[1]) - INTERNAL
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_algorithms_page_lists_the_metrics_that_it_records_and_no_other(name):
+    part = OWN[name].partition("## Metrics")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == recorded(name)
+
+
+def test_every_metric_of_the_lab_and_its_algorithms_has_a_meaning():
+    names = set().union(*map(recorded, (*ALGORITHMS, "q_learning", "td", "lstd")))
+    sums = {name: np.ones(1) for name in INTERNAL - {"fault_count"}}
+    rows = [*runner.metric_rows([0], 1, {"evaluation_return": np.ones(1)}, sums, 1), *runner.fault_rows([0], 1, [1])]
+    names |= {name for _, _, name, _ in rows}
+    assert names <= MEANINGS.keys(), names - MEANINGS.keys()
+
+
+@pytest.mark.slow
+def test_every_metric_of_every_method_of_tables_and_features_has_a_meaning():
+    assert set().union(*map(recorded, (*CONTROLS, *PREDICTS))) <= MEANINGS.keys()
+
+
+def written_metrics(path):
+    """Returns the names that dictionaries written out in the file have."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Dict):
+            names |= {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    return names
+
+
+def test_every_metric_of_language_methods_judges_and_losses_from_papers_has_a_meaning():
+    files = [
+        ROOT / "algos" / "rlhf" / f"{name}.py" for name in ("experience", "policy_optimisation", "preference", "kl")
+    ]
+    files += [Path(module.__file__) for module, _, _ in METHODS.values()]
+    files += [path for path in Path(gallery.__file__).parent.glob("[!_]*.py")]
+    names = set().union(*map(written_metrics, files)) - INTERNAL - {"k1", "k2", "k3"}
+    judges = (ROOT / "experiments" / "lab" / "judging" / "judges.py").read_text()
+    names |= set(re.findall(r'"(\w+)": (?:earned|float|jnp|jnp\.sqrt)', judges))
+    assert names <= MEANINGS.keys(), names - MEANINGS.keys()
+
+
+def test_the_page_of_metrics_has_every_metric_with_the_meaning_that_the_report_shows():
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGES["docs/metrics.md"], re.MULTILINE)
+    assert len(rows) == len(MEANINGS)
+    assert {name: meaning.replace("\\|", "|") for name, meaning in rows} == MEANINGS
+
+
+def test_code_on_the_pages_about_results_runs(tmp_path, monkeypatch):
+    (tmp_path / "my_run").mkdir()
+    header = "environment,algorithm,seed,env_steps,metric,value\n"
+    (tmp_path / "my_run" / "curves.csv").write_text(f"{header}C,ppo,0,8,evaluation_return,2.0\nC,ppo,0,8,kl,0.1\n")
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    for name in ("metrics", "settings"):
+        codes = [code for language, code in FENCE.findall(PAGES[f"docs/{name}.md"]) if language == "python"]
+        for code in codes:
+            exec(code, found)
+    assert found["table"].to_numpy().tolist() == [[2.0]]
+
+
+def reference():
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_public_name_has_a_docstring_and_its_line_in_the_reference():
+    made = reference()
+    for path in made.modules():
+        undocumented = [node.name for node in made.public(path) if not ast.get_docstring(node)]
+        assert not undocumented, f"{path}: {undocumented}"
+    assert PAGES["docs/reference.md"] == made.page(), "it is old: python docs/make_reference.py"
+
+
+def test_every_algorithm_method_environment_and_loss_is_named_on_a_page():
+    text = "\n".join(text for name, text in PAGES.items() if name != "docs/reference.md")
+    names = [*ALGORITHMS, *CONTROLS, *PREDICTS, *METHODS, *envs.mdp.problems.IDS]
+    names += [path.stem for path in Path(gallery.__file__).parent.glob("[!_]*.py")]
+    assert not [name for name in names if not re.search(rf"\b{re.escape(name)}\b", text)]
+
+
+def skeleton(name):
+    spec = importlib.util.spec_from_file_location(f"skeleton_{name}", DOCS / "skeletons" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_skeleton_of_an_algorithm_is_a2c_bit_for_bit():
+    mine, env = skeleton("algorithm"), envs.make("CartPole-v1")
+    small = {"num_envs": 2, "num_steps": 4, "hidden_sizes": (4,)}
+
+    def trained(module, **more):
+        algorithm, hparams = module.make(env, module.Config(**small)), module.HParams(learning_rate=0.01, **more)
+
+        @jax.jit
+        def run(key):
+            state = algorithm.init(key, hparams)
+            state, sums = advance(algorithm, state, hparams, no_metrics(algorithm, state, hparams), 2)
+            return algorithm.steps_per_update, state.params, sums.total["value_loss"]
+
+        return run(jax.random.key(3))
+
+    ours, theirs = trained(mine), trained(a2c, anneal=0.0, value_coef=1.0)
+    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True))
+
+
+def test_the_skeleton_of_an_environment_passes_its_examination_and_earns_what_is_known():
+    place = f"{DOCS / 'skeletons' / 'environment.py'}:point"
+    findings = examine_environment(Task("point", (), factory=load_factory(place)))
+    assert not [each for each in findings if each.level == PROBLEM], findings
+    module = skeleton("environment")
+    env, at = module.point(), module.State(x=jnp.float32(1.95), v=jnp.float32(0.5))
+    state, reached = env.step(jax.random.key(0), at, jnp.array([1.0]))
+    assert np.allclose(reached.observation, [2.01, 0.6]) and reached.terminated and not reached.truncated
+    assert np.isclose(reached.reward, -(2.01**2 + 0.1) - 100.0)
+    state, reached = env.step(jax.random.key(0), at.replace(x=jnp.float32(0.0)), jnp.array([-1.0]))
+    assert np.allclose(reached.observation, [0.04, 0.4]) and not reached.terminated
+
+
+def test_the_losses_that_the_pages_name_are_there():
+    for name in set(re.findall(r"`(experiments\.losses\.\w+:\w+)`", "\n".join(PAGES.values()))):
+        assert load_loss(name)
