@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from algos.core.types import Algorithm
 from envs import Env
 from experiments.lab.definition.experiment import Contender, Experiment
+from experiments.lab.outside import network_trace
 from experiments.lab.outside.loss_errors import raised_at, reason
 from experiments.lab.outside.user_files import neighbours
 from experiments.lab.outside.user_loss import check_function, check_hparams, place, source
@@ -35,6 +36,8 @@ def made(contender: Contender, env: Env) -> Algorithm:
         check_function(part, contender.name)
     if own:
         check_hparams(type(contender.hparams))
+        if contender.network is not None:
+            network_trace.check(contender, env)
         _trace(contender, env, {file for part in own for file in _files(part)})
     return contender.make(env)
 

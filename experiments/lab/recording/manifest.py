@@ -24,6 +24,7 @@ from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.judging.judges import Judge
 from experiments.lab.machine import devices, flags, hardware
 from experiments.lab.outside import user_files
+from experiments.lab.outside.calls import plain
 from experiments.lab.outside.loss_errors import error_text
 from experiments.lab.recording import commits
 from experiments.lab.recording.files import sha256, write_json
@@ -90,6 +91,7 @@ def describe_contender(contender: Contender) -> dict[str, Any]:
         "hparams_class": reference(type(contender.hparams)),
         "loss": reference(contender.loss) if contender.loss else own_loss(contender.algorithm),
         "network": reference(contender.network) if contender.network else None,
+        **({"network_fields": contender.network_fields} if contender.network_fields else {}),
         "parent": contender.parent,
         "sweep": contender.sweep,
     }
@@ -208,6 +210,7 @@ def _contender(name: str, settings: dict[str, Any], folder: Path) -> Contender:
         hparams=_load(settings["hparams_class"], folder)(**{k: float(v) for k, v in settings["hparams"].items()}),
         loss=_load(settings["loss"], folder) if replaced else None,
         network=_load(settings["network"], folder) if settings["network"] else None,
+        network_fields={name: plain(value) for name, value in settings.get("network_fields", {}).items()},
         parent=settings["parent"],
         sweep=settings["sweep"],
     )
