@@ -1,6 +1,9 @@
 """Networks of a user's own: named on the command line, fields read, and what is wrong said in words before anything
 compiles."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +20,7 @@ from experiments.lab.outside.calls import parsed, written
 from experiments.lab.outside.loss_trace import made
 from experiments.networks import torsos
 
+DOCS = Path(__file__).parents[2] / "docs"
 NETS = '''
 import flax.linen as nn
 import jax.numpy as jnp
@@ -170,6 +174,18 @@ def test_a_wrong_name_or_field_is_one_line_before_anything_is_made(nets, algos, 
     with pytest.raises(BadInput) as refused:
         contenders(algos, (text.format(nets),), env=("FrozenLake-4x4" if algos == ("q_learning",) else "CartPole-v1",))
     assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_the_page_shows_the_skeleton_and_its_error(tmp_path):
+    page = (DOCS / "networks.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code.splitlines()[1:] == (DOCS / "skeletons" / "my_net.py").read_text().splitlines()[2:]
+    (tmp_path / "my_net.py").write_text(code.replace("nn.Dense(1)(x)[..., 0]", "nn.Dense(1)(x)"))
+    (contender,) = contenders(("ppo",), (f"{tmp_path / 'my_net.py'}:wide",))
+    with pytest.raises(ValueError) as refused:
+        made(contender, envs.make("CartPole-v1"))
+    (shown,) = re.findall(r"^error: (.*)$", page, re.MULTILINE)
+    assert str(refused.value) == f"{tmp_path}/{shown}"
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "Breakout-MinAtar"])

@@ -24,7 +24,7 @@ class Contender:
     """One line of a comparison: an algorithm with its settings, its loss and its network."""
 
     name: str
-    algorithm: ModuleType  # algos.ppo, ...: a module with Config, HParams, loss and make
+    algorithm: ModuleType  # algos.ppo, ..., or a user's file: a module with Config, HParams, loss and make
     config: Any
     hparams: Any
     loss: Loss | None = None  # None: the algorithm's own
