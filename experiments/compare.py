@@ -20,9 +20,10 @@ class Args(Options):
 
     env: tuple[str, ...] = ("CartPole-v1",)
     """Environment ids, as gymnax names them or of finite models (FrozenLake-4x4, Taxi...), and environments of your own as
-    FILE.py:FUNCTION. Finite models, yours too, are judged by the exact return."""
+    FILE.py:FUNCTION; either with fields, as "Acrobot-v1(max_steps_in_episode=200)" or "FILE.py:FUNCTION(size=5)". Finite
+    models, yours too, are judged by the exact return."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
-    """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
+    """Algorithms by name, losses of your own as FILE.py:FUNCTION, and algorithms of your own as FILE.py."""
     seeds: count("--seeds", most=1_000_000) = 10
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") = 100_000
@@ -52,7 +53,6 @@ def experiment_of(args: Args):
 def task_of(env: str, args: Args):
     """Returns the task on an environment, which is called as its function where it is a user's own. Raises ValueError."""
     from experiments.lab.definition.contenders import contenders
-    from experiments.lab.definition.experiment import Task
     from experiments.lab.definition.settings import PREDICTS
     from experiments.lab.judging import judges
     from experiments.lab.outside.user_env import named
@@ -60,8 +60,8 @@ def task_of(env: str, args: Args):
     for algo in args.algos:
         if algo in PREDICTS:
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
-    name, factory = named(env)
-    task = Task(name, contenders(args.algos, name, args.steps), factory=factory)
+    meant = named(env)
+    task = meant.task(contenders(args.algos, meant.name, args.steps))
     return replace(task, judge=judges.exact_return()) if is_finite(task) else task
 
 

@@ -19,6 +19,9 @@ class Options:
     """Run these contenders alone."""
     set: tuple[str, ...] = ()
     """Settings, as CONTENDER.FIELD=VALUE (ppo.learning_rate=1e-3); `all` stands for every contender that has the field."""
+    network: tuple[str, ...] = ()
+    """Networks: `default`, and functions of your own as FILE.py:FUNCTION or "FILE.py:FUNCTION(FIELD=VALUE)" that take (env)
+    or (env, config). Every contender runs once with each; CONTENDER=FILE.py:FUNCTION is for that one alone."""
     sweep: tuple[str, ...] = ()
     """Settings to sweep, as CONTENDER.FIELD=A,B,C for a grid or "CONTENDER.FIELD=LOW..HIGH*N" for N log-uniform draws
     (in quotes: shells read *). Several of one contender are combined: grids with all else, draws into N points together.

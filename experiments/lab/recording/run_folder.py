@@ -171,6 +171,8 @@ def without_places(content: Any) -> Any:
         return {key: without_places(value) for key, value in content.items()}
     if isinstance(content, str) and ".py:" in content:
         return content.rpartition(":")[2]
+    if isinstance(content, str) and content.endswith(".py"):  # an algorithm's whole file
+        return Path(content).name
     return content
 
 
