@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from scipy import signal
 
 from algos.core.distributions import Categorical, DiagonalGaussian
 from algos.core.networks import (
     ActorCritic,
+    Convolution,
     Tower,
     actor_critic,
     orthogonal,
     orthonormal_columns,
-    patches,
     rescaled,
 )
 from envs import Box, Discrete, make
@@ -246,14 +247,98 @@ def test_a_uint8_image_with_its_channels_first_is_refused_and_any_other_three_ax
 
 
 @pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
-def test_a_linear_map_of_patches_is_scipys_correlation_without_padding(leading):
+def test_the_convolution_is_scipys_correlation_without_padding(leading):
     image, kernel = np.array(normal((*leading, 6, 5, 2))), np.array(normal((3, 3, 2, 4), seed=1))
-    result = patches(jnp.asarray(image), 3) @ kernel.reshape(-1, 4)
+    bias = np.arange(4.0, dtype=np.float32)
+    result = Convolution(4).apply({"params": {"kernel": kernel.reshape(-1, 4), "bias": bias}}, jnp.asarray(image))
     assert result.shape == (*leading, 4, 3, 4)
     for place in np.ndindex(*leading):
         for feature in range(4):
-            expected = signal.correlate(image[place], kernel[..., feature], mode="valid")[..., 0]
+            expected = signal.correlate(image[place], kernel[..., feature], mode="valid")[..., 0] + bias[feature]
             np.testing.assert_allclose(result[place][..., feature], expected, rtol=1e-4, atol=1e-5)
+
+
+def xlas_tower(params, image):
+    """Returns what a tower of one layer gives, by XLA's own convolution; image [N, H, W, C] of floats."""
+    conv, dense = params["params"]["Conv"], params["params"]["Dense_0"]
+    kernel = conv["kernel"].reshape(3, 3, image.shape[-1], -1)
+    x = lax.conv_general_dilated(image, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    x = jnp.maximum(x + conv["bias"], 0.0).reshape(len(image), -1)
+    return jnp.tanh(0.01 * (x @ dense["kernel"]) + dense["bias"])
+
+
+def in_all_ways(apply):
+    """Returns (outputs, gradient by parameters, tangent, that of the gradient, outputs of two parameters) by name."""
+
+    def of(params, tangent, image):
+        def total(params):
+            return jnp.sum(jnp.sin(3.0 * apply(params, image)))
+
+        both = jax.tree.map(lambda x, y: jnp.stack([x, y]), params, tangent)
+        return {
+            "outputs": apply(params, image),
+            "gradient": jax.grad(total)(params),
+            "tangent": jax.jvp(lambda params: apply(params, image), (params,), (tangent,))[1],
+            "tangent of the gradient": jax.jvp(jax.grad(total), (params,), (tangent,))[1],
+            "two parameters": jax.vmap(apply, (0, None))(both, image),
+            "gradients of two parameters": jax.vmap(jax.grad(total))(both),
+        }
+
+    return jax.jit(of)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((6, 5, 2), "bool"), ((5, 6, 3), "uint8"), ((4, 7, 2), "float32")])
+def test_a_tower_of_images_and_all_its_derivatives_are_those_of_xlas_convolution(shape, dtype):
+    module, random = Tower(shape, (4,)), np.random.default_rng(0)
+    drawn = {
+        "bool": lambda x: x > 0.0,
+        "uint8": lambda x: (255.0 * np.abs(x) % 255).astype(np.uint8),
+        "float32": np.asarray,
+    }
+    image = drawn[dtype](random.standard_normal((6, *shape)).astype(np.float32))
+    shapes = jax.eval_shape(module.init, jax.random.key(0), image)
+    params, tangent = (
+        jax.tree.map(lambda leaf: random.standard_normal(leaf.shape).astype(np.float32), shapes) for _ in range(2)
+    )
+    seen = image / np.float32(255.0) if dtype == "uint8" else image.astype(np.float32)
+
+    def small(params):  # the last layer's weights, so that tanh is not flat
+        dense = params["params"]["Dense_0"]
+        return {"params": params["params"] | {"Dense_0": dense | {"kernel": 0.01 * dense["kernel"]}}}
+
+    ours = in_all_ways(lambda params, image: module.apply(small(params), image))(params, tangent, image)
+    theirs = in_all_ways(xlas_tower)(params, tangent, seen)
+    for name, expected in theirs.items():
+        for leaf, other in zip(jax.tree.leaves(ours[name]), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=2e-5 * np.abs(other).max(), err_msg=name)
+
+
+def test_a_float_image_has_the_gradient_of_xlas_convolution():
+    apply, params = tower((5, 6, 2))
+    image = np.random.default_rng(1).standard_normal((3, 5, 6, 2)).astype(np.float32)
+    params["params"]["Dense_0"]["kernel"] *= 0.01
+    larger = {"params": params["params"] | {"Dense_0": jax.tree.map(np.copy, params["params"]["Dense_0"])}}
+    larger["params"]["Dense_0"]["kernel"] *= 100.0
+    ours, theirs = jax.jit(
+        lambda image: (
+            jax.grad(lambda image: jnp.sum(jnp.sin(apply(params, image))))(image),
+            jax.grad(lambda image: jnp.sum(jnp.sin(xlas_tower(larger, image))))(image),
+        )
+    )(image)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_tower_of_images_begins_with_the_parameters_of_a_linear_map_of_patches():
+    class Linear(nn.Module):
+        @nn.compact
+        def __call__(self, patches):
+            x = nn.Dense(16, kernel_init=orthogonal(np.sqrt(2.0)), name="Conv")(patches)
+            return nn.Dense(4, kernel_init=orthogonal(np.sqrt(2.0)))(x.reshape(-1))
+
+    key = jax.random.key(3)
+    ours = jax.jit(Tower((4, 5, 2), (4,)).init)(key, jnp.zeros((4, 5, 2), bool))
+    theirs = jax.jit(Linear().init)(key, jnp.zeros((2, 3, 18)))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Catch-bsuite"])
