@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from envs.agents import with_ids
 from envs.core import Box, Discrete, Env, Layout, TimeStep
+from envs.games import ids as games
 from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
 from envs.names import unknown
@@ -23,7 +24,7 @@ _registered: dict[str, Callable[..., Env]] = {}
 
 def ids() -> tuple[str, ...]:
     """Returns the ids that `make` knows."""
-    return (*IDS, *problems.IDS, *_registered)
+    return (*IDS, *problems.IDS, *games.IDS, *_registered)
 
 
 def register(name: str, factory: Callable[..., Env]) -> None:
@@ -41,6 +42,8 @@ def make(name: str, **fields) -> Env:
         return make_gymnax(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
+    if name in games.IDS:
+        return games.make_game(name, **fields)
     if name not in _registered:
         raise ValueError(unknown("environment", name, ids()))
     factory = _registered[name]
