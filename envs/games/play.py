@@ -125,7 +125,9 @@ class Rounds:
     last: jax.Array
 
 
-def matrix_env(game: MatrixGame, name: str = "MatrixGame", rounds: int = 1, memory: bool = False, ids: bool = True) -> Env:
+def matrix_env(
+    game: MatrixGame, name: str = "MatrixGame", rounds: int = 1, memory: bool = False, ids: bool = True
+) -> Env:
     """Returns the game in normal form as an environment: so many rounds of it, and every round pays.
 
     What an agent sees is who it is (ids), and with memory what all did in the last round; else nothing, which is the number 1.
