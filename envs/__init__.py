@@ -7,14 +7,17 @@ import inspect
 from collections.abc import Callable
 
 from envs import suites
-from envs.core import Box, Discrete, Env, TimeStep
+from envs.agents import with_ids
+from envs.core import Box, Discrete, Env, Layout, TimeStep
+from envs.games import ids as games
 from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
 from envs.names import unknown
 from envs.vector import VectorEnv, VectorState, vectorize
 
 __all__ = [
-    "Box", "Discrete", "Env", "TimeStep", "VectorEnv", "VectorState", "from_gymnax", "ids", "make", "register", "vectorize",
+    "Box", "Discrete", "Env", "Layout", "TimeStep", "VectorEnv", "VectorState", "from_gymnax", "ids", "make", "register",
+    "vectorize", "with_ids",
 ]  # fmt: skip
 
 _registered: dict[str, Callable[..., Env]] = {}
@@ -22,7 +25,7 @@ _registered: dict[str, Callable[..., Env]] = {}
 
 def ids() -> tuple[str, ...]:
     """Returns the ids that `make` knows."""
-    return (*IDS, *problems.IDS, *_registered)
+    return (*IDS, *problems.IDS, *games.IDS, *_registered)
 
 
 def register(name: str, factory: Callable[..., Env]) -> None:
@@ -49,6 +52,8 @@ def make(name: str, **fields) -> Env:
         return suites.make_of(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
+    if name in games.IDS:
+        return games.make_game(name, **fields)
     if name not in _registered:
         raise ValueError(unknown("environment", name, ids()))
     factory = _registered[name]

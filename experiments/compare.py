@@ -21,7 +21,7 @@ class Args(Options):
     env: tuple[str, ...] = ("CartPole-v1",)
     """Environment ids, as gymnax names them or of finite models (FrozenLake-4x4, Taxi...), and environments of your own as
     FILE.py:FUNCTION; either with fields, as "Acrobot-v1(max_steps_in_episode=200)" or "FILE.py:FUNCTION(size=5)". Finite
-    models, yours too, are judged by the exact return."""
+    models, yours too, are judged by the exact return, games (Kuhn, Leduc...) by NashConv."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, losses of your own as FILE.py:FUNCTION, and algorithms of your own as FILE.py."""
     seeds: count("--seeds", most=1_000_000) = 10
@@ -54,7 +54,6 @@ def task_of(env: str, args: Args):
     """Returns the task on an environment, which is called as its function where it is a user's own. Raises ValueError."""
     from experiments.lab.definition.contenders import contenders
     from experiments.lab.definition.settings import PREDICTS
-    from experiments.lab.judging import judges
     from experiments.lab.outside.user_env import named
 
     for algo in args.algos:
@@ -62,19 +61,25 @@ def task_of(env: str, args: Args):
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
     meant = named(env)
     task = meant.task(contenders(args.algos, meant.name, args.steps))
-    return replace(task, judge=judges.exact_return()) if is_finite(task) else task
+    return replace(task, judge=judge_of(task))
 
 
-def is_finite(task) -> bool:
-    """Returns whether the environment is a finite model. What is wrong with a user's own is said as it is checked."""
+def judge_of(task):
+    """Returns the judge that knows the truth where there is one to know: of finite models the exact return, of known games
+    NashConv; else None. What is wrong with a user's own environment is said as it is checked."""
+    from envs.games import ids
     from envs.mdp import problems
+    from experiments.lab.judging import equilibrium, judges
 
-    if task.factory is None:
-        return task.environment in problems.IDS
+    if task.factory is None and task.environment not in (*problems.IDS, *ids.IDS):
+        return None
     try:
-        return getattr(task.make(), "model", None) is not None
+        env = task.make()
     except Exception:
-        return False
+        return None
+    if getattr(env, "model", None) is not None:
+        return judges.exact_return()
+    return equilibrium.nash_conv() if getattr(env, "game", None) is not None else None
 
 
 def main() -> NoReturn:

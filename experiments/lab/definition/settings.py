@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
+from algos.agents import exact_play
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
@@ -79,6 +80,11 @@ LINEAR_PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "lstd": (lstd, {}),
     "tdc": (tdc, {}),
     "gtd2": (gtd2, {}),
+}
+
+# those for games of several players that are known
+AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    name: (exact_play, {"method": name}) for name in exact_play.METHODS
 }
 CONTROLS, PREDICTS = TABULAR | LINEAR, PREDICTION | LINEAR_PREDICTION
 
@@ -183,7 +189,7 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
-    known = ALGORITHMS | CONTROLS | PREDICTS
+    known = ALGORITHMS | AGENTS | CONTROLS | PREDICTS
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]
