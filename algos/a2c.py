@@ -12,7 +12,7 @@ import jax
 from flax import struct
 
 from algos.core import losses, on_policy
-from algos.core.config import require, require_two
+from algos.core.config import require, require_steps, require_two
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.optimize import adam, annealed, env_steps, gradient_step
@@ -59,7 +59,8 @@ def loss(params, apply, batch, hparams: HParams):
 def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None) -> Algorithm:
     """Returns A2C on `env`. `network`: anything with flax's `init` and `apply` that gives (policy, value)."""
     require(config, "num_envs", "num_steps", "hidden_sizes")
-    require_two(config, config.num_envs * config.num_steps)
+    require_steps(env, config.num_steps)
+    require_two(config, config.num_envs * config.num_steps * (env.agents or 1))
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
@@ -75,7 +76,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
         if config.normalize_advantage:
-            batch = batch.replace(advantage=losses.normalize(batch.advantage, batch.mask))
+            batch = on_policy.normalize_advantage(env, batch)
         taken = env_steps(state.update, steps_per_update)
         learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)

@@ -17,10 +17,10 @@ from flax import struct
 from jax import lax
 
 from algos.core import losses, replay
-from algos.core.config import require, require_buffer, require_discrete
+from algos.core.config import require, require_buffer, require_discrete, require_simultaneous
 from algos.core.distributions import Categorical, Quantiles, epsilon_greedy
 from algos.core.losses import mean
-from algos.core.networks import QNetwork, rescaled
+from algos.core.networks import only_legal, parts, q_network, rescaled
 from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear
 from algos.core.returns import n_step
 from algos.core.rollout import episode_metrics, rollout
@@ -117,9 +117,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
     """
     _check(env, config)
     loss = loss or td_loss(config.double, config.huber)
-    network = network or QNetwork(env.observation_shape, env.action.n, config.hidden_sizes, config.dueling)
+    network = network or q_network(env, config.hidden_sizes, config.dueling)
     network = rescaled(network, env) if config.rescale_observation else network
-    vector = vectorize(env, config.num_envs)
+    vector, legal = vectorize(env, config.num_envs), env.layout is not None and env.layout.legal > 0
     steps_per_update = config.num_envs * config.num_steps
     warmup = -(-config.warmup_steps // config.num_envs) + config.n_step - 1  # steps of every environment
     steps_in_init = warmup * config.num_envs
@@ -131,7 +131,10 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         params = network.init(key_params, environment.observation)
 
         def random_policy(_, observation):
-            return Categorical(jnp.zeros((config.num_envs, env.action.n))), None
+            logits = jnp.zeros((vector.num_rows, env.action.n))
+            if legal:
+                logits = only_legal(logits, parts(env.layout, observation)[2])
+            return Categorical(logits), None
 
         environment, transitions, _ = rollout(vector, random_policy, params, environment, key_warmup, warmup)
         experience, recent = _experience(transitions, hparams.gamma, config.n_step)
@@ -154,7 +157,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         epsilon = linear(hparams.epsilon_start, hparams.epsilon_end, taken, exploration_steps).astype(jnp.float32)
 
         def policy(params, observation):
-            return epsilon_greedy(_expected(network.apply(params, observation)), epsilon), None
+            return epsilon_greedy(_expected(network.apply(params, observation)), epsilon, legal), None
 
         environment, transitions, episodes = rollout(
             vector, policy, state.params, state.environment, key_rollout, config.num_steps
@@ -191,7 +194,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         return _expected(network.apply(state.params, observation))
 
     def policy(state, observation):
-        return epsilon_greedy(action_value(state, observation), state.epsilon)
+        return epsilon_greedy(action_value(state, observation), state.epsilon, legal)
 
     def value(state, observation):
         return jnp.max(action_value(state, observation), axis=-1)
@@ -233,6 +236,7 @@ def _moved(target_params, params, rate, due):
 
 def _check(env: Env, config: Config) -> None:
     require_discrete(env, "dqn")
+    require_simultaneous(env, "dqn")
     sizes = ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size", "warmup_steps", "target_interval")
     require(config, *sizes, "n_step", "hidden_sizes")
     require_buffer(config)

@@ -22,7 +22,7 @@ from jax import lax
 
 from algos import a2c
 from algos.core import losses, normalize, on_policy, replay
-from algos.core.config import require, require_buffer, require_discrete
+from algos.core.config import require, require_buffer, require_discrete, require_simultaneous
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.normalize import Normalizer
@@ -185,5 +185,6 @@ def _experience(steps) -> Experience:
 
 def _check(env: Env, config: Config) -> None:
     require_discrete(env, "pgql")
+    require_simultaneous(env, "pgql")
     require(config, "num_envs", "num_steps", "batch_size", "buffer_size", "warmup_steps", "hidden_sizes")
     require_buffer(config)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from algos.core import losses, on_policy
-from algos.core.config import require, require_two
+from algos.core.config import require, require_steps, require_two
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.optimize import adam, annealed, env_steps, gradient_step, minibatch_epochs
@@ -70,7 +70,7 @@ def loss(params, apply, batch, hparams: HParams):
 
 def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None) -> Algorithm:
     """Returns PPO on `env`. `network`: anything with flax's `init` and `apply` that gives (policy, value)."""
-    _check(config)
+    _check(env, config)
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
@@ -91,11 +91,11 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
 
         def update(carry, minibatch):
             if config.normalize_advantage:
-                minibatch = minibatch.replace(advantage=losses.normalize(minibatch.advantage, minibatch.mask))
+                minibatch = on_policy.normalize_advantage(env, minibatch)
             params, opt_state, metrics = gradient_step(optimizer, loss, *carry, network.apply, minibatch, hparams)
             return (params, opt_state), metrics
 
-        samples = jax.tree.map(lambda x: x.reshape(steps_per_update, *x.shape[2:]), batch)
+        samples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
         (params, opt_state), metrics = minibatch_epochs(
             update, (state.params, state.opt_state), samples, key_shuffle, config.num_epochs, config.num_minibatches
         )
@@ -105,9 +105,11 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     return on_policy.algorithm(init, step, network, steps_per_update)
 
 
-def _check(config: Config) -> None:
+def _check(env: Env, config: Config) -> None:
     require(config, "num_envs", "num_steps", "num_epochs", "num_minibatches", "hidden_sizes")
-    samples = config.num_envs * config.num_steps
+    require_steps(env, config.num_steps)
+    samples = config.num_envs * config.num_steps * (env.agents or 1)
     if samples % config.num_minibatches:
-        raise ValueError(f"num_minibatches={config.num_minibatches} must divide num_envs * num_steps = {samples}")
+        times = "num_envs * num_steps" if env.agents is None else "num_envs * num_steps * agents"
+        raise ValueError(f"num_minibatches={config.num_minibatches} must divide {times} = {samples}")
     require_two(config, samples // config.num_minibatches)

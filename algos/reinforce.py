@@ -76,7 +76,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * num_steps
-    require_two(config, steps_per_update)
+    require_two(config, steps_per_update * (env.agents or 1))
 
     def init(key, hparams):
         return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
@@ -86,7 +86,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         state, batch, episodes = on_policy.collect(
             vector, network.apply, state.params, state, key_rollout, num_steps, hparams.gamma, 1.0
         )
-        batch = _monte_carlo(batch, env.max_steps, config, hparams.gamma)
+        whole = episodes.ended if env.agents else batch.terminated | batch.truncated
+        whole = unselected(whole, env.max_steps)
+        batch = _monte_carlo(env, batch, whole, config, hparams.gamma)
         taken = env_steps(state.update, steps_per_update)
         learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)
@@ -96,19 +98,18 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         state = state.replace(
             params=params, opt_state=opt_state, environment=vector.reset(key_reset), key=key, update=state.update + 1
         )
-        return state, {**metrics, **episode_metrics(episodes, batch.mask), "used_fraction": jnp.mean(batch.mask)}
+        return state, {**metrics, **episode_metrics(episodes, whole), "used_fraction": jnp.mean(batch.mask)}
 
     return on_policy.algorithm(init, step, network, steps_per_update)
 
 
-def _monte_carlo(batch, max_steps: int, config: Config, gamma):
-    """Returns the batch with Monte Carlo targets and advantages, and the mask of the episodes that count."""
-    returns = reward_to_go(batch.reward, batch.terminated, batch.truncated, gamma)
-    mask = unselected(batch.terminated | batch.truncated, max_steps)
+def _monte_carlo(env: Env, batch, whole, config: Config, gamma):
+    """Returns the batch with Monte Carlo targets and advantages, and the mask of the episodes that count: `whole` [T, B]."""
+    returns = reward_to_go(batch.reward, batch.terminated, batch.truncated, gamma, batch.acting)
+    mask = whole if env.agents is None else jnp.repeat(whole, env.agents, axis=1) * batch.acting
     advantage = returns - batch.value if config.baseline else returns
-    if config.normalize_advantage:
-        advantage = losses.normalize(advantage, mask)
-    return batch.replace(advantage=advantage, value_target=returns, mask=mask)
+    batch = batch.replace(advantage=advantage, value_target=returns, mask=mask)
+    return on_policy.normalize_advantage(env, batch) if config.normalize_advantage else batch
 
 
 def _num_steps(env: Env, config: Config) -> int:

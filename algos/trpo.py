@@ -17,7 +17,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from algos.core import losses, on_policy
-from algos.core.config import require, require_two
+from algos.core.config import require, require_steps, require_two
 from algos.core.curvature import PRODUCTS, Search, fisher_vector_product, line_search, mean_kl, trust_region_step
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
@@ -91,7 +91,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
 
     `loss` is the surrogate to minimise; the value function has its own.
     """
-    _check(config)
+    _check(env, config)
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
@@ -111,9 +111,9 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
-        samples = jax.tree.map(lambda x: x.reshape(steps_per_update, *x.shape[2:]), batch)
+        samples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
         if config.normalize_advantage:
-            samples = samples.replace(advantage=losses.normalize(samples.advantage, samples.mask))
+            samples = on_policy.normalize_advantage(env, samples)
         params, metrics = improve_policy(loss, network.apply, state.params, samples, hparams, config)
 
         optimizer = adam(hparams.value_learning_rate, hparams.max_grad_norm)
@@ -150,15 +150,18 @@ def improve_policy(loss, apply, params, batch, hparams, config: Config):
         return lambda flat: apply(unravel(flat), observation)[0]
 
     some_states = policy_at(batch.observation[:: config.fisher_stride])
+    mask = None if batch.agent is None else batch.mask  # of agents not all rows count
+    some_mask = None if mask is None else mask[:: config.fisher_stride]
 
     def damped_fisher(vector):
-        return fisher_vector_product(some_states, old, vector, config.fisher_form) + hparams.damping * vector
+        product = fisher_vector_product(some_states, old, vector, config.fisher_form, some_mask)
+        return product + hparams.damping * vector
 
     full_step, residual = trust_region_step(gradient, damped_fisher, hparams.max_kl, config.cg_iterations)
 
     def outcome(flat):
         new_loss, _ = loss(unravel(flat), apply, batch, hparams)
-        return old_loss - new_loss, mean_kl(policy_at(batch.observation), old, flat)
+        return old_loss - new_loss, mean_kl(policy_at(batch.observation), old, flat, mask)
 
     def acceptable(flat):
         improvement, kl = outcome(flat)
@@ -183,7 +186,7 @@ def improve_policy(loss, apply, params, batch, hparams, config: Config):
     return unravel(search.params), metrics
 
 
-def _check(config: Config) -> None:
+def _check(env: Env, config: Config) -> None:
     sizes = (
         "num_envs",
         "num_steps",
@@ -198,7 +201,9 @@ def _check(config: Config) -> None:
         raise ValueError(f"backtrack_factor must be between 0 and 1, not {config.backtrack_factor}")
     if config.fisher_form not in PRODUCTS:
         raise ValueError(f"fisher_form must be one of {', '.join(PRODUCTS)}, not {config.fisher_form!r}")
-    samples = config.num_envs * config.num_steps
+    require_steps(env, config.num_steps)
+    samples = config.num_envs * config.num_steps * (env.agents or 1)
     if samples % config.value_minibatches:
-        raise ValueError(f"value_minibatches={config.value_minibatches} must divide num_envs * num_steps = {samples}")
+        times = "num_envs * num_steps" if env.agents is None else "num_envs * num_steps * agents"
+        raise ValueError(f"value_minibatches={config.value_minibatches} must divide {times} = {samples}")
     require_two(config, samples)

@@ -6,13 +6,17 @@ gymnax computes on a device as it is imported, which fixes XLA's flags for the p
 import inspect
 from collections.abc import Callable
 
-from envs.core import Box, Discrete, Env, TimeStep
+from envs.agents import with_ids
+from envs.core import Box, Discrete, Env, Layout, TimeStep
 from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
 from envs.names import unknown
 from envs.vector import VectorEnv, VectorState, vectorize
 
-__all__ = ["Box", "Discrete", "Env", "TimeStep", "VectorEnv", "VectorState", "ids", "make", "register", "vectorize"]
+__all__ = [
+    "Box", "Discrete", "Env", "Layout", "TimeStep", "VectorEnv", "VectorState", "ids", "make", "register",
+    "vectorize", "with_ids",
+]  # fmt: skip
 
 _registered: dict[str, Callable[..., Env]] = {}
 

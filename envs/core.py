@@ -86,8 +86,28 @@ class TimeStep:
     truncated: jax.Array  # bool
 
 
+class Layout(NamedTuple):
+    """What the numbers of an agent's observation are: one vector [own | state | legal].
+
+    own: what the agent sees. state: what only a critic may read (a centralised critic). legal: one number an action, 1.0
+    where it is legal. Where none is, as for an agent that is not to move, it does not matter what is chosen.
+    """
+
+    own: int
+    state: int = 0
+    legal: int = 0
+
+
+CONVENTIONS = ("individual", "team")
+
+
 class Env(NamedTuple):
-    """One environment. `step` never resets; `envs.vectorize` does."""
+    """One environment. `step` never resets; `envs.vectorize` does.
+
+    With `agents` N, reset gives observations [N, *observation_shape], step takes actions [N, ...] and gives observations [N,
+    ...] and rewards [N]; `terminated` and `truncated` are of the episode, or of each agent, [N]. All agents have one action
+    space and one observation shape.
+    """
 
     name: str
     reset: Callable[[jax.Array], tuple[Any, jax.Array]]  # (key) -> (state, observation)
@@ -101,3 +121,9 @@ class Env(NamedTuple):
     model: Any = None  # the finite model (`envs.mdp.MDP`) that the environment samples, where it is one
     observe: Callable[[jax.Array], jax.Array] | None = None  # (state of the model) -> what is observed of it
     text: Any = None  # the facts of a language task (`envs.text.Text`), where it is one
+    agents: int | None = None  # how many act together; None: one, without an axis of its own
+    acting: Callable[[Any], jax.Array] | None = None  # (state) -> [N] bool, whose action counts; None: everyone's
+    waits: int = 0  # the most steps that an agent waits between two of its decisions
+    layout: Layout | None = None  # what an agent's observation is made of; None: all of it is the agent's own
+    reward_convention: str | None = None  # one of CONVENTIONS: rewards of one's own, or the same one for the team
+    game: Any = None  # what is played (`envs.games.GameTree`), with an information set for each observation

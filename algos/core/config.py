@@ -41,6 +41,22 @@ def require_discrete(env: Env, name: str) -> None:
         )
 
 
+def require_steps(env: Env, num_steps: int) -> None:
+    """Raises ValueError for a rollout of agents that wait for each other in which no decision's outcome would be seen."""
+    if env.agents is not None and num_steps <= env.waits:
+        raise ValueError(
+            f"num_steps must be above {env.waits} on {env.name}: agents wait so long for their next decision"
+        )
+
+
+def require_simultaneous(env: Env, name: str) -> None:
+    """Raises ValueError where agents take turns and the algorithm of that name replays single steps."""
+    if env.acting is not None:
+        raise ValueError(
+            f"{name} replays single steps, and agents take turns in {env.name}; reinforce, a2c, trpo and ppo learn there"
+        )
+
+
 def require_buffer(config) -> None:
     """Raises ValueError for a replay buffer that cannot hold what one update adds, or that no int32 can count."""
     if not config.num_envs * config.num_steps <= config.buffer_size < 2**30:

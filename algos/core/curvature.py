@@ -16,40 +16,45 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
+from algos.core import losses
+
 Policy = Callable[[jax.Array], object]  # params [n] -> distribution [N, ...]
 
 
-def mean_kl(policy: Policy, old_params: jax.Array, params: jax.Array) -> jax.Array:
-    """Returns E_s KL(pi_old(.|s) || pi(.|s)), a scalar; pi_old is held fixed."""
-    return jnp.mean(lax.stop_gradient(policy(old_params)).kl(policy(params)))
+def mean_kl(policy: Policy, old_params: jax.Array, params: jax.Array, mask=None) -> jax.Array:
+    """Returns E_s KL(pi_old(.|s) || pi(.|s)), a scalar; pi_old is held fixed. mask [N]: which states count; None: all."""
+    kl = lax.stop_gradient(policy(old_params)).kl(policy(params))
+    return jnp.mean(kl) if mask is None else losses.mean(kl, mask)
 
 
-def kl_hessian_vector_product(policy: Policy, params: jax.Array, vector: jax.Array) -> jax.Array:
+def kl_hessian_vector_product(policy: Policy, params: jax.Array, vector: jax.Array, mask=None) -> jax.Array:
     """Returns F v as the Hessian of the mean KL at the old parameters, forward over reverse, [n]."""
-    gradient = jax.grad(lambda new: mean_kl(policy, params, new))
+    gradient = jax.grad(lambda new: mean_kl(policy, params, new, mask))
     return jax.jvp(gradient, (params,), (vector,))[1]
 
 
-def gauss_newton_vector_product(policy: Policy, params: jax.Array, vector: jax.Array) -> jax.Array:
+def gauss_newton_vector_product(policy: Policy, params: jax.Array, vector: jax.Array, mask=None) -> jax.Array:
     """Returns F v as J^T M J v / N: J maps parameters to the distribution's, M is its Fisher metric, [n].
 
     No second derivatives of the network are taken, so it is cheaper; it is equal because at the old parameters the KL's
     gradient in the distribution's parameters vanishes (Martens 2020, arXiv 1412.1193, section 9).
     """
     distribution, tangent = jax.jvp(policy, (params,), (vector,))
-    cotangent = distribution.fisher(tangent)
+    cotangent, count = distribution.fisher(tangent), distribution.entropy().size
+    if mask is not None:
+        cotangent, count = jax.tree.map(lambda x: x * mask[..., None], cotangent), jnp.maximum(jnp.sum(mask), 1.0)
     (product,) = jax.vjp(policy, params)[1](cotangent)
-    return product / distribution.entropy().size
+    return product / count
 
 
 PRODUCTS = {"gauss-newton": gauss_newton_vector_product, "kl-hessian": kl_hessian_vector_product}
 
 
 def fisher_vector_product(
-    policy: Policy, params: jax.Array, vector: jax.Array, form: str = "gauss-newton"
+    policy: Policy, params: jax.Array, vector: jax.Array, form: str = "gauss-newton", mask=None
 ) -> jax.Array:
-    """Returns F v, [n], by one of PRODUCTS; both give the same vector."""
-    return PRODUCTS[form](policy, params, vector)
+    """Returns F v, [n], by one of PRODUCTS; both give the same vector. mask [N]: which states count; None: all."""
+    return PRODUCTS[form](policy, params, vector, mask)
 
 
 def conjugate_gradient(product: Callable, b: jax.Array, max_iterations: int, tolerance: float = 1e-10):

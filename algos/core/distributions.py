@@ -64,9 +64,13 @@ def _expectation(log_probs: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.sum(jnp.exp(log_probs) * jnp.where(possible, x, 0.0), axis=-1)
 
 
-def epsilon_greedy(q: jax.Array, epsilon) -> Categorical:
-    """Returns the policy that takes the best action of q [..., A], or with probability epsilon any, all alike."""
+def epsilon_greedy(q: jax.Array, epsilon, only_some: bool = False) -> Categorical:
+    """Returns the policy that takes the best action of q [..., A], or with probability epsilon any, all alike; only_some: but
+    never one whose value is -inf, as those that are not legal have."""
     greedy = jax.nn.one_hot(jnp.argmax(q, axis=-1), q.shape[-1], dtype=q.dtype)
+    if only_some:
+        legal = q > -jnp.inf
+        return Categorical(jnp.log((1.0 - epsilon) * greedy + epsilon * legal / jnp.sum(legal, axis=-1, keepdims=True)))
     return Categorical(jnp.log((1.0 - epsilon) * greedy + epsilon / q.shape[-1]))
 
 

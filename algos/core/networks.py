@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from algos.core.distributions import Categorical, DiagonalGaussian
-from envs import Box, Discrete, Env
+from envs import Box, Discrete, Env, Layout
 
 HIDDEN_GAIN = float(np.sqrt(2.0))
 POLICY_GAIN = 0.01  # the first policy is close to uniform
@@ -61,15 +61,27 @@ def patches(image: jax.Array, size: int) -> jax.Array:
 
 
 class ActorCritic(nn.Module):
-    """(observation) -> (policy, value): separate towers, so that fitting the value never moves the policy."""
+    """(observation) -> (policy, value): separate towers, so that fitting the value never moves the policy.
+
+    With a layout the actor reads what is the agent's own and never chooses what is not legal; the critic reads the state too.
+    """
 
     observation_shape: tuple[int, ...]
     action: Discrete | Box
     hidden_sizes: Sequence[int] = (64, 64)
+    layout: Layout | None = None
 
     @nn.compact
     def __call__(self, observation):
-        features = Tower(self.observation_shape, self.hidden_sizes, name="actor")(observation)
+        if self.layout is None:
+            return self.read(self.observation_shape, observation, self.observation_shape, observation)
+        own, known, legal = parts(self.layout, observation)
+        policy, value = self.read(own.shape[-1:], own, known.shape[-1:], known)
+        return (policy if legal is None else Categorical(only_legal(policy.logits, legal))), value
+
+    def read(self, own_shape, own, known_shape, known):
+        """Returns (policy, value) of what the actor and what the critic sees."""
+        features = Tower(own_shape, self.hidden_sizes, name="actor")(own)
         size = self.action.n if isinstance(self.action, Discrete) else self.action.size
         head = nn.Dense(size, kernel_init=orthogonal(POLICY_GAIN), name="policy")(features)
         if isinstance(self.action, Discrete):
@@ -77,32 +89,74 @@ class ActorCritic(nn.Module):
         else:
             log_std = self.param("log_std", nn.initializers.zeros, (size,))
             policy = DiagonalGaussian(head, jnp.broadcast_to(log_std, head.shape))
-        features = Tower(self.observation_shape, self.hidden_sizes, name="critic")(observation)
+        features = Tower(known_shape, self.hidden_sizes, name="critic")(known)
         value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(features)
         return policy, value[..., 0]
 
 
 def actor_critic(env: Env, hidden_sizes: Sequence[int]) -> ActorCritic:
-    """Returns the default network for `env`."""
-    return ActorCritic(env.observation_shape, env.action, tuple(hidden_sizes))
+    """Returns the default network for `env`. Raises ValueError for a layout that does not fit."""
+    check_layout(env)
+    return ActorCritic(env.observation_shape, env.action, tuple(hidden_sizes), env.layout)
+
+
+def check_layout(env: Env) -> None:
+    """Raises ValueError where an environment's layout is not that of its observations or of its actions."""
+    if env.layout is None:
+        return
+    if env.observation_shape != (sum(env.layout),):
+        raise ValueError(f"{env.name}: {env.layout} makes {sum(env.layout)} numbers, not {env.observation_shape}")
+    if env.layout.legal and not (isinstance(env.action, Discrete) and env.action.n == env.layout.legal):
+        raise ValueError(f"{env.name}: legal={env.layout.legal} numbers are for as many discrete actions")
+
+
+def parts(layout: Layout, observation: jax.Array):
+    """Returns (own, own and state, legal) of observations [..., own + state + legal]; legal is None where there is none."""
+    own, known = observation[..., : layout.own], observation[..., : layout.own + layout.state]
+    return own, known, observation[..., layout.own + layout.state :] if layout.legal else None
+
+
+def only_legal(logits: jax.Array, legal: jax.Array) -> jax.Array:
+    """Returns logits [..., A] that are -inf, probability 0 to the bit, where legal [..., A] is 0. Where nothing is legal, as
+    for who is not to move, they stay."""
+    legal = legal > 0.5
+    return jnp.where(legal | ~jnp.any(legal, axis=-1, keepdims=True), logits, -jnp.inf)
 
 
 class QNetwork(nn.Module):
-    """(observation) -> Q [..., actions]. Dueling: Q = V + A - mean_a A, two heads on one torso (arXiv 1511.06581, eq. 9)."""
+    """(observation) -> Q [..., actions]. Dueling: Q = V + A - mean_a A, two heads on one torso (arXiv 1511.06581, eq. 9).
+
+    With a layout it reads what is the agent's own, and Q is -inf where an action is not legal.
+    """
 
     observation_shape: tuple[int, ...]
     num_actions: int
     hidden_sizes: Sequence[int] = (120, 84)
     dueling: bool = False
+    layout: Layout | None = None
 
     @nn.compact
     def __call__(self, observation):
-        features = Tower(self.observation_shape, self.hidden_sizes, nn.relu, name="torso")(observation)
+        if self.layout is None:
+            return self.read(self.observation_shape, observation)
+        own, _, legal = parts(self.layout, observation)
+        q = self.read(own.shape[-1:], own)
+        return q if legal is None else only_legal(q, legal)
+
+    def read(self, shape, observation):
+        """Returns Q of what the agent sees."""
+        features = Tower(shape, self.hidden_sizes, nn.relu, name="torso")(observation)
         head = nn.Dense(self.num_actions, kernel_init=orthogonal(1.0), name="head")(features)
         if not self.dueling:
             return head
         value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(features)
         return value + head - jnp.mean(head, axis=-1, keepdims=True)
+
+
+def q_network(env: Env, hidden_sizes: Sequence[int], dueling: bool) -> QNetwork:
+    """Returns the default network of action values for `env`. Raises ValueError for a layout that does not fit."""
+    check_layout(env)
+    return QNetwork(env.observation_shape, env.action.n, tuple(hidden_sizes), dueling, env.layout)
 
 
 class Rescaled(NamedTuple):

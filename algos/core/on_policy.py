@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from algos.core import normalize
+from algos.core import losses, normalize
 from algos.core.returns import gae
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Batch, TrainState
-from envs import VectorEnv
+from envs import Env, VectorEnv
 
 
 def initialise(vector: VectorEnv, network, optimizer, key, config) -> TrainState:
@@ -29,7 +29,8 @@ def initialise(vector: VectorEnv, network, optimizer, key, config) -> TrainState
 def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma, gae_lambda):
     """Returns (state, batch [T, B, ...], episodes [T, B]) after one rollout, with generalised advantages.
 
-    The critic is not needed while acting: all values come from one pass over the finished rollout.
+    The critic is not needed while acting: all values come from one pass over the finished rollout. With agents B counts rows;
+    those count, mask 1, where the agent acted and its next decision is sure to be seen.
     """
 
     def seeing(params, observation):
@@ -39,19 +40,49 @@ def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma,
     normalizer, transitions = normalize.digest(state.normalizer, transitions, state.environment, gamma)
     observations = jnp.stack([transitions.observation, transitions.next_observation])
     value, next_value = apply(params, observations)[1]
+    acting = transitions.acting
     advantage = gae(
-        transitions.reward, transitions.terminated, transitions.truncated, value, next_value, gamma, gae_lambda
+        transitions.reward, transitions.terminated, transitions.truncated, value, next_value, gamma, gae_lambda, acting
     )
+    recorded = {name: x for name, x in vars(transitions).items() if name != "live"}
     batch = Batch(
-        **vars(transitions),
+        **recorded,
         log_prob=transitions.policy.log_prob(transitions.action),
         value=value,
         next_value=next_value,
         advantage=advantage,
         value_target=advantage + value,
-        mask=jnp.ones_like(value),
+        mask=jnp.ones_like(value) if acting is None else _counted(vector.env, acting),
+        agent=agents_of_rows(vector.env, value.shape),
     )
     return state.replace(environment=environment, normalizer=normalizer), batch, episodes
+
+
+def _counted(env: Env, acting) -> jax.Array:
+    """Returns 1.0 where an agent acted, [T, B], but for the last `env.waits` steps: there only some agents, which depends on
+    what they did, would come to their next decision in time."""
+    early = jnp.arange(acting.shape[0]) < acting.shape[0] - env.waits
+    return (acting & early[:, None]).astype(jnp.float32)
+
+
+def agents_of_rows(env: Env, shape: tuple[int, ...]) -> jax.Array | None:
+    """Returns whose row each is, int32 of that shape [T, B]; None for one agent."""
+    if env.agents is None:
+        return None
+    return jnp.broadcast_to(jnp.arange(shape[-1], dtype=jnp.int32) % env.agents, shape)
+
+
+def normalize_advantage(env: Env, batch: Batch) -> Batch:
+    """Returns the batch with advantages of mean 0 and deviation 1 over what counts; each agent's by themselves where rewards
+    are the agents' own: another's scale is not theirs."""
+    if env.agents is None or env.reward_convention == "team":
+        return batch.replace(advantage=losses.normalize(batch.advantage, batch.mask))
+
+    def one(agent):
+        return losses.normalize(batch.advantage, batch.mask * (batch.agent == agent))
+
+    every = jax.vmap(one)(jnp.arange(env.agents))
+    return batch.replace(advantage=jnp.take_along_axis(every, batch.agent[None], axis=0)[0])
 
 
 def algorithm(init, step, network, steps_per_update: int, critic=lambda state: state.params) -> Algorithm:

@@ -10,9 +10,15 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def reward_to_go(reward, terminated, truncated, gamma):
-    """Returns G_t = r_t + gamma G_{t+1} within the episode, [T, B]; nothing is bootstrapped (S&B eq. 3.9)."""
-    return lambda_returns(reward, terminated, truncated, jnp.zeros_like(reward), gamma, 1.0)
+def reward_to_go(reward, terminated, truncated, gamma, acting=None):
+    """Returns G_t = r_t + gamma G_{t+1} within the episode, [T, B]; nothing is bootstrapped (S&B eq. 3.9).
+
+    acting [T, B]: as in `decision_returns`; None: at every step.
+    """
+    nothing = jnp.zeros_like(reward)
+    if acting is not None:
+        return decision_returns(reward, terminated, truncated, nothing, nothing, gamma, 1.0, acting)
+    return lambda_returns(reward, terminated, truncated, nothing, gamma, 1.0)
 
 
 def td_target(reward, terminated, next_value, gamma):
@@ -70,12 +76,40 @@ def lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_):
     return lax.stop_gradient(returns)
 
 
-def gae(reward, terminated, truncated, value, next_value, gamma, lambda_):
+def decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting):
+    """Returns lambda-returns of agents that do not act at every step, [T, B]; `acting` [T, B] says where they do.
+
+        G_t = r_t + gamma C_{t+1}
+        C_t = (1 - lambda) V(s_t) + lambda G_t   where the agent acts,   r_t + C_{t+1}   where it waits
+
+    Time is counted in the agent's own decisions: what happens between two of them is the environment's, its rewards add up
+    undiscounted, and the next value is that of the agent's own next decision. Where the array ends C is V(s_{t+1}), at an
+    episode's end (1 - terminated_t) V(s_{t+1}). Rows where the agent does not act mean nothing.
+    """
+    _check(reward, terminated, truncated, next_value)
+    chex.assert_equal_shape([reward, value, acting])
+    beyond = td_target(jnp.zeros_like(reward), terminated, next_value, 1.0)
+
+    def backwards(following, row):
+        reward, value, beyond, goes_on, acting = row
+        ahead = jnp.where(goes_on, following, beyond)
+        returns = reward + jnp.where(acting, gamma, 1.0) * ahead
+        return jnp.where(acting, (1.0 - lambda_) * value + lambda_ * returns, returns), returns
+
+    rows = (reward, value, beyond, _goes_on(terminated, truncated), acting)
+    _, returns = lax.scan(backwards, jnp.zeros_like(beyond[0]), rows, reverse=True)
+    return lax.stop_gradient(returns)
+
+
+def gae(reward, terminated, truncated, value, next_value, gamma, lambda_, acting=None):
     """Returns the generalised advantage A_t = sum_k (gamma lambda)^k delta_{t+k}, [T, B] (arXiv 1506.02438, eq. 16).
 
-    Computed as the lambda-return less the value, which is the same sum.
+    Computed as the lambda-return less the value, which is the same sum. acting: as in `decision_returns`; None: always.
     """
     chex.assert_equal_shape([reward, value])
+    if acting is not None:
+        returns = decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting)
+        return lax.stop_gradient(returns - value)
     return lax.stop_gradient(lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_) - value)
 
 

@@ -9,6 +9,7 @@ from jax import lax
 
 from algos.core.types import Metrics, Transition
 from envs import Env, VectorEnv, VectorState
+from envs.vector import own_ends
 
 
 def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps: int):
@@ -20,13 +21,14 @@ def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps
     key_environment, key_action = jax.random.split(key)
     draws = vector.draw(key_environment, num_steps)
     policy, _ = jax.eval_shape(apply, params, state.observation)
-    noise = policy.noise(key_action, (num_steps,))
+    noise = _noise(policy, key_action, num_steps, vector.env.agents)
 
     def one_step(state, randomness):
         draws, noise = randomness
         policy, _ = apply(params, state.observation)
         action = policy.sample_from(noise)
         next_state, reached, episode = vector.step(state, draws, vector.env.action.to_environment(action))
+        acting, live = (None, None) if vector.takes_part is None else vector.takes_part(state)
         transition = Transition(
             state.observation,
             action,
@@ -35,6 +37,8 @@ def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps
             reached.observation,
             reached.terminated,
             reached.truncated,
+            acting,
+            live,
         )
         return next_state, (transition, episode)
 
@@ -43,8 +47,19 @@ def rollout(vector: VectorEnv, apply, params, state: VectorState, key, num_steps
     return state, transitions, episodes.replace(fault=fault)
 
 
+def _noise(policy, key, num_steps: int, agents: int | None):
+    """Returns the randomness of actions [T, R, ...] of a policy of R rows. Each agent's is its own, whoever else there is."""
+    if agents is None:
+        return policy.noise(key, (num_steps,))
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((x.shape[0] // agents, *x.shape[1:]), x.dtype), policy)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(agents))
+    noise = jax.vmap(lambda key: one.noise(key, (num_steps,)), out_axes=2)(keys)
+    return noise.reshape(num_steps, -1, *noise.shape[3:])
+
+
 def episode_metrics(episodes, mask=True) -> Metrics:
-    """Returns sums over the episodes [T, B] that ended where mask is 1, to be divided by their count when it is not 0.
+    """Returns sums over the episodes [T, B] that ended where mask is 1, to be divided by their count when it is not 0. Of
+    agents an episode's return is the mean over them of their own.
 
     Counts and lengths are added up over time as integers: no float32 can count beyond 2^24.
     """
@@ -72,15 +87,16 @@ def _finite(x, num_axes: int) -> jax.Array:
 
 @struct.dataclass
 class Evaluation:
-    """One whole episode in each of B environments, as far as it is."""
+    """One whole episode in each of B environments, as far as it is. With N agents observations are [B, N, ...]."""
 
     key: jax.Array
     time: jax.Array  # int32, steps made
     environment: Any  # [B, ...]
     observation: jax.Array  # [B, ...]
     running: jax.Array  # [B]
-    returns: jax.Array  # [B] float32, undiscounted
+    returns: jax.Array  # [B] float32, undiscounted; of agents the mean over them of their own
     faults: jax.Array  # int32, observations that were not finite
+    gone: jax.Array | None = None  # [B, N] bool, which agents have ended; None: one agent
 
 
 def begin_evaluation(env: Env, key, num_episodes: int) -> Evaluation:
@@ -89,15 +105,18 @@ def begin_evaluation(env: Env, key, num_episodes: int) -> Evaluation:
     reset_keys = jax.vmap(jax.random.fold_in, (None, 0))(key_reset, jnp.arange(num_episodes))
     state, observation = jax.vmap(env.reset)(reset_keys)
     running, returns = jnp.ones(num_episodes, bool), jnp.zeros(num_episodes, jnp.float32)
-    return Evaluation(key_run, jnp.int32(0), state, observation, running, returns, jnp.int32(0))
+    gone = None if env.agents is None else jnp.zeros((num_episodes, env.agents), bool)
+    return Evaluation(key_run, jnp.int32(0), state, observation, running, returns, jnp.int32(0), gone)
 
 
 def advance_evaluation(env: Env, act, evaluation: Evaluation, num_steps) -> Evaluation:
     """Returns the episodes after `num_steps` more steps, which may be traced, or sooner where all have ended.
 
-    act: (key, observation) -> a policy's action, for a single observation. `env.max_steps` ends an episode that goes on.
+    act: (key, observation) -> a policy's action, for a single observation of one agent. `env.max_steps` ends an episode that goes on.
     """
     num_episodes, until = evaluation.running.shape[0], evaluation.time + num_steps
+    if env.agents is not None:
+        return _advance_agents(env, act, evaluation, until)
 
     def step_all(now):
         keys = jax.random.split(jax.random.fold_in(now.key, now.time), (2, num_episodes))
@@ -112,6 +131,30 @@ def advance_evaluation(env: Env, act, evaluation: Evaluation, num_steps) -> Eval
             running=now.running & ~ended,
             returns=now.returns + jnp.where(now.running, reached.reward, 0.0),
             faults=now.faults + jnp.sum(fault, dtype=jnp.int32),
+        )
+
+    return lax.while_loop(lambda now: jnp.any(now.running) & (now.time < until), step_all, evaluation)
+
+
+def _advance_agents(env: Env, act, evaluation: Evaluation, until) -> Evaluation:
+    """Returns `advance_evaluation` of an environment with agents, each of which acts by itself."""
+    num_episodes = evaluation.running.shape[0]
+
+    def step_all(now):
+        keys = jax.random.split(jax.random.fold_in(now.key, now.time), (2, num_episodes))
+        own = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))(keys[0], jnp.arange(env.agents))
+        action = env.action.to_environment(jax.vmap(jax.vmap(act))(own, now.observation))
+        state, reached = jax.vmap(env.step)(keys[1], now.environment, action)
+        ends, gone = own_ends(env, reached, now.gone, now.time + 1 >= env.max_steps)
+        fault = now.running[:, None] & ~_finite(now.observation, 2)
+        return now.replace(
+            time=now.time + 1,
+            environment=state,
+            observation=reached.observation,
+            running=now.running & ~jnp.all(gone, axis=1),
+            returns=now.returns + jnp.where(now.running, jnp.mean(ends.reward, axis=1), 0.0),
+            faults=now.faults + jnp.sum(fault, dtype=jnp.int32),
+            gone=gone,
         )
 
     return lax.while_loop(lambda now: jnp.any(now.running) & (now.time < until), step_all, evaluation)

@@ -15,7 +15,7 @@ Metrics = dict[str, jax.Array]
 
 @struct.dataclass
 class Transition:
-    """What a rollout records, [T, B, ...]."""
+    """What a rollout records, [T, B, ...]. With agents B counts rows, environments times agents."""
 
     observation: jax.Array
     action: jax.Array  # as sampled: in units of the action's bounds where it has any, before clipping
@@ -24,6 +24,8 @@ class Transition:
     next_observation: jax.Array  # the one reached, before any reset
     terminated: jax.Array
     truncated: jax.Array
+    acting: jax.Array | None = None  # bool, whether the action counted; None: always
+    live: jax.Array | None = None  # bool, False after an agent's own end; None: always
 
 
 @struct.dataclass
@@ -46,6 +48,8 @@ class Batch:
     advantage: jax.Array
     value_target: jax.Array
     mask: jax.Array  # float32, 1.0 where the sample counts
+    acting: jax.Array | None = None  # bool, whether the action counted; the mask may leave out more. None: always
+    agent: jax.Array | None = None  # int32, whose sample it is; None: there is one agent
 
 
 @struct.dataclass

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import Box, Discrete, Env, TimeStep
+from envs import Box, Discrete, Env, Layout, TimeStep
+from envs.core import CONVENTIONS
 from experiments.lab.definition.experiment import Task
 from experiments.lab.outside.loss_errors import KEPT, raised_at, reason
 from experiments.lab.outside.user_env import files_of, place_of
@@ -64,6 +65,7 @@ def check_facts(env: Any, factory: Callable | None) -> None:
         require(_is_whole(action.n) and action.n > 0, f"Discrete.n must be a whole number above 0, is {action.n!r}")
     else:
         require(_are_bounds(action.low, action.high), f"Box.low must be below Box.high, entry by entry: {action}")
+    check_agents(env, require)
     if env.observation_bounds is not None:
         told = f"Env.observation_bounds must be (low, high) of shape {shape}, low below"
         require(isinstance(env.observation_bounds, tuple) and len(env.observation_bounds) == 2, told)
@@ -71,15 +73,34 @@ def check_facts(env: Any, factory: Callable | None) -> None:
         require(np.shape(low) == np.shape(high) == shape and _are_bounds(low, high), told)
 
 
+def check_agents(env: Env, require: Callable[[bool, str], None]) -> None:
+    """Raises Fault where what is said of agents, or of what an observation is made of, cannot be."""
+    agents, waits = env.agents, env.waits
+    require(agents is None or (_is_whole(agents) and agents > 0), f"Env.agents must be 1 or more, is {agents!r}")
+    require(env.acting is None or agents is not None, "Env.acting is for agents, and Env.agents says none")
+    require(_is_whole(waits) and waits >= 0, f"Env.waits must be a whole number of 0 or more, is {waits!r}")
+    told = f"Env.reward_convention must be one of {', '.join(CONVENTIONS)}, is {env.reward_convention!r}"
+    require((env.reward_convention in CONVENTIONS) if agents else env.reward_convention is None, told)
+    if env.layout is not None:
+        fits = isinstance(env.layout, Layout) and env.observation_shape == (sum(env.layout),)
+        require(fits, f"Env.layout must be a Layout of {env.observation_shape} numbers, is {env.layout!r}")
+        legal = env.layout.legal == 0 or (isinstance(env.action, Discrete) and env.action.n == env.layout.legal)
+        require(legal, f"Layout.legal must be 0 or the number of discrete actions, is {env.layout.legal}")
+
+
 def check_calls(env: Env) -> None:
     """Raises Fault where reset and step do not give what they should, or not the same when called again."""
-    key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct(env.action.shape, jnp.float32)
-    if isinstance(env.action, Discrete):
-        action = jax.ShapeDtypeStruct((), jnp.int32)
+    everyone = () if env.agents is None else (env.agents,)
+    dtype = jnp.int32 if isinstance(env.action, Discrete) else jnp.float32
+    key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct(everyone + env.action.shape, dtype)
     check_takes(env.reset, "reset", "key")
     check_takes(env.step, "step", "key", "state", "action")
     state, observation = _traced(env.reset, lambda result: check_reset(env, result), key)
     _, reached = _traced(env.step, lambda result: check_step(env, state, result), key, state, action)
+    if env.acting is not None:
+        acting = jax.eval_shape(env.acting, state)
+        if not _is_array(acting) or (acting.shape, acting.dtype) != (everyone, jnp.bool_):
+            raise Fault(f"acting must give one bool an agent, gives {_described(acting)}", env.acting)
     first, later = observation.dtype, reached.observation.dtype
     if first != later:
         raise Fault(f"the observation is {first} after reset and {later} after step; it must stay as it is", env.step)
@@ -116,11 +137,13 @@ def check_step(env: Env, before: Any, result: Any) -> None:
     _check_observation(env, reached.observation, env.step)
     if not _is_array(reached.reward) or jnp.issubdtype(jnp.result_type(reached.reward), jnp.complexfloating):
         raise Fault(f"the reward must be a number, is {_described(reached.reward)}", env.step)
-    if jnp.shape(reached.reward) != ():
-        raise Fault(f"the reward must be a scalar, has shape {jnp.shape(reached.reward)}", env.step)
+    shape, everyone = jnp.shape(reached.reward), () if env.agents is None else (env.agents,)
+    if shape != everyone:
+        wanted = "a scalar" if env.agents is None else f"of shape {everyone}, one an agent"
+        raise Fault(f"the reward must be {wanted}, has shape {shape}", env.step)
     for name in ("terminated", "truncated"):
         value = getattr(reached, name)
-        if not _is_array(value) or jnp.shape(value) != () or jnp.result_type(value) != jnp.bool_:
+        if not _is_array(value) or jnp.shape(value) not in ((), everyone) or jnp.result_type(value) != jnp.bool_:
             raise Fault(f"{name} must be one bool, as x > 1 gives, is {_described(value)}", env.step)
 
 
@@ -183,8 +206,11 @@ def _check_observation(env: Env, observation: Any, function: Callable) -> None:
     if not _is_array(observation):
         raise Fault(f"the observation must be one array, is {_described(observation)}", function)
     shape, dtype = jnp.shape(observation), jnp.result_type(observation)
-    if shape != env.observation_shape:
-        raise Fault(f"the observation has shape {shape}, and observation_shape={env.observation_shape} says", function)
+    if shape != _whole_shape(env):
+        said = "" if env.agents is None else f", and agents={env.agents}"
+        raise Fault(
+            f"the observation has shape {shape}, and observation_shape={env.observation_shape}{said} says", function
+        )
     is_text = env.text is not None and dtype == jnp.int32  # tokens
     if not (is_text or jnp.issubdtype(dtype, jnp.floating) or dtype in (jnp.bool_, jnp.uint8)):
         text = f"the observation is {dtype}, must be float32 (by .astype(jnp.float32)), bool, or uint8 for an image"
@@ -192,7 +218,12 @@ def _check_observation(env: Env, observation: Any, function: Callable) -> None:
 
 
 def _fits(env: Env, x: Any) -> bool:
-    return _is_array(x) and jnp.shape(x) == env.observation_shape
+    return _is_array(x) and jnp.shape(x) == _whole_shape(env)
+
+
+def _whole_shape(env: Env) -> tuple[int, ...]:
+    """Returns the shape of what reset and step give, with an axis for agents where there are any."""
+    return env.observation_shape if env.agents is None else (env.agents, *env.observation_shape)
 
 
 def _is_array(x: Any) -> bool:
