@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from envs.agents import with_ids
 from envs.core import Box, Discrete, Env, Layout, TimeStep
+from envs.games.spread import spread
 from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
 from envs.names import unknown
@@ -18,12 +19,14 @@ __all__ = [
     "vectorize", "with_ids",
 ]  # fmt: skip
 
+JAXMARL = "jaxmarl:"  # what names of JaxMARL's environments begin with
+OF_AGENTS: dict[str, Callable[..., Env]] = {"Spread": spread}
 _registered: dict[str, Callable[..., Env]] = {}
 
 
 def ids() -> tuple[str, ...]:
-    """Returns the ids that `make` knows."""
-    return (*IDS, *problems.IDS, *_registered)
+    """Returns the ids that `make` knows, beside jaxmarl:NAME."""
+    return (*IDS, *problems.IDS, *OF_AGENTS, *_registered)
 
 
 def register(name: str, factory: Callable[..., Env]) -> None:
@@ -39,11 +42,15 @@ def make(name: str, **fields) -> Env:
         from envs.gymnax_env import make_gymnax
 
         return make_gymnax(name, **fields)
+    if name.startswith(JAXMARL):
+        from envs.jaxmarl_env import make_jaxmarl
+
+        return make_jaxmarl(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
-    if name not in _registered:
+    if name not in ids():
         raise ValueError(unknown("environment", name, ids()))
-    factory = _registered[name]
+    factory = OF_AGENTS.get(name) or _registered[name]
     try:
         inspect.signature(factory).bind(**fields)
     except TypeError as error:

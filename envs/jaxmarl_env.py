@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from envs.agents import with_ids
 from envs.core import Box, Discrete, Env, Layout, TimeStep
 
-PREFIX = "jaxmarl:"
+PREFIX = "jaxmarl:"  # as envs.JAXMARL, which is told without importing this
 MPE = (
     "MPE_simple_v3", "MPE_simple_tag_v3", "MPE_simple_world_comm_v3", "MPE_simple_spread_v3", "MPE_simple_crypto_v3",
     "MPE_simple_speaker_listener_v4", "MPE_simple_push_v3", "MPE_simple_adversary_v3", "MPE_simple_reference_v3",
@@ -52,7 +53,7 @@ class Limit(NamedTuple):
 def make_jaxmarl(name: str, max_steps: int | None = None, agent_ids: bool = False, **fields) -> Env:
     """Returns JaxMARL's environment of that name, with or without the prefix; `fields` go to its constructor.
 
-    Observations that are vectors are [own | state | legal]: own with a one-hot id of the agent at its end where `agent_ids`,
+    Observations that are vectors are [own | state | legal]: own with the agent's one-hot id before it where `agent_ids`,
     state all agents' observations or SMAX's world state, legal where actions may be illegal or agents have unlike numbers of
     them. Images (overcooked) stay images, without a layout. Raises ValueError, in one line, where jaxmarl is not installed,
     and for a name or a field that there is not.
@@ -66,10 +67,7 @@ def make_jaxmarl(name: str, max_steps: int | None = None, agent_ids: bool = Fals
     action = _action(name, actions)
     shapes = [x.shape for x in _shapes(env, agents)]
     image = len(shapes[0]) > 1
-    if image and agent_ids:
-        raise ValueError(f"{name} shows images: agent_ids has no place in them")
     width = max(shape[0] for shape in shapes)
-    ids = np.eye(len(agents), dtype=np.float32)
     legal = _legal(name, env, agents, actions)
 
     def observe(game, seen):
@@ -78,7 +76,6 @@ def make_jaxmarl(name: str, max_steps: int | None = None, agent_ids: bool = Fals
             return jnp.stack(rows)
         parts = [jnp.stack([jnp.pad(row, (0, width - row.size)) for row in rows])]
         everything = jnp.asarray(seen["world_state"], jnp.float32) if "world_state" in seen else jnp.concatenate(rows)
-        parts += [ids] if agent_ids else []
         parts += [jnp.broadcast_to(everything, (len(agents), everything.size))]
         parts += [] if legal is None else [legal(game)]
         return jnp.concatenate(parts, axis=1)
@@ -101,13 +98,14 @@ def make_jaxmarl(name: str, max_steps: int | None = None, agent_ids: bool = Fals
     observed = jax.eval_shape(lambda key: reset(key)[1], jax.random.key(0)).shape[1:]
     layout = None
     if not image:
-        own, numbers = width + agent_ids * len(agents), 0 if legal is None else action.n
-        layout = Layout(own=own, state=observed[0] - own - numbers, legal=numbers)
-    return Env(
+        numbers = 0 if legal is None else action.n
+        layout = Layout(own=width, state=observed[0] - width - numbers, legal=numbers)
+    made = Env(
         PREFIX + name, reset, step, observed, action, limit.steps,
         agents=len(agents), layout=layout, reward_convention="team" if name in TEAMS else "individual",
         **_turns(name, env, agents),
     )  # fmt: skip
+    return with_ids(made) if agent_ids else made
 
 
 def _construct(name: str, max_steps: int | None, fields: dict[str, Any]):

@@ -54,7 +54,7 @@ def task_of(env: str, args: Args):
     from experiments.lab.definition.contenders import contenders
     from experiments.lab.definition.experiment import Task
     from experiments.lab.definition.settings import PREDICTS
-    from experiments.lab.judging import judges
+    from experiments.lab.judging import judges, spread
     from experiments.lab.outside.user_env import named
 
     for algo in args.algos:
@@ -62,6 +62,8 @@ def task_of(env: str, args: Args):
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
     name, factory = named(env)
     task = Task(name, contenders(args.algos, name, args.steps), factory=factory)
+    if name == "Spread" and factory is None:
+        return replace(task, judge=spread.normalised_return())
     return replace(task, judge=judges.exact_return()) if is_finite(task) else task
 
 

@@ -25,7 +25,8 @@ class PerAgent(NamedTuple):
     def apply(self, params, observation):
         """Returns what each observation's own agent's network gives for it, of observations [..., N + rest]."""
         every = jax.vmap(self.network.apply, (0, None))(params, observation)
-        who = jnp.moveaxis(observation[..., : self.num_agents], -1, 0) > 0.5
+        number = jnp.argmax(observation[..., : self.num_agents], axis=-1)  # also of ids that were normalised
+        who = number == jnp.arange(self.num_agents).reshape(-1, *[1] * number.ndim)
 
         def of_its_own(x):
             mine = who.reshape(who.shape + (1,) * (x.ndim - who.ndim))

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from envs.agents import with_ids
 from envs.core import CONVENTIONS, Discrete, Env, Layout, TimeStep
 
 DT, DAMPING, THRUST = 0.1, 0.25, 5.0
@@ -45,20 +46,16 @@ def spread(
     """Returns the environment; num_landmarks None: as many as agents.
 
     An agent observes own velocity, own position, landmarks and other agents relative to itself, two zeros for each other
-    agent (who could speak in other scenarios and is silent here), and its one-hot id where `agent_ids`; `state`, for a
-    critic, is every agent's velocity and position and the landmarks'. reward "individual": each agent is given its own
+    agent (who could speak in other scenarios and is silent here), before them its one-hot id where `agent_ids`; `state`, for
+    a critic, is every agent's velocity and position and the landmarks'. reward "individual": each agent is given its own
     r_i; "team": all are given the mean of r_i. Raises ValueError for fields that cannot be.
     """
     num_landmarks = num_agents if num_landmarks is None else num_landmarks
     _check(num_agents, num_landmarks, local_ratio, reward, max_steps)
-    ids = np.eye(num_agents, dtype=np.float32)
 
     def observe(state: Spread):
-        seen = own(state)
-        if agent_ids:
-            seen = jnp.concatenate([seen, ids], axis=1)
         everything = jnp.concatenate([x.reshape(-1) for x in (state.velocity, state.position, state.landmark)])
-        return jnp.concatenate([seen, jnp.broadcast_to(everything, (num_agents, everything.size))], axis=1)
+        return jnp.concatenate([own(state), jnp.broadcast_to(everything, (num_agents, everything.size))], axis=1)
 
     def reset(key):
         key_agent, key_landmark = jax.random.split(key)
@@ -75,18 +72,13 @@ def spread(
             rewards = jnp.full(num_agents, jnp.mean(rewards))
         return state, TimeStep(observe(state), rewards, jnp.bool_(False), state.time >= max_steps)
 
-    layout = Layout(
-        own=observed(num_agents, num_landmarks, agent_ids), state=4 * num_agents + 2 * num_landmarks, legal=0
-    )
-    return Env(
-        "Spread", reset, step, (sum(layout),), Discrete(5), max_steps,
+    seen = 4 + 2 * num_landmarks + 4 * (num_agents - 1)
+    layout = Layout(own=seen, state=4 * num_agents + 2 * num_landmarks)
+    env = Env(
+        "Spread", reset, step, (sum(layout),), Discrete(len(DIRECTIONS)), max_steps,
         agents=num_agents, layout=layout, reward_convention=reward,
     )  # fmt: skip
-
-
-def observed(num_agents: int, num_landmarks: int, agent_ids: bool) -> int:
-    """Returns how many numbers an agent's own observation has: 18 for three agents and landmarks without ids."""
-    return 4 + 2 * num_landmarks + 4 * (num_agents - 1) + agent_ids * num_agents
+    return with_ids(env) if agent_ids else env
 
 
 def own(state: Spread) -> jax.Array:
@@ -126,20 +118,26 @@ def individual_rewards(state: Spread, local_ratio: float) -> jax.Array:
     return -local_ratio * touched - (1.0 - local_ratio) * jnp.sum(jnp.min(far, axis=0))
 
 
-def controller(observation: jax.Array, num_agents: int, num_landmarks: int) -> jax.Array:
-    """Returns an action for each agent, int32 [N], from what all observe, [N, ...]: each heads for the landmark that the
-    assignment of the least total distance gives it, by the thrust after which it is nearest two steps on, when a thrust shows.
+def controller(env: Env):
+    """Returns (observation [N, ...]) -> actions, int32 [N]: each agent heads for the landmark that the assignment of the least
+    total distance gives it, by the thrust after which it is nearest two steps on, when a thrust shows.
 
     Agents without a landmark do nothing. It is near the best there is, not the best: nobody goes round anybody, and the
     least squared distances would assign a little better.
     """
-    velocity = observation[:, None, :2]
-    relative = observation[:, 4 : 4 + 2 * num_landmarks].reshape(num_agents, num_landmarks, 2)
-    target, has_one = assignment(distances(relative))
-    towards = jnp.take_along_axis(relative, target[:, None, None], axis=1)
-    next_velocity = (1.0 - DAMPING) * velocity + DT * THRUST * jnp.asarray(DIRECTIONS)
-    missing = distances(DT * (velocity + next_velocity) - towards)
-    return jnp.where(has_one, jnp.argmin(missing, axis=1), 0).astype(jnp.int32)
+    num_landmarks = (env.layout.state - 4 * env.agents) // 2
+    first = env.layout.own - (4 + 2 * num_landmarks + 4 * (env.agents - 1))  # after the ids
+
+    def act(observation):
+        seen = observation[:, first:]
+        velocity, relative = seen[:, None, :2], seen[:, 4 : 4 + 2 * num_landmarks].reshape(env.agents, num_landmarks, 2)
+        target, has_one = assignment(distances(relative))
+        towards = jnp.take_along_axis(relative, target[:, None, None], axis=1)
+        next_velocity = (1.0 - DAMPING) * velocity + DT * THRUST * jnp.asarray(DIRECTIONS)
+        missing = distances(DT * (velocity + next_velocity) - towards)
+        return jnp.where(has_one, jnp.argmin(missing, axis=1), 0).astype(jnp.int32)
+
+    return act
 
 
 def assignment(cost: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
+from algos.agents import mappo, qmix, vdn
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
@@ -79,6 +80,14 @@ LINEAR_PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "lstd": (lstd, {}),
     "tdc": (tdc, {}),
     "gtd2": (gtd2, {}),
+}
+# those of several agents who are a team. All the others learn there too, each agent by itself with the parameters of all
+TEAMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "ippo": (mappo, {"centralised": False}),
+    "mappo": (mappo, {}),
+    "iql": (dqn, {}),
+    "vdn": (vdn, {}),
+    "qmix": (qmix, {}),
 }
 CONTROLS, PREDICTS = TABULAR | LINEAR, PREDICTION | LINEAR_PREDICTION
 
@@ -183,7 +192,7 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
-    known = ALGORITHMS | CONTROLS | PREDICTS
+    known = ALGORITHMS | TEAMS | CONTROLS | PREDICTS
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]
