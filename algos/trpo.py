@@ -72,6 +72,7 @@ class TrainState:
     key: jax.Array
     update: jax.Array  # int32, updates made so far
     value_params: Params  # the same network's, used for its value alone: fitting it can never move the policy
+    plans: jax.Array | None = None  # [I, A], what was played of a game that is known; None: none is
 
 
 def loss(params, apply, batch, hparams: HParams):

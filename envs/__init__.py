@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from envs.agents import with_ids
 from envs.core import Box, Discrete, Env, Layout, TimeStep
-from envs.games.spread import spread
+from envs.games import ids as games
 from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
 from envs.names import unknown
@@ -20,13 +20,12 @@ __all__ = [
 ]  # fmt: skip
 
 JAXMARL = "jaxmarl:"  # what names of JaxMARL's environments begin with
-OF_AGENTS: dict[str, Callable[..., Env]] = {"Spread": spread}
 _registered: dict[str, Callable[..., Env]] = {}
 
 
 def ids() -> tuple[str, ...]:
     """Returns the ids that `make` knows, beside jaxmarl:NAME."""
-    return (*IDS, *problems.IDS, *OF_AGENTS, *_registered)
+    return (*IDS, *problems.IDS, *games.IDS, *_registered)
 
 
 def register(name: str, factory: Callable[..., Env]) -> None:
@@ -48,9 +47,11 @@ def make(name: str, **fields) -> Env:
         return make_jaxmarl(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
-    if name not in ids():
+    if name in games.IDS:
+        return games.make_game(name, **fields)
+    if name not in _registered:
         raise ValueError(unknown("environment", name, ids()))
-    factory = OF_AGENTS.get(name) or _registered[name]
+    factory = _registered[name]
     try:
         inspect.signature(factory).bind(**fields)
     except TypeError as error:

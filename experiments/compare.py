@@ -20,7 +20,7 @@ class Args(Options):
 
     env: tuple[str, ...] = ("CartPole-v1",)
     """Environment ids, as gymnax names them or of finite models (FrozenLake-4x4, Taxi...), and environments of your own as
-    FILE.py:FUNCTION. Finite models, yours too, are judged by the exact return."""
+    FILE.py:FUNCTION. Finite models, yours too, are judged by the exact return, games (Kuhn, Leduc...) by NashConv."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
     seeds: count("--seeds", most=1_000_000) = 10
@@ -54,7 +54,6 @@ def task_of(env: str, args: Args):
     from experiments.lab.definition.contenders import contenders
     from experiments.lab.definition.experiment import Task
     from experiments.lab.definition.settings import PREDICTS
-    from experiments.lab.judging import judges, spread
     from experiments.lab.outside.user_env import named
 
     for algo in args.algos:
@@ -62,21 +61,27 @@ def task_of(env: str, args: Args):
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
     name, factory = named(env)
     task = Task(name, contenders(args.algos, name, args.steps), factory=factory)
-    if name == "Spread" and factory is None:
-        return replace(task, judge=spread.normalised_return())
-    return replace(task, judge=judges.exact_return()) if is_finite(task) else task
+    return replace(task, judge=judge_of(task))
 
 
-def is_finite(task) -> bool:
-    """Returns whether the environment is a finite model. What is wrong with a user's own is said as it is checked."""
+def judge_of(task):
+    """Returns the judge that knows the truth where there is one to know: of finite models the exact return, of known games
+    NashConv, of spread the return between a random and a scripted one; else None. What is wrong with a user's own environment is said as it is checked."""
+    from envs.games import ids
     from envs.mdp import problems
+    from experiments.lab.judging import equilibrium, judges, spread
 
-    if task.factory is None:
-        return task.environment in problems.IDS
+    if task.factory is None and task.environment not in (*problems.IDS, *ids.IDS):
+        return None
     try:
-        return getattr(task.make(), "model", None) is not None
+        env = task.make()
     except Exception:
-        return False
+        return None
+    if getattr(env, "model", None) is not None:
+        return judges.exact_return()
+    if getattr(env, "name", None) == "Spread":
+        return spread.normalised_return(None if task.factory is None else env)
+    return equilibrium.nash_conv() if getattr(env, "game", None) is not None else None
 
 
 def main() -> NoReturn:

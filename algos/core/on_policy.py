@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from algos.agents import played
 from algos.core import losses, normalize
 from algos.core.returns import gae
 from algos.core.rollout import rollout
@@ -23,6 +24,7 @@ def initialise(vector: VectorEnv, network, optimizer, key, config) -> TrainState
         normalizer=normalize.start(vector, config.normalize_observation, config.normalize_reward),
         key=key_train,
         update=jnp.int32(0),
+        plans=played.start(vector.env),
     )
 
 
@@ -36,6 +38,9 @@ def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma,
     def seeing(params, observation):
         return apply(params, normalize.observe(state.normalizer, observation))
 
+    if getattr(state, "plans", None) is not None:
+        plans = played.add(vector.env, state.plans, lambda observation: seeing(params, observation)[0])
+        state = state.replace(plans=plans)
     environment, transitions, episodes = rollout(vector, seeing, params, state.environment, key, num_steps)
     normalizer, transitions = normalize.digest(state.normalizer, transitions, state.environment, gamma)
     observations = jnp.stack([transitions.observation, transitions.next_observation])

@@ -76,6 +76,7 @@ class TrainState:
     normalizer: Normalizer
     key: jax.Array
     update: jax.Array  # int32, updates made so far
+    plans: jax.Array | None = None  # [I, A], what was played of a game that is known; None: none is
 
 
 class Algorithm(NamedTuple):
@@ -90,6 +91,9 @@ class Algorithm(NamedTuple):
     steps_in_init: int = 0  # environment steps that `init` takes, to fill a replay buffer
     policy: Callable[[Any, jax.Array], Any] | None = None  # (state, observation) -> of exploring actions
     value: Callable[[Any, jax.Array], jax.Array] | None = None  # (state, observation) -> V, as it was learned
+    average: Callable[[Any, jax.Array], Any] | None = (
+        None  # (state, observation) -> what is learned, where it is an average
+    )
     answer: Callable | None = None  # of language methods: (state, key, prompts [B, P]) -> algos.rlhf.sampling.Answers
     answer_kl: float = 0.0  # nats that choosing among whole answers adds to the divergence of their tokens, at most
 
