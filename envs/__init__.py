@@ -20,11 +20,12 @@ __all__ = [
     "vectorize", "with_ids",
 ]  # fmt: skip
 
+JAXMARL = "jaxmarl:"  # what names of JaxMARL's environments begin with
 _registered: dict[str, Callable[..., Env]] = {}
 
 
 def ids() -> tuple[str, ...]:
-    """Returns the ids that `make` knows."""
+    """Returns the ids that `make` knows, beside jaxmarl:NAME."""
     return (*IDS, *problems.IDS, *games.IDS, *_registered)
 
 
@@ -48,6 +49,10 @@ def make(name: str, **fields) -> Env:
         from envs.gymnax_env import make_gymnax
 
         return make_gymnax(name, **fields)
+    if name.startswith(JAXMARL):
+        from envs.jaxmarl_env import make_jaxmarl
+
+        return make_jaxmarl(name, **fields)
     if "/" in name and name not in _registered:
         return suites.make_of(name, **fields)
     if name in problems.IDS:

@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
-from algos.agents import exact_play
+from algos.agents import exact_play, mappo, qmix, vdn
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
@@ -85,6 +85,15 @@ LINEAR_PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 # those for games of several players that are known
 AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     name: (exact_play, {"method": name}) for name in exact_play.METHODS
+}
+
+# those of agents who are a team. All the others learn there too, each agent by itself with the parameters of all
+TEAMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "ippo": (mappo, {"centralised": False}),
+    "mappo": (mappo, {}),
+    "iql": (dqn, {}),
+    "vdn": (vdn, {}),
+    "qmix": (qmix, {}),
 }
 CONTROLS, PREDICTS = TABULAR | LINEAR, PREDICTION | LINEAR_PREDICTION
 
@@ -189,7 +198,7 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
-    known = ALGORITHMS | AGENTS | CONTROLS | PREDICTS
+    known = ALGORITHMS | AGENTS | TEAMS | CONTROLS | PREDICTS
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]
