@@ -18,6 +18,7 @@ from experiments.lab.recording.files import file_name
 CURVES = "curves.csv"
 COLUMNS = ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
 SETTINGS = ("seeds", "steps", "evaluations", "eval_episodes", "width")  # of a manifest, beside its contenders
+STAGE, MARK = "stage", "mark"
 SURROUNDINGS = ("versions", "git", "device", "flags")  # what decides bits and speed beside the settings
 TYPES = (str, str, int, int, str, float)
 FIGURES = ("iqm", "ci95", "mean", "diverged_seeds", "env_steps", "compile_seconds", "run_seconds", "steps_per_second")
@@ -166,12 +167,20 @@ def listed(seeds: Sequence[int]) -> str:
 
 
 def without_places(content: Any) -> Any:
-    """Returns settings with functions of users' files by their names alone: a run folder has copies, and may be moved."""
+    """Returns settings with functions of users' files by their names alone, and stages by their marks: a run folder has
+    copies, and may be moved."""
+    if is_stage(content):
+        return content[MARK]
     if isinstance(content, dict):
         return {key: without_places(value) for key, value in content.items()}
     if isinstance(content, str) and ".py:" in content:
         return content.rpartition(":")[2]
     return content
+
+
+def is_stage(content: Any) -> bool:
+    """Returns whether a setting names what another run made: a folder, and the hash of what must be in it."""
+    return isinstance(content, dict) and content.keys() == {STAGE, MARK}
 
 
 def with_divergence(returns: Sequence[float], seeds: Sequence[int], diverged: Sequence[int]) -> np.ndarray:

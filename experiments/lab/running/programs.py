@@ -46,6 +46,9 @@ class Programs(NamedTuple):
     judge: Callable | None = (
         None  # (state, key_eval, point) -> ({metric: values [width, n]}, params are finite [width])
     )
+    told: Callable | None = (
+        None  # by the host, of what `judge` found of one trial: {metric: values [n]}; None: the same
+    )
 
 
 def trial_arrays(seeds: Sequence[int], hparams: Sequence[Any]) -> tuple[np.ndarray, Any]:
@@ -118,7 +121,9 @@ def compile_programs(
         functions["advance_evaluation"] = jax.jit(test), tested
     else:
         functions["judge"] = jax.jit(over_block(judged, width, shared=2)), (block.state, block.key_eval, number)
-    return compile_on(lanes, functions)
+    programs = compile_on(lanes, functions)
+    on_host = None if isinstance(judged_by, int) or judged_by.on_host is None else judged_by.told
+    return [of_lane._replace(told=on_host) for of_lane in programs]
 
 
 def all_finite(params) -> jax.Array:

@@ -43,13 +43,13 @@ def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finis
     """Writes the stage and returns its figures."""
     begun, human = supervised.load(reference.folder, reference.mark), comparisons.load(compared.folder)
     begun = begun._replace(model=reward_model.averaged(begun.model))
-    config = reward_model.Config(pairs=min(sizes.pairs_per_update, sizes.pairs))
+    config = reward_model.Config(pairs=min(sizes.pairs_per_update, len(human.drawn.label)))
     training = reward_model.make(begun.model, comparisons.for_reward_model(human), config)
     hparams = reward_model.HParams(
         learning_rate=jnp.float32(sizes.reward_learning_rate), max_grad_norm=jnp.float32(1.0)
     )
     start = jax.tree.map(jnp.asarray, begun.params)
-    judged = judged_by(begun, corpus, sizes)
+    judged = judged_by(begun, corpus, comparisons.rows_of(corpus, sizes.length, reference))
     course = Course(
         begin=lambda: training.init(jax.random.key(sizes.seed), hparams, start),
         step=lambda state: training.step(state, hparams)[0],
@@ -64,41 +64,42 @@ def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finis
     held_out = corpus.split.held_out
     figures = {
         "pair_accuracy": judged.accuracy(found.best, held_out),
-        "linear_bigram": linear_accuracy(corpus, human, corpus.rated.texts),
+        "linear_bigram": linear_accuracy(corpus, human, corpus.texts),
         "linear_bigram_cut": linear_accuracy(corpus, human, judged.cut),
-        "ceiling": pairs.ceiling([corpus.rated.ratings[index] for index in held_out]).accuracy,
-        "calibration": judged.calibration(found.best, comparisons.draw(corpus, held_out, sizes.pairs, sizes.seed)),
+        "ceiling": corpus.opinions.ceiling(held_out),
+        "calibration": judged.calibration(found.best, corpus.opinions.compared(held_out, sizes.pairs, sizes.seed)),
         "seconds": round(found.seconds, 1),
     }
     (own.folder / CHECKPOINT).unlink(missing_ok=True)
     told = f"{figures['pair_accuracy']:.1%} of held-out pairs as people have them, a linear model {figures['linear_bigram']:.1%}"
-    print(f"{own.name}: {told}, at most {figures['ceiling']:.1%}", flush=True)
+    most = "" if figures["ceiling"] is None else f", at most {figures['ceiling']:.1%}"
+    print(f"{own.name}: {told}{most}", flush=True)
     return figures
 
 
 class Judged(NamedTuple):
-    """The corpus's sentences, cut as answers are, and what a reward model makes of them."""
+    """The corpus's texts, cut as answers are, and what a reward model makes of them."""
 
     corpus: Corpus
     rows: encoding.Rows
     cut: list[str]
     device: Any
-    program: Any  # (params, tokens [READ, 1 + L], mask) -> raw scores
+    program: Any  # (params, tokens [READ, P + L], mask) -> raw scores
 
     def scores(self, params, rows: encoding.Rows) -> np.ndarray:
         """Returns the raw scores of rows, float64 [N]."""
         params, number = jax.device_put(params, self.device), len(rows.tokens)
-        filled = [np.pad(x, [(0, -number % READ), (0, 0)], mode="edge") for x in rows]
+        filled = [np.pad(x, [(0, -number % READ), (0, 0)], mode="edge") for x in (rows.tokens, rows.mask)]
         blocks = (jax.device_put([x[at : at + READ] for x in filled], self.device) for at in range(0, number, READ))
         return np.concatenate([np.asarray(self.program(params, *block), float) for block in blocks])[:number]
 
     def of(self, params, part: np.ndarray) -> np.ndarray:
-        """Returns the raw scores of sentences, float64 [N]."""
-        return self.scores(params, encoding.Rows(*(x[part] for x in self.rows)))
+        """Returns the raw scores of texts, float64 [N]."""
+        return self.scores(params, self.rows.some(part))
 
     def accuracy(self, params, part: np.ndarray) -> float:
-        """Returns the share of all pairs of the part that are ordered as their raters had them."""
-        return pairs.accuracy([self.corpus.rated.ratings[index] for index in part], self.of(params, part))
+        """Returns the share of the part's pairs that are ordered as people had them."""
+        return self.corpus.opinions.accuracy(part, self.of(params, part))
 
     def calibration(self, params, drawn: pairs.Pairs) -> list[list[float]]:
         """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability."""
@@ -110,21 +111,19 @@ class Judged(NamedTuple):
         return [[float(said[own].mean()), float(label[own].mean()), int(own.sum())] for own in there]
 
 
-def judged_by(reference: Reference, corpus: Corpus, sizes) -> Judged:
-    """Returns how reward models on the reference's transformer judge sentences."""
-    rows, device = encoding.rows(reference.tokeniser, corpus.rated.texts, sizes.length), lane()
-    block = np.zeros((READ, 1 + sizes.length), np.int32), np.zeros((READ, 1 + sizes.length), np.float32)
+def judged_by(reference: Reference, corpus: Corpus, rows: encoding.Rows) -> Judged:
+    """Returns how reward models on the reference's transformer judge the corpus's texts, given their rows."""
+    device, width = lane(), rows.tokens.shape[1]
+    block = np.zeros((READ, width), np.int32), np.zeros((READ, width), np.float32)
     score = functools.partial(reward_model.score, reference.model)
     program = compiled(score, device, jax.eval_shape(reference.model.init, jax.random.key(0)), *block)
-    return Judged(corpus, rows, encoding.texts_of(reference.tokeniser, rows.tokens), device, program)
+    return Judged(corpus, rows, encoding.texts_of(reference.tokeniser, rows.answers), device, program)
 
 
 def linear_accuracy(corpus: Corpus, human: comparisons.Compared, texts) -> float:
     """Returns the accuracy of a linear model of words and pairs of words, of these forms of the texts, on held-out pairs."""
     model, part = linear.fit_preferences(texts, human.drawn, LINEAR, RIDGE), corpus.split.held_out
-    return pairs.accuracy(
-        [corpus.rated.ratings[index] for index in part], model.score([texts[index] for index in part])
-    )
+    return corpus.opinions.accuracy(part, model.score([texts[index] for index in part]))
 
 
 @functools.lru_cache(maxsize=4)

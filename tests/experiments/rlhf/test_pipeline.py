@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import small_run
 
-from experiments import rerun
+from experiments import diff, rerun
 from experiments.lab.commands.cli import BadInput
+from experiments.lab.recording.manifest import read_experiment
 from experiments.lab.running.launch import launch, prepared, to_resume
-from experiments.rlhf import command, corpus, pipeline, task
+from experiments.rlhf import command, conclusion, corpus, pipeline, task
 from experiments.rlhf.stages import training
 from experiments.rlhf.stages.stage import Interrupted
 
@@ -49,6 +50,29 @@ def test_it_goes_from_a_rating_file_to_policies_judged_by_a_gold_judge(run):
     rows = (run / "samples.md").read_text().splitlines()
     assert rows[4] == "| reference | rloo |" and len(rows) == 6 + 8
     assert (run / "optimisation" / "report.html").exists()
+    page = (run / "report.html").read_text()
+    assert page.count("<svg viewBox") == 7 and page.count("gold −") + page.count("gold 0") >= 16
+    assert set(found["holds"]) == {"fluency", "length", "diversity"} and found["win"] in (True, False)
+
+
+@pytest.mark.parametrize(
+    "changed, win, lost",
+    [
+        ({}, True, []),
+        ({"gold_gain": [-0.1, 0.2]}, False, []),
+        ({"fluency": -1.12}, False, ["fluency"]),
+        ({"characters": 49.0}, False, ["length"]),
+        ({"characters": 151.0}, False, ["length"]),
+        ({"distinct_2_share": 0.69}, False, ["diversity"]),
+    ],
+)
+def test_a_gain_that_costs_fluency_length_or_diversity_is_no_win(changed, win, lost):
+    told = {"fluency": -1.0, "characters": 100.0}
+    sound = {"fluency": -1.09, "characters": 140.0, "distinct_2_share": 0.71, "gold_gain": [0.1, 0.2]}
+    found = {name: {"iqm": np.mean(x), "ci95": [np.min(x), np.max(x)]} for name, x in (sound | changed).items()}
+    held = conclusion.holds(found, told)
+    assert [name for name, kept in held.items() if not kept] == lost
+    assert conclusion.wins(found, held) == win
 
 
 def test_what_is_finished_is_not_made_again(run, ratings, capsys):
@@ -92,6 +116,23 @@ def test_stages_that_are_interrupted_again_and_again_have_the_bits_of_stages_tha
     assert marks(tmp_path) == marks(run / "stages")
 
 
+def test_a_folder_that_was_moved_goes_on_and_is_read_where_it_is(run, ratings, tmp_path, capsys):
+    out = tmp_path / "elsewhere" / "moved"
+    shutil.copytree(run, out)
+    for name in ("manifest.json", "progress.json"):
+        assert str(run) not in (out / "optimisation" / name).read_text()
+    assert str(ratings) not in (out / "pipeline.json").read_text()
+    hidden = run.rename(run.with_name("hidden"))  # whatever is read is read in the moved folder
+    try:
+        assert command.rlhf(command.Args(resume=out)) == 0
+        found = read_experiment(out / "optimisation").tasks[0].fields["supervised"]["stage"]
+    finally:
+        hidden.rename(run)
+    assert found == str((out / "stages" / "supervised").resolve())
+    assert capsys.readouterr().out.count("finished before") == 4 + 1
+    assert diff.diff(diff.Args(run, out)) == 0
+
+
 @pytest.mark.slow
 def test_the_optimisation_run_again_from_its_manifest_has_the_same_bits(run, capsys, tmp_path):
     assert rerun.rerun(rerun.Args(run / "optimisation", tmp_path / "again")) == 0
@@ -104,8 +145,6 @@ def test_a_run_is_refused_whose_stage_was_changed(run, tmp_path, stage, file):
     shutil.copytree(run, out)
     changed = out / "stages" / stage / file
     changed.write_bytes(changed.read_bytes()[:-1] + b"x")
-    manifest = out / "optimisation" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(str(run / "stages"), str(out / "stages")))
     with pytest.raises(BadInput, match=f"{file} is not as it was written"):
         launch(prepared(to_resume(out / "optimisation", True)), tmp_path / "again")
 
@@ -113,7 +152,7 @@ def test_a_run_is_refused_whose_stage_was_changed(run, tmp_path, stage, file):
 def test_a_stage_with_another_mark_is_refused(run):
     folder = str(run / "stages" / "supervised")
     with pytest.raises(ValueError, match="not the stage that this run began with"):
-        task.found((folder, "0" * 64))
+        task.found({"stage": folder, "mark": "0" * 64})
 
 
 @pytest.mark.parametrize(
@@ -130,12 +169,33 @@ def test_a_bad_line_is_named_before_anything_trains(ratings, tmp_path, line, sai
     path.write_text("\n".join([*lines[:2], line, *lines[2:]]) + "\n")
     with pytest.raises(BadInput, match=said):
         command.rlhf(small_run.arguments(tmp_path / "out", path))
-    assert not (tmp_path / "out" / "stages").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('{"prompt": "p", "chosen": "a"}', "pairs.jsonl:2: rejected: it is missing"),
+        ('{"prompt": "p", "chosen": "a", "rejected": 7}', "pairs.jsonl:2: rejected: a string, not int"),
+        ('{"prompt": "p", "chosen": "a", "rejected": "a"}', "pairs.jsonl:2: rejected: it is the chosen answer again"),
+        ("{", "pairs.jsonl:2: no JSON"),
+    ],
+)
+def test_a_bad_line_of_preferences_is_named_before_anything_trains(tmp_path, line, said):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n' + line + "\n")
+    with pytest.raises(BadInput, match=said):
+        command.rlhf(small_run.arguments(tmp_path / "out", None, preferences=path))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     "wrong, said",
     [
+        ({"size": ("breadth=3",)}, "there is no size 'breadth'"),
+        ({"size": ("length=x",)}, "length is a whole number, not 'x'"),
+        ({"size": ("length=0",)}, "length is a whole number of 1 or more"),
+        ({"preferences": "pairs.jsonl"}, "give one of them"),
         ({"algos": ("rloo", "sarsa")}, "unknown algorithm 'sarsa'"),
         ({"set": ("rloo.temper=1",)}, "temper"),
         ({"reward": "nowhere.py:short"}, "there is no file"),
@@ -144,7 +204,7 @@ def test_a_bad_line_is_named_before_anything_trains(ratings, tmp_path, line, sai
 def test_a_wrong_setting_is_named_before_anything_trains(ratings, tmp_path, wrong, said):
     with pytest.raises(BadInput, match=said):
         command.rlhf(small_run.arguments(tmp_path / "out", ratings, **wrong))
-    assert not (tmp_path / "out" / "stages").exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
