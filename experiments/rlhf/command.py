@@ -93,7 +93,7 @@ def sizes_of(args: Args) -> Any:
 def folder_of(out: Path | None) -> Path:
     """Returns the run's folder, made where it is new. Raises BadInput for one that holds something else."""
     from experiments.lab.recording.records import create_for
-    from experiments.lab.running.launch import PIPELINE
+    from experiments.lab.recording.run_folder import PIPELINE
 
     return out if out is not None and (out / PIPELINE).is_file() else create_for([COMMAND], out)
 

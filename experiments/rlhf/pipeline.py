@@ -13,13 +13,14 @@ from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.overrides import overridden
 from experiments.lab.machine import devices
 from experiments.lab.recording import checkpoints
+from experiments.lab.recording.run_folder import OPTIMISATION
 from experiments.lab.running.launch import launch, prepared, resume, to_resume
 from experiments.rlhf import conclusion, corpus, task, user_reward, vader
 from experiments.rlhf.settings import Sizes, contender
 from experiments.rlhf.stages import comparisons, judges, reward_model, supervised
 from experiments.rlhf.stages.stage import Finished, Interrupted
 
-OPTIMISATION, STAGES = "optimisation", "stages"
+STAGES = "stages"
 
 
 class Stages(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.lab.commands.cli import BadInput, typed
 from experiments.lab.recording.files import sha256, write_json
-from experiments.lab.running.launch import PIPELINE
+from experiments.lab.recording.run_folder import PIPELINE
 from experiments.rlhf.command import COMMAND, Args
 
 COPIED, COPIES = ("data", "preferences", "texts"), "data"  # files that are read, and the folder of their copies

@@ -19,6 +19,8 @@ CURVES = "curves.csv"
 COLUMNS = ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
 SETTINGS = ("seeds", "steps", "evaluations", "eval_episodes", "width")  # of a manifest, beside its contenders
 STAGE, MARK = "stage", "mark"
+PIPELINE = "pipeline.json"  # of a folder that a run is one part of: its `command` goes on with the whole
+OPTIMISATION = "optimisation"  # that run's own folder
 SURROUNDINGS = ("versions", "git", "device", "flags")  # what decides bits and speed beside the settings
 TYPES = (str, str, int, int, str, float)
 FIGURES = ("iqm", "ci95", "mean", "diverged_seeds", "env_steps", "compile_seconds", "run_seconds", "steps_per_second")
@@ -80,6 +82,11 @@ class Result:
         counted = rows.groupby("env_steps").seed.transform("nunique")
         rows = rows[counted == len(self.seeds)]
         return rows.pivot(index="seed", columns="env_steps", values="value").reindex(self.seeds)
+
+
+def inside(path: Path) -> Path:
+    """Returns the run folder itself, where the path is of a pipeline that it is a part of."""
+    return path / OPTIMISATION if (path / PIPELINE).is_file() else path
 
 
 def read(path: Path) -> Folder:

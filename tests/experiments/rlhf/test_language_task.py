@@ -186,7 +186,7 @@ def test_a_users_reward_is_of_texts_or_of_tokens(tmp_path):
         "def other(text):\n    return 1.0\n"
     )
     rows = encoding.rows(PIECES, ["abc", "d"], LENGTH)
-    given = [jnp.asarray(x) for x in (*rows, rows.answer_mask)]
+    given = [jnp.asarray(x) for x in rows]
     for name, expected in (("short", [-3.0, -1.0]), ("quick", [-4.0, -2.0]), ("slow", [-4.0, -2.0])):
         reward = user_reward.of_answers(f"{file}:{name}", PIECES, LENGTH)
         np.testing.assert_array_equal(jax.jit(reward)(*given), expected)
