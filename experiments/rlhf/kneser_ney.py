@@ -94,8 +94,10 @@ def log_prob(model: KneserNey, texts: Sequence[str], ended: bool | np.ndarray = 
     """Returns log P of each text, [N] in nats. ended: whether the end is one of its symbols; of all, or of each [N]."""
     history, symbol = _windows(model.characters, texts, model.order)
     lengths = np.array([len(text) + 1 for text in texts])
-    found = np.log(probability(model, history, symbol))
-    found[np.cumsum(lengths) - 1] *= np.broadcast_to(ended, len(texts))
+    with np.errstate(divide="ignore"):  # few texts may leave no chance at all to what they lack
+        found = np.log(probability(model, history, symbol))
+    ends = np.cumsum(lengths) - 1
+    found[ends] = np.where(np.broadcast_to(ended, len(texts)), found[ends], 0.0)
     return np.add.reduceat(found, np.cumsum(lengths) - lengths)
 
 

@@ -9,6 +9,7 @@ import envs
 from algos.rlhf import best_of_n, dpo, rloo, tokeniser
 from envs.text import Text
 from experiments.lab.recording import trees
+from experiments.lab.running import programs
 from experiments.rlhf import encoding, frontier, gold, kneser_ney, pairs, task, text_metrics, user_reward
 from experiments.rlhf.reading import Rated
 from experiments.rlhf.stages import comparisons, judges, supervised
@@ -227,3 +228,24 @@ def test_the_optimum_and_the_slope_are_those_of_gaussian_rewards():
         "gold_gain"
     ] == pytest.approx(0.0, abs=1e-9)
     assert max(best) == 128
+
+
+def test_a_program_is_given_what_it_closes_over_and_is_one_for_all_references(language):
+    env, _ = language
+    state = jax.eval_shape(rloo.make(env).init, jax.random.key(0), rloo.HParams())
+
+    def lowered(scale):
+        params = jax.tree.map(lambda x: scale * x, env.text.reference_params)
+        method = rloo.make(env._replace(text=env.text._replace(reference_params=params)))
+        called, constants = programs.with_constants_apart(method.step, (state, rloo.HParams()))
+        return jax.jit(called).lower(constants, state, rloo.HParams()).as_text(), constants
+
+    (one, first), (other, second) = lowered(1.0), lowered(2.0)
+    assert one == other and sum(x.size for x in first) > sum(x.size for x in jax.tree.leaves(env.text.reference_params))
+    assert any(not np.array_equal(x, y) for x, y in zip(first, second))
+    matrix = jnp.arange(6.0).reshape(2, 3)
+    called, constants = programs.with_constants_apart(
+        lambda x, y: {"sum": y + matrix @ x["a"]}, ({"a": jnp.ones(3)}, 1.0)
+    )
+    found = jax.jit(called)([2.0 * x for x in constants], {"a": jnp.arange(3.0)}, 0.5)
+    np.testing.assert_array_equal(found["sum"], 0.5 + 2.0 * np.arange(6.0).reshape(2, 3) @ np.arange(3.0))
