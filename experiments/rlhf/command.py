@@ -46,11 +46,14 @@ class Args(Options):
 def rlhf(args: Args) -> int:
     """Runs the pipeline, or goes on with it, and returns the exit status. Raises BadInput."""
     devices.prepare()  # before jax is imported
+    from experiments.lab.recording.run_folder import PIPELINE
     from experiments.rlhf import pipeline, recorded
 
     args = recorded.arguments(args) if args.resume else args
     sizes, out = sizes_of(args), args.out
     known(args.algos)
+    if out is not None and (out / PIPELINE).is_file():
+        recorded.require_same(out, args)
     texts = pipeline.checked(args, sizes, begun=out is not None and pipeline.begun(out))
     out = folder_of(out)
     with pipeline.held(out), signals.handled(signals.at_once(f"interrupted: what is finished is kept; {go_on(out)}")):

@@ -18,21 +18,23 @@ OTHER = "name another folder with --out"
 
 
 def write(out: Path, args: Args) -> None:
-    """Writes what the run was asked for. Raises BadInput where the folder was asked for something else."""
-    path, asked = out / PIPELINE, described(out, args)
-    if path.is_file():
-        before = read(out)
-        for name, value in asked.items():
-            if _what(before.get(name)) != _what(value):
-                raise BadInput(
-                    f"{out} was begun with --{name}={_shown(before.get(name))}, not {_shown(value)}: {OTHER}"
-                )
+    """Writes what the run was asked for, where the folder does not say it yet."""
+    if (out / PIPELINE).is_file():
         return
+    asked = described(out, args)
     for name in COPIED:
         if asked[name]:
             (out / COPIES).mkdir(exist_ok=True)
             shutil.copyfile(getattr(args, name), out / asked[name]["file"])
-    write_json(path, {"command": COMMAND, "arguments": asked})
+    write_json(out / PIPELINE, {"command": COMMAND, "arguments": asked})
+
+
+def require_same(out: Path, args: Args) -> None:
+    """Raises BadInput where the folder was begun with something else."""
+    before = read(out)
+    for name, value in described(out, args).items():
+        if _what(before.get(name)) != _what(value):
+            raise BadInput(f"{out} was begun with --{name}={_shown(before.get(name))}, not {_shown(value)}: {OTHER}")
 
 
 def arguments(args: Args) -> Args:
@@ -79,6 +81,8 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _file(name: str, path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise BadInput(f"cannot read {path}: there is no such file")
     return {"file": f"{COPIES}/{name}{path.suffix}", "sha256": sha256(path), "from": path.name}
 
 

@@ -1,5 +1,6 @@
 """python -m experiments.rlhf at its smallest: from a rating file to optimised policies, interrupted, reused, run again."""
 
+import itertools
 import json
 import shutil
 
@@ -222,3 +223,60 @@ def test_a_reward_of_the_users_own_is_kept_with_the_run(run, ratings, tmp_path, 
     summary = json.loads((out / "summary.json").read_text())
     assert summary["reference"]["proxy_reward"] == pytest.approx(-summary["reference"]["characters"], rel=0.3)
     assert "reward_model" not in summary
+
+
+@pytest.mark.slow
+def test_it_learns_from_preferences_between_answers_to_prompts(tmp_path):
+    """Every chosen answer names its prompt's noun and a good word, every rejected one a bad word."""
+    lines = [
+        {"prompt": f"{how} {noun}?", "chosen": f"the {noun} is {good}.", "rejected": f"the {noun} is {bad}."}
+        for how, noun in itertools.product(("what of the", "how was the", "tell me of the", "and the"), small_run.NOUNS)
+        for good, bad in zip(small_run.GOOD, small_run.BAD)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    size = ("vocabulary=80", "width=16", "layers=1", "prompt=8", "length=8", "updates=60", "reference_answers=128")
+    asked = {"set": (*small_run.SET, "dpo.batch_size=4"), "algos": ("rloo", "dpo"), "size": (*size, "steps=128")}
+    with pytest.MonkeyPatch.context() as patch:
+        small_run.lighten(patch)
+        assert command.rlhf(small_run.arguments(tmp_path / "out", None, preferences=path, **asked)) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["judges"] == {"pair_accuracy": 1.0, "unit": "log-odds of being preferred"}
+    assert summary["reward_model"]["linear_bigram"] == 1.0 and summary["reward_model"]["ceiling"] is None
+    assert set(summary["contenders"]) == {"rloo", "dpo"}
+    (only,) = read_experiment(tmp_path / "out" / "optimisation").tasks
+    text, judged = only.make().text, task.judged_prompts(only.fields["supervised"])
+    assert only.environment == "preferences" and text.prompts.shape[1] <= 9 and len(text.prompts) > 1
+    asked, unseen = ({text.decode(row.tolist()) for row in rows} for rows in (text.prompts, judged))
+    assert asked and unseen and not asked & unseen  # policies are judged on prompts that they were not optimised on
+    width = text.prompts.shape[1]
+    of_pairs = {text.decode(row.tolist()) for row in np.asarray(text.preferences.chosen.tokens)[:, :width]}
+    assert of_pairs == asked
+    assert (tmp_path / "out" / "samples.md").read_text().splitlines()[4] == "| prompt | reference | rloo | dpo |"
+
+
+def test_small_files_are_split_by_prompt_or_by_what_shares_an_answer(tmp_path):
+    def parts(lines):
+        path = tmp_path / "pairs.jsonl"
+        names = ("prompt", "chosen", "rejected")
+        path.write_text("\n".join(json.dumps(dict(zip(names, line))) for line in lines))
+        found = corpus.read(small_run.SIZES, preferences=path)
+        return found, {index: name for name, own in found.split._asdict().items() for index in own.tolist()}
+
+    found, where = parts([(f"p{i % 25}", f"a{i}", f"b{i}") for i in range(75)])
+    assert sorted(where) == list(range(150)) and len(set(where.values())) == 4
+    for index, name in where.items():
+        assert where[index ^ 1] == name  # the two of a pair
+        assert {where[other] for other in where if found.prompts[other] == found.prompts[index]} == {name}
+    found, where = parts([("p", f"a{i}", f"a{i - i % 3 + (i + 1) % 3}") for i in range(90)])
+    for text in set(found.texts):
+        assert len({where[index] for index in where if found.texts[index] == text}) == 1
+    assert len(set(where.values())) == 4
+    drawn = found.opinions.compared(found.split.train, 1_000, 0)
+    assert set(drawn.label.tolist()) == {0.0, 1.0} and len(drawn.label) == len(found.split.train) // 2
+    chosen = np.where(drawn.label == 1.0, drawn.first, drawn.second)
+    assert np.all(chosen % 2 == 0) and np.all(np.where(drawn.label == 1.0, drawn.second, drawn.first) == chosen + 1)
+    assert [text for _, text in found.to_imitate(found.split.gold)] == [
+        found.texts[i] for i in found.split.gold if i % 2 == 0
+    ]
+    assert found.opinions.accuracy(np.arange(4), np.array([1.0, 0.0, 2.0, 2.0])) == 0.75
