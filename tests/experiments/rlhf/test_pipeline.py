@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import small_run
+from PIL import Image, ImageSequence
 
-from experiments import diff, rerun
+from experiments import diff, report, rerun, watch
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.recording.manifest import read_experiment
 from experiments.lab.running.launch import launch, prepared, to_resume
@@ -138,6 +139,25 @@ def test_a_folder_that_was_moved_goes_on_and_is_read_where_it_is(run, ratings, t
 def test_the_optimisation_run_again_from_its_manifest_has_the_same_bits(run, capsys, tmp_path):
     assert rerun.rerun(rerun.Args(run / "optimisation", tmp_path / "again")) == 0
     assert "the same bit for bit" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_commands_of_run_folders_take_the_folder_of_a_pipeline(run, tmp_path, capsys):
+    again = tmp_path / "again"
+    assert rerun.rerun(rerun.Args(run, again)) == 0
+    printed = capsys.readouterr().out
+    assert "stage supervised: the same files" in printed and "stage reward_model: the same files" in printed
+    assert printed.splitlines()[-1] == f"the same bit for bit: {run} and {again}"
+    assert diff.diff(diff.Args(run, again)) == 0
+    page = (again / "report.html").read_text()
+    (again / "report.html").unlink()
+    assert report.report(report.Args((again,))) == 0
+    assert (again / "report.html").read_text() == page
+    assert watch.watch(watch.Args(run, out=tmp_path / "written.gif")) == 0
+    with Image.open(tmp_path / "written.gif") as film:
+        frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(film)]
+    ink = [int(np.sum(frame[70:] < 128)) for frame in frames]  # below titles
+    assert len(frames) == 1 + small_run.SIZES.length and ink[0] < ink[2] < ink[4]
 
 
 @pytest.mark.parametrize("stage, file", [("reward_model", "reward_model.npz"), ("judges", "gold.npz")])
