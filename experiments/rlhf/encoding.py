@@ -20,7 +20,7 @@ class Rows(NamedTuple):
         """The answers' tokens, int32 [N, L]."""
         return self.tokens[:, -self.answer_mask.shape[1] :]
 
-    def some(self, part) -> "Rows":
+    def of(self, part) -> "Rows":
         """Returns the rows of a part."""
         return Rows(*(x[part] for x in self))
 

@@ -35,7 +35,7 @@ def stage(folder: Path, corpus: Corpus, sizes, reference: Finished) -> Finished:
         rows = rows_of(corpus, sizes.length, reference)
         trees.write(
             own.folder / TRAIN,
-            Compared(drawn._replace(ties=np.array(drawn.ties)), rows.some(drawn.first), rows.some(drawn.second)),
+            Compared(drawn._replace(ties=np.array(drawn.ties)), rows.of(drawn.first), rows.of(drawn.second)),
         )
         print(f"{own.name}: {len(drawn.label):,} pairs, {drawn.ties:.1%} of them ties", flush=True)
         return {"pairs": len(drawn.label), "ties": drawn.ties}
@@ -70,7 +70,7 @@ def preferred(compared: Compared) -> Pairs:
     label = compared.drawn.label
     decided = label != 0.5
     first = (label == 1.0)[decided, None]
-    both = [rows.some(decided) for rows in (compared.first, compared.second)]
+    both = [rows.of(decided) for rows in (compared.first, compared.second)]
     chosen = encoding.Rows(*(np.where(first, x, y) for x, y in zip(*both)))
     rejected = encoding.Rows(*(np.where(first, y, x) for x, y in zip(*both)))
     return Pairs(

@@ -95,7 +95,7 @@ class Judged(NamedTuple):
 
     def of(self, params, part: np.ndarray) -> np.ndarray:
         """Returns the raw scores of texts, float64 [N]."""
-        return self.scores(params, self.rows.some(part))
+        return self.scores(params, self.rows.of(part))
 
     def accuracy(self, params, part: np.ndarray) -> float:
         """Returns the share of the part's pairs that are ordered as people had them."""
