@@ -19,6 +19,10 @@ class Rows(NamedTuple):
         """1.0 on the answer's tokens, [N, L]."""
         return self.mask[:, 1:]
 
+    def of(self, part) -> "Rows":
+        """Returns those of these texts."""
+        return Rows(self.tokens[part], self.mask[part])
+
 
 def whole(tokeniser: Tokeniser, texts: Sequence[str]) -> list[list[int]]:
     """Returns begin, tokens and end of each text."""

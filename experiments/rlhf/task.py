@@ -60,7 +60,7 @@ def _task(reference: tuple[str, str], compared: tuple[str, str], judged: tuple[s
     else:
         stage = found(judged)
         learned = learned_reward.load(stage.folder, stage.mark, policy.model)
-        scored = reward_model.reward(reward_model.averaged(policy.model), learned)
+        scored = reward_model.reward(learned_reward.model_of(policy.model), learned)
     text = Text(
         vocabulary=pieces.vocabulary, pad=pieces.pad, end=pieces.end,
         prompts=np.full((1, 1), pieces.begin, np.int32), length=length,
