@@ -12,6 +12,7 @@ from experiments.lab.commands.options import Options
 from experiments.lab.machine import devices
 
 COMMAND = "rlhf"
+MAY_BE_0 = ("seed", "prompt", "reward_pairs", "reward_dropout")  # sizes
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,9 @@ def sizes_of(args: Args) -> Any:
             value = types[name](text)
         except ValueError:
             raise BadInput(f"--size {given}: {name} is {_kind(types[name])}, not {text!r}") from None
-        if not value >= (name not in ("seed", "prompt")) or value == float("inf"):
-            raise BadInput(
-                f"--size {given}: {name} is {_kind(types[name])} of {int(name not in ('seed', 'prompt'))} or more"
-            )
+        least = int(name not in MAY_BE_0)
+        if not value >= least * (types[name] is int) or value == float("inf"):
+            raise BadInput(f"--size {given}: {name} is {_kind(types[name])} of {least} or more")
         sizes = dataclasses.replace(sizes, **{name: value})
     return sizes
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import envs
-from algos.rlhf.reward_model import averaged
 from algos.rlhf.reward_model import reward as reward_of
 from algos.rlhf.sampling import log_probs
 from algos.rlhf.tokeniser import Tokeniser
@@ -66,7 +65,7 @@ def language_task(
     else:
         stage = found(reward_model)
         learned = learned_reward.load(stage.folder, stage.mark, policy.model)
-        scored = reward_of(averaged(policy.model), learned)
+        scored = reward_of(learned_reward.model_of(policy.model), learned)
     text = Text(
         vocabulary=pieces.vocabulary, pad=pieces.pad, end=pieces.end,
         prompts=reference_policy.load_prompts(begun.folder, begun.mark).train, length=length,

@@ -66,11 +66,14 @@ def compared(summary: dict[str, Any]) -> list[tuple[str, float]]:
     """Returns who orders held-out pairs as people do, and what share, the best last."""
     found = summary.get("reward_model", {})
     words = {
-        "pair_accuracy": "reward model (on texts as it sees them, cut to an answer's budget)",
+        "pair_accuracy_cut": "reward model, texts cut to an answer's budget",
         "linear_bigram_cut": "linear model of words and pairs of words, the same cut texts",
+        "transformer": "the reward model's transformer alone, whole texts",
+        "ngrams": "the reward model's n-grams alone, whole texts",
         "linear_bigram": "linear model of words and pairs of words, whole texts",
+        "pair_accuracy": "reward model, whole texts",
     }
-    rows = [(told, found[name]) for name, told in words.items() if name in found]
+    rows = [(told, found[name]) for name, told in words.items() if found.get(name) is not None]
     rows.append(
         ("gold judge, whole texts (it learned from other people's opinions)", summary["judges"]["pair_accuracy"])
     )
