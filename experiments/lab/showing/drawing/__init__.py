@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.lab.commands.cli import BadInput
-from experiments.lab.showing.drawing import classic, grids
+from experiments.lab.showing.drawing import classic, grids, texts
 from experiments.lab.showing.drawing.shapes import Scene
 
 Draw = Callable[[Any, Any], np.ndarray]  # (state, observation) -> uint8 [height, width, 3]
@@ -47,16 +47,18 @@ OWN = Drawing(grids.anything, 100)
 
 
 def drawing(
-    environment: str, fields: dict[str, Any], own: bool = False, model=None, draw: Draw | None = None
+    environment: str, fields: dict[str, Any], own: bool = False, model=None, draw: Draw | None = None, text=None
 ) -> Drawing:
     """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). One that
-    draws itself (`Env.draw`) does; a finite model whose states have cells is drawn on its grid, another one of a user's own
-    file or of another package by its observation.
+    draws itself (`Env.draw`) does; a language task (its `text`) is drawn as words, a finite model whose states have cells on
+    its grid, another one of a user's own file or of another package by its observation.
 
     Raises ValueError, listing those that can be drawn, for one that cannot.
     """
     if draw is not None:
         return Drawing(partial(own_picture, draw), 100)
+    if text is not None:
+        return Drawing(partial(texts.so_far, text), 200)
     if model is not None and model.cell is not None:
         return Drawing(partial(grids.finite_model, grids.landscape(model)), 200)
     if own or "/" in environment:
