@@ -10,7 +10,13 @@ from importlib.metadata import version
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models
-from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    TrainerCallback,
+)
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 VOCABULARY, ANSWERS, LENGTH, EPOCHS, MINIBATCHES = 1024, 64, 24, 2, 2

@@ -160,7 +160,10 @@ def _is_own(value: Any) -> bool:
 
 def _fields(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Returns a task's fields with users' functions found in the folder's own copies, and stages where they lie from it."""
-    return {name: _kept(value, folder) if _is_own(value) else _tuples(placed(value, folder)) for name, value in fields.items()}
+    return {
+        name: _kept(value, folder) if _is_own(value) else _tuples(placed(value, folder))
+        for name, value in fields.items()
+    }
 
 
 def relative(content: Any, folder: Path) -> Any:
