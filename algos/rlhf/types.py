@@ -20,7 +20,7 @@ class Sequence:
     mask: jax.Array  # float32 [B, P + L], 1.0 on real tokens
 
 
-@struct.dataclass
+@struct.dataclass(kw_only=True)
 class TextBatch(Batch):
     """B answers; [B, L] unless a field says otherwise, 0 after an answer's end.
 
