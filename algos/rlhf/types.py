@@ -31,7 +31,7 @@ class TextBatch(Batch):
     weight: jax.Array  # what each token counts in a loss that reduces by `averages.total`
 
 
-@struct.dataclass
+@struct.dataclass(kw_only=True)
 class TextState(TrainState):
     """All that a run carries. `environment` is the key that prompts are drawn with, `normalizer` None."""
 
