@@ -1,32 +1,48 @@
 """Compares algorithms on one or more environments under the same seeds: python -m experiments.compare"""
 
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 from experiments.lab.commands import signals
-from experiments.lab.commands.cli import BadInput, count, each_once, run_command, typed
+from experiments.lab.commands.cli import BadInput, count, each_once, run_command, said, typed
 from experiments.lab.commands.options import Options
 from experiments.lab.machine import devices
 
 
 @dataclass(frozen=True)
-class Args(Options):
+class Chosen:
+    """What is compared, and where: the first options."""
+
+    env: tuple[str, ...] = ("CartPole-v1",)
+    """Environment ids, as gymnax names them or of finite models (FrozenLake-4x4, Taxi...); your own as FILE.py:FUNCTION.
+    Finite models, yours too, are judged by the exact return."""
+    algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
+    """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
+
+
+@dataclass(frozen=True)
+class Args(Options, Chosen):
     """Train algorithms under the same seeds and compare their final evaluation returns.
 
     Writes a run folder with report.html, summary.json, curves.csv, manifest.json (everything that decided the run),
     the trained policies and, while it runs, checkpoints. Ctrl-C keeps what is done;
     a second one ends the run at once, as it was saved last.
+
+    For example:
+      python -m experiments.compare --env Acrobot-v1 --algos ppo dqn --steps 2e5
     """
 
-    env: tuple[str, ...] = ("CartPole-v1",)
-    """Environment ids, as gymnax names them or of finite models (FrozenLake-4x4, Taxi...), and environments of your own as
-    FILE.py:FUNCTION. Finite models, yours too, are judged by the exact return."""
-    algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
-    """Algorithms by name, and losses of your own as FILE.py:FUNCTION."""
     seeds: count("--seeds", most=1_000_000) = 10
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") = 100_000
     """Environment steps each algorithm may take under each seed."""
+    evaluations: count("--evaluations") = 12
+    """How often each seed is evaluated, evenly spaced."""
+    eval_episodes: count("--eval-episodes") = 32
+    """Whole episodes with the greedy policy at each evaluation."""
+    judge: Annotated[str | None, said("exact_return on finite models, else evaluation_return", "NAME")] = None
+    """What ranks the contenders, or FILE.py:FUNCTION of your own that returns a Judge.
+    evaluation_return: of whole episodes with the greedy policy. exact_return: computed, for finite models; gamma 0.99."""
 
 
 def compare(args: Args) -> int:

@@ -1,10 +1,12 @@
 """What the commands share: numbers as people write them, and one clear line for bad input."""
 
+import inspect
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import tyro
@@ -44,6 +46,17 @@ def count(option: str, most: int = 2**53 - 1) -> Any:
             str_from_instance=lambda instance: [str(instance)],
         ),
     ]
+
+
+def said(default: str, metavar: str | None = None) -> Any:
+    """Returns what an option's help says of its default, where the value itself says nothing: None, or no words at all."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+def documentation() -> str:
+    """Returns where the documentation is: the index of this checkout, or its name where the package came without it."""
+    index = Path(__file__).resolve().parents[3] / "docs" / "index.md"
+    return str(index) if index.is_file() else "docs/index.md of the source"
 
 
 def each_once(told: str, *lists: Sequence[str]) -> None:
@@ -95,7 +108,8 @@ def run_command(
     folders.give_matplotlib_one()
     try:
         with warned_once():
-            raise SystemExit(command(tyro.cli(arguments, prog=name)))
+            description = f"{inspect.cleandoc(arguments.__doc__)}\n\nDocumentation: {documentation()}"
+            raise SystemExit(command(tyro.cli(arguments, prog=name, description=description)))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition import tuning
 from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.judging.statistics import iqm, iqm_interval
 from experiments.lab.judging.verdicts import verdict, verdicts
@@ -88,13 +89,19 @@ def summarise(results: Results, experiment: Experiment, interrupted: bool = Fals
     environments = {
         task.environment: {
             **task.criterion._asdict(),
-            "algorithms": results[task.environment],
+            "algorithms": with_settings(results[task.environment], task),
             "verdicts": _verdicts(results[task.environment], task, experiment.seeds),
         }
         for task in experiment.tasks
         if task.environment in results
     }
     return {"interrupted": interrupted, "seeds": list(experiment.seeds), "environments": environments}
+
+
+def with_settings(results: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Returns the results with whose settings each contender had, in words."""
+    told = {one.name: tuning.settings_in_words(one, task.environment) for one in task.contenders}
+    return {name: {**found, "settings": told[name]} for name, found in results.items()}
 
 
 def figures(event: runner.Finished) -> dict[str, Any]:

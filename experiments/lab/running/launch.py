@@ -30,7 +30,7 @@ from experiments.lab.running import runner
 from experiments.lab.running.checks import check, check_numbers, check_sources
 from experiments.lab.running.conclusion import conclude, write_summary
 from experiments.lab.showing import screen
-from experiments.lab.showing.plan import announcement
+from experiments.lab.showing.plan import announcement, wrapped
 from experiments.lab.showing.report import page
 
 PIPELINE = "pipeline.json"  # of a folder that a run is one part of: its `command` goes on with the whole
@@ -133,7 +133,7 @@ def _complete(
     experiment: Experiment, folder: Path, results: records.Results, saved: dict | None, at_once: signals.Handler
 ) -> int:
     console = Console()
-    console.print(announcement(experiment), highlight=False, soft_wrap=True)
+    console.print(wrapped(announcement(experiment), console.width), highlight=False, soft_wrap=True)
     finished = {(environment, name) for environment, algorithms in results.items() for name in algorithms}
     wanted = {(task.environment, contender.name) for task in experiment.tasks for contender in task.contenders}
     if finished >= wanted:
