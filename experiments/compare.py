@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from experiments.lab.commands import signals
-from experiments.lab.commands.cli import BadInput, count, each_once, run_command, typed
+from experiments.lab.commands.cli import BadInput, count, each_once, run_command, seeds_of, span, typed
 from experiments.lab.commands.options import Options
 from experiments.lab.machine import devices
 
@@ -24,8 +24,9 @@ class Args(Options):
     models, yours too, are judged by the exact return."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, losses of your own as FILE.py:FUNCTION, and algorithms of your own as FILE.py."""
-    seeds: count("--seeds", most=1_000_000) = 10
-    """How many seeds: 0 to N - 1."""
+    seeds: span("--seeds") = tuple(range(10))  # no value that is given equals it: --resume tells whether one was
+    """Seeds: N for 0 to N - 1, 10..19 for a part of them, as for another machine. With --resume: runs those of them that the
+    folder lacks."""
     steps: count("--steps") = 100_000
     """Environment steps each algorithm may take under each seed."""
 
@@ -47,7 +48,7 @@ def experiment_of(args: Args):
         tasks = tuple(task_of(env, args) for env in args.env)
     except ValueError as error:
         raise BadInput(error) from None
-    return Experiment(tasks=tasks, seeds=tuple(range(args.seeds)), steps=args.steps, width=None)
+    return Experiment(tasks=tasks, seeds=seeds_of(args.seeds), steps=args.steps, width=None)
 
 
 def task_of(env: str, args: Args):

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from experiments.lab.commands.cli import count
+from experiments.lab.commands.cli import count, span
 
 
 @dataclass(frozen=True)
 class Options:
     """What may be changed from the command line. What is left out stays as the experiment has it."""
 
-    seeds: count("--seeds", most=1_000_000) | None = None
-    """How many seeds: 0 to N - 1."""
+    seeds: span("--seeds") | None = None
+    """Seeds: N for 0 to N - 1, 10..19 for a part of them. With --resume: runs those of them that the folder lacks."""
     steps: count("--steps") | None = None
     """Environment steps each algorithm may take under each seed."""
     only: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Options:
     out: Path | None = None
     """The run folder; must be new or empty. Default: runs/<time>-<environments>."""
     resume: Path | None = None
-    """Go on with the run in this folder. Takes no other option but --trust: its settings are in its manifest."""
+    """Go on with the run in this folder. Takes no other options but --trust and --seeds: its settings are in its manifest."""
     trust: bool = False
     """With --resume: run the code that the folder keeps, though another user or another machine made it."""
     evaluations: count("--evaluations") | None = None
