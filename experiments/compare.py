@@ -10,13 +10,8 @@ from experiments.lab.machine import devices
 
 
 @dataclass(frozen=True)
-class Args(Options):
-    """Train algorithms under the same seeds and compare their final evaluation returns.
-
-    Writes a run folder with report.html, summary.json, curves.csv, manifest.json (everything that decided the run),
-    the trained policies and, while it runs, checkpoints. Ctrl-C keeps what is done;
-    a second one ends the run at once, as it was saved last.
-    """
+class What:
+    """What meets on what: the options that --help tells first."""
 
     env: tuple[str, ...] = ("CartPole-v1",)
     """Environment ids, as gymnax names them or of finite models (FrozenLake-4x4, Taxi...), and environments of your own as
@@ -24,19 +19,47 @@ class Args(Options):
     models, yours too, are judged by the exact return."""
     algos: tuple[str, ...] = ("reinforce", "a2c", "npg", "trpo", "ppo", "dqn", "pgql")
     """Algorithms by name, losses of your own as FILE.py:FUNCTION, and algorithms of your own as FILE.py."""
+
+
+@dataclass(frozen=True)
+class Args(Options, What):
+    """Train algorithms under the same seeds and compare their final evaluation returns.
+
+    Writes a run folder with report.html, summary.json, curves.csv, manifest.json (everything that decided the run),
+    the trained policies and, while it runs, checkpoints. Ctrl-C keeps what is done;
+    a second one ends the run at once, as it was saved last.
+
+    Example: python -m experiments.compare --env Acrobot-v1 --algos ppo dqn --seeds 10 --steps 2e5. Pages are in docs/.
+    """
+
     seeds: span("--seeds") = tuple(range(10))  # no value that is given equals it: --resume tells whether one was
     """Seeds: N for 0 to N - 1, 10..19 for a part of them, as for another machine. With --resume: runs those of them that the
     folder lacks."""
     steps: count("--steps") = 100_000
     """Environment steps each algorithm may take under each seed."""
+    list: tuple[str, ...] = ()
+    """Run nothing, and list what there is: `envs`, `algos`, or `fields` and a name, as in --list fields ppo."""
 
 
 def compare(args: Args) -> int:
     """Runs the comparison and returns the exit status. Raises BadInput."""
     devices.prepare()  # before jax is imported
+    if args.list:
+        return listed(args.list)
     from experiments.lab.commands.command import run
 
     return run(lambda: experiment_of(args), args, Args())
+
+
+def listed(words: tuple[str, ...]) -> int:
+    """Prints what there is and returns the exit status. Raises BadInput."""
+    from experiments.lab.showing import lists
+
+    try:
+        print("\n".join(lists.lines(words[0], words[1:])))
+    except ValueError as error:
+        raise BadInput(error) from None
+    return 0
 
 
 def experiment_of(args: Args):
