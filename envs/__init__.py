@@ -1,4 +1,4 @@
-"""Environments: `make` one by its id, `register` your own, `vectorize` it.
+"""Environments: `make` one by its id, `register` your own, wrap it (`envs.wrappers`), `vectorize` it.
 
 gymnax computes on a device as it is imported, which fixes XLA's flags for the process: it is imported when it is needed.
 """
@@ -6,13 +6,16 @@ gymnax computes on a device as it is imported, which fixes XLA's flags for the p
 import inspect
 from collections.abc import Callable
 
+from envs import suites
 from envs.core import Box, Discrete, Env, TimeStep
 from envs.gymnax_ids import IDS, NEEDS_NETWORK
 from envs.mdp import problems
 from envs.names import unknown
 from envs.vector import VectorEnv, VectorState, vectorize
 
-__all__ = ["Box", "Discrete", "Env", "TimeStep", "VectorEnv", "VectorState", "ids", "make", "register", "vectorize"]
+__all__ = [
+    "Box", "Discrete", "Env", "TimeStep", "VectorEnv", "VectorState", "from_gymnax", "ids", "make", "register", "vectorize",
+]  # fmt: skip
 
 _registered: dict[str, Callable[..., Env]] = {}
 
@@ -29,12 +32,21 @@ def register(name: str, factory: Callable[..., Env]) -> None:
     _registered[name] = factory
 
 
+def from_gymnax(env, params=None, name: str | None = None) -> Env:
+    """Returns a gymnax environment of one's own, a subclass of `gymnax.environments.environment.Environment`."""
+    from envs import gymnax_env
+
+    return gymnax_env.from_gymnax(env, params, name)
+
+
 def make(name: str, **fields) -> Env:
     """Returns the environment `name`. Raises ValueError, listing the valid ones, for an unknown id or field."""
     if name in IDS or name == NEEDS_NETWORK:
         from envs.gymnax_env import make_gymnax
 
         return make_gymnax(name, **fields)
+    if "/" in name and name not in _registered:
+        return suites.make_of(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
     if name not in _registered:

@@ -101,3 +101,4 @@ class Env(NamedTuple):
     model: Any = None  # the finite model (`envs.mdp.MDP`) that the environment samples, where it is one
     observe: Callable[[jax.Array], jax.Array] | None = None  # (state of the model) -> what is observed of it
     text: Any = None  # the facts of a language task (`envs.text.Text`), where it is one
+    draw: Callable[[Any, Any], np.ndarray] | None = None  # (state, observation), NumPy's -> uint8 [height, width, 3]

@@ -24,7 +24,22 @@ def make_gymnax(name: str, **fields) -> Env:
     """
     if name == NEEDS_NETWORK:
         raise ValueError(f"{name} downloads MNIST at run time and reads it wrongly; it is left out")
-    env, params = _construct(name, fields)
+    return _adapted(*_construct(name, fields), name)
+
+
+def from_gymnax(env, params=None, name: str | None = None) -> Env:
+    """Returns a gymnax environment of one's own, at `params` or its defaults. `name`: by default its class's.
+
+    Nothing is corrected of it: what `make` mends of gymnax's own is mended by their ids.
+    """
+    params = env.default_params if params is None else params
+    if not hasattr(params, "max_steps_in_episode"):
+        raise ValueError(f"{type(env).__name__}: its params must have max_steps_in_episode, as gymnax's EnvParams")
+    return _adapted(env, params, name or type(env).__name__)
+
+
+def _adapted(env, params, name: str) -> Env:
+    """Returns the environment at the parameters, with what is mended of the gymnax id `name`."""
     observation_space = env.observation_space(params)
 
     def observe(observation):
@@ -50,6 +65,13 @@ def make_gymnax(name: str, **fields) -> Env:
     limit = int(params.max_steps_in_episode)
     bounds = None if name in BEYOND_BOUNDS else _bounds(observation_space, shape)
     return Env(name, reset, step, shape, _action(env.action_space(params)), limit, bounds)
+
+
+def fields_of(name: str) -> dict[str, Any]:
+    """Returns the fields that `make_gymnax` takes for the id, with their defaults."""
+    env, params = gymnax.make(name)
+    constructor = {one.name: one.default for one in inspect.signature(type(env)).parameters.values()}
+    return constructor | vars(params)
 
 
 def _construct(name: str, fields: dict[str, Any]):

@@ -13,6 +13,7 @@ COMMANDS = {
     "rerun": "run a folder again and say whether every bit is the same",
     "report": "make one report of run folders",
     "grid": "draw values, policy and visits of a gridworld, and where a trained agent is wrong",
+    "cite": "print the BibTeX of what a run used",
     "watch": "draw trained policies as a GIF",
 }
 HELP = "usage: evenhand COMMAND ...\n\n" + "\n".join(f"  {name:<9}{told}" for name, told in COMMANDS.items())

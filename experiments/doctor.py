@@ -67,7 +67,8 @@ def examined(args: Args):
     from experiments.lab.definition.experiment import Task
     from experiments.lab.examination import examine
     from experiments.lab.examination.exact import examine_exact
-    from experiments.lab.outside.user_env import takes_nothing
+    from experiments.lab.outside.calls import parsed
+    from experiments.lab.outside.user_env import named, takes_nothing
     from experiments.lab.outside.user_files import load
     from experiments.lab.outside.user_loss import check_function, declared, is_reference
 
@@ -77,15 +78,17 @@ def examined(args: Args):
 
         refuse_exact(args.exact)
         return f"{what}, a run of language policies", None, examine_run(Path(what), args.reward_range, args.trust)
-    if not is_reference(what):
-        envs.make(what)
+    reference, fields = parsed(what)
+    if not is_reference(reference):
+        envs.make(reference, **fields)
         refuse_exact(args.exact)
-        return on_task(what, Task(what, ()), args)
-    function = load(what)
-    check_function(function, what)
-    if takes_nothing(function):
+        return on_task(what, Task(reference, (), fields), args)
+    function = load(reference)
+    check_function(function, reference)
+    if fields or takes_nothing(function):
         refuse_exact(args.exact)
-        return on_task(function.__name__, Task(function.__name__, (), factory=function), args)
+        meant = named(what)
+        return on_task(meant.name, meant.task(), args)
     user = declared(function, what)
     return (
         f"{function.__name__}, a loss of {user.algorithm}",

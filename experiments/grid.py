@@ -72,16 +72,16 @@ def model_of(args: Args) -> tuple[str, Any, None, float]:
     the ids, for another."""
     from envs.mdp import problems
     from envs.names import unknown
-    from experiments.lab.definition.experiment import Task
     from experiments.lab.outside import env_trace
     from experiments.lab.outside.user_env import named
 
-    name, factory = named(args.what)
-    if factory is None and name not in problems.IDS:
+    meant = named(args.what)
+    name = meant.name
+    if meant.factory is None and name not in problems.IDS:
         raise ValueError(unknown("run folder or model", name, problems.IDS))
     if args.algorithm or args.environment or args.seed is not None:
         raise ValueError("an exact solution has no algorithm, environment or seed to choose")
-    env = env_trace.checked(Task(name, (), factory=factory))
+    env = env_trace.checked(meant.task())
     return name, env, None, 0.99 if args.gamma is None else args.gamma
 
 

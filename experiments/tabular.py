@@ -48,17 +48,17 @@ def experiment_of(args: Args):
     import envs
     from envs.mdp import problems
     from envs.names import unknown
-    from experiments.lab.definition.experiment import Experiment, Task
+    from experiments.lab.definition.experiment import Experiment
     from experiments.lab.outside.user_env import named
 
     each_once("each model and each method", args.env, args.methods)
     try:
         judge = judge_of(args)
         named_models = tuple(map(named, args.env))
-        for name, made in named_models:
-            if made is None and name not in envs.ids():
-                raise ValueError(unknown("model", name, problems.IDS))
-        tasks = tuple(Task(name, methods(args, name, judge), factory=made, judge=judge) for name, made in named_models)
+        for meant in named_models:
+            if meant.factory is None and meant.name not in envs.ids():
+                raise ValueError(unknown("model", meant.name, problems.IDS))
+        tasks = tuple(meant.task(methods(args, meant.name, judge), judge) for meant in named_models)
     except ValueError as error:
         raise BadInput(error) from None
     return Experiment(tasks, tuple(range(args.seeds)), args.steps)

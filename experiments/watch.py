@@ -70,8 +70,8 @@ def watch(args: Args) -> int:
 
     try:
         choice = chosen(args)
-        model = choice.task.make().model
-        drawn = drawing(choice.environment, choice.task.fields, choice.task.factory is not None, model)
+        env = choice.task.make()
+        drawn = drawing(choice.environment, choice.task.fields, choice.task.factory is not None, env.model, env.draw)
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])
@@ -179,13 +179,21 @@ def play(args: Args, choice: Choice) -> list[list[Any]]:
 
 def write(path: Path, choice: Choice, drawn, episodes) -> list[int]:
     """Writes the GIF and returns how long each frame is shown, milliseconds."""
+    from PIL import Image
+
     from experiments.lab.showing.drawing import film, side_by_side
 
     one_row = 1 in (len(choice.names), len(choice.seeds))
     columns = min(len(choice.panels), MOST_COLUMNS) if one_row else len(choice.seeds)
     titles = [f"{name}, seed {seed}" for name, seed in choice.panels]
     milliseconds = side_by_side.durations(episodes, drawn.milliseconds)
-    film.write_gif(path, side_by_side.frames(choice.environment, titles, columns, drawn.scene, episodes), milliseconds)
+
+    def frames():
+        return side_by_side.frames(choice.environment, titles, columns, drawn.scene, episodes)
+
+    is_picture = isinstance(drawn.scene(*side_by_side.state_at(episodes[0][0], 0)), Image.Image)
+    colours = film.palette_of(frames(), len(milliseconds)) if is_picture else None
+    film.write_gif(path, frames(), milliseconds, colours)
     return milliseconds
 
 

@@ -1,24 +1,28 @@
 """What docs/environments.md says is true, of its example on its way through compare, rerun, watch and diff."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from envs import Env
+from envs import Env, wrappers
 from experiments import rerun, watch
 from experiments.compare import Args, compare
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition.experiment import Task
 from experiments.lab.examination import PROBLEM
 from experiments.lab.examination.environment import examine_environment
-from experiments.lab.outside.user_env import load_factory
+from experiments.lab.outside.env_trace import checked
+from experiments.lab.outside.user_env import load_factory, named
 from experiments.lab.recording import difference, manifest
 from experiments.lab.running import conclusion, launch, runner
 
-TEXT = (Path(__file__).parents[1] / "docs" / "environments.md").read_text()
-(CODE,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+DOCS = Path(__file__).parents[1] / "docs"
+TEXT = (DOCS / "environments.md").read_text()
+SKELETON = DOCS / "skeletons" / "my_env.py"
+CODE, *OTHERS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 SMALL = ("all.num_envs=2", "all.num_steps=8", "all.hidden_sizes=(4,)")
 
 
@@ -96,6 +100,37 @@ def test_an_error_looks_as_shown_and_comes_before_there_is_a_folder(tmp_path):
     (shown,) = re.findall(r"^error: (.*)$", TEXT, re.MULTILINE)
     assert str(refused.value) == f"{tmp_path}/{shown}"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_other_example_makes_an_environment_without_a_fault(code, tmp_path):
+    (tmp_path / "others.py").write_text(code)
+    function = re.findall(r"^def (\w+)", code, re.MULTILINE)[-1]
+    checked(named(f"{tmp_path / 'others.py'}:{function}").task())
+
+
+def test_every_wrapper_is_listed_with_its_arguments():
+    listed = re.findall(r"^\| `(\w+\(.*?\))`", TEXT, re.MULTILINE)
+    there = {name: x for name, x in vars(wrappers).items() if inspect.isfunction(x) and not name.startswith("_")}
+    assert listed == [f"{name}({', '.join(inspect.signature(x).parameters)})" for name, x in there.items()]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "fields"),
+    [("line(size=5, slip=0.1)", "line(size=5,slip=0.1)", {"size": 5, "slip": 0.1}), ("line", "line", {})],
+)
+def test_fields_are_part_of_the_name_and_change_the_environment(text, name, fields):
+    meant = named(f"{SKELETON}:{text}")
+    assert (meant.name, meant.fields) == (name, fields)
+    assert checked(meant.task()).observation_shape == (fields.get("size", 8),)
+
+
+def test_an_id_takes_fields_too_and_a_wrong_field_is_one_line():
+    assert named("Acrobot-v1(max_steps_in_episode=200)").task().make().max_steps == 200
+    with pytest.raises(
+        ValueError, match="my_env.py:10: line: got an unexpected keyword argument 'length'; its fields are"
+    ):
+        named(f"{SKELETON}:line(length=5)")
 
 
 def test_the_contract_lists_every_part():

@@ -4,21 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from experiments.lab.commands.cli import count, said
+from experiments.lab.commands.cli import count, said, span
 
 
 @dataclass(frozen=True)
 class Options:
     """What may be changed from the command line. What is left out stays as the experiment has it."""
 
-    seeds: Annotated[count("--seeds", most=1_000_000) | None, said("the experiment's own", "N")] = None
-    """How many seeds: 0 to N - 1."""
+    seeds: Annotated[span("--seeds") | None, said("the experiment's own", "N|A..B")] = None
+    """Seeds: N for 0 to N - 1, 10..19 for a part of them. With --resume: runs those of them that the folder lacks."""
     steps: Annotated[count("--steps") | None, said("the experiment's own", "N")] = None
     """Environment steps each algorithm may take under each seed."""
     only: Annotated[tuple[str, ...], said("all")] = ()
     """Run these contenders alone."""
     set: Annotated[tuple[str, ...], said("none")] = ()
     """Settings, as CONTENDER.FIELD=VALUE (ppo.learning_rate=1e-3); `all` stands for every contender that has the field."""
+    network: Annotated[tuple[str, ...], said("the algorithm's own")] = ()
+    """Networks: `default`, and functions of your own as FILE.py:FUNCTION or "FILE.py:FUNCTION(FIELD=VALUE)".
+    They take (env) or (env, config).
+    Every contender runs once with each; CONTENDER=FILE.py:FUNCTION is for that one alone."""
     sweep: Annotated[tuple[str, ...], said("none")] = ()
     """Settings to sweep: CONTENDER.FIELD=A,B,C is a grid, "CONTENDER.FIELD=LOW..HIGH*N" (in quotes) N log-uniform draws.
     Several of one contender are combined: grids with all else, draws into N points together.
@@ -26,7 +30,7 @@ class Options:
     out: Annotated[Path | None, said("runs/<time>-<environments>", "DIR")] = None
     """The run folder; must be new or empty."""
     resume: Annotated[Path | None, said("none", "DIR")] = None
-    """Go on with the run in this folder. Takes no other option but --trust: its settings are in its manifest."""
+    """Go on with the run in this folder. Takes no other options but --trust and --seeds: its settings are in its manifest."""
     trust: bool = False
     """With --resume: run the code that the folder keeps, though another user or another machine made it."""
     evaluations: Annotated[count("--evaluations") | None, said("the experiment's own", "N")] = None

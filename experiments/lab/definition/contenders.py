@@ -8,20 +8,24 @@ from typing import Any
 from algos.core.types import Loss
 from experiments.lab.definition.experiment import Contender
 from experiments.lab.definition.settings import ALGORITHMS, contender
+from experiments.lab.outside.user_algorithm import is_file, own_algorithm
 from experiments.lab.outside.user_loss import annotated, declared, is_reference, load_loss
 
 
 def contenders(names: Sequence[str], environment: str, steps: int) -> tuple[Contender, ...]:
-    """Returns the contenders of those names, an algorithm each or a loss as FILE.py:FUNCTION, with the settings for the
-    environment. Raises ValueError, in one line, for a name that means neither."""
-    chosen = tuple(
-        own_loss(name, environment, steps) if is_reference(name) else contender(name, environment, steps)
-        for name in names
-    )
+    """Returns the contenders of those names, an algorithm each, a loss as FILE.py:FUNCTION or an algorithm as FILE.py, with
+    the settings for the environment. Raises ValueError, in one line, for a name that means none."""
+    chosen = tuple(_contender(name, environment, steps) for name in names)
     for name, times in Counter(one.name for one in chosen).items():
         if times > 1:
-            raise ValueError(f"two contenders are called {name!r}; rename the function")
+            raise ValueError(f"two contenders are called {name!r}; rename the function or the file")
     return chosen
+
+
+def _contender(name: str, environment: str, steps: int) -> Contender:
+    if is_file(name):
+        return own_algorithm(name, steps)
+    return own_loss(name, environment, steps) if is_reference(name) else contender(name, environment, steps)
 
 
 def own_loss(reference: str, environment: str, steps: int) -> Contender:

@@ -12,6 +12,7 @@ from envs import Env
 from experiments.lab.judging.criterion import Criterion
 from experiments.lab.judging.judges import Judge
 from experiments.lab.machine import devices
+from experiments.lab.outside.calls import network_of
 
 # Trials in a block. On CPU five of PPO ran faster than two, and than ten. On an accelerator, which waits for small
 # kernels more than it computes, thirty seeds fill one block, and the places that ten leave empty cost little.
@@ -23,19 +24,20 @@ class Contender:
     """One line of a comparison: an algorithm with its settings, its loss and its network."""
 
     name: str
-    algorithm: ModuleType  # algos.ppo, ...: a module with Config, HParams, loss and make
+    algorithm: ModuleType  # algos.ppo, ..., or a user's file: a module with Config, HParams, loss and make
     config: Any
     hparams: Any
     loss: Loss | None = None  # None: the algorithm's own
-    network: Callable[[Env, Any], Any] | None = None  # (env, config) -> network; None: the algorithm's own
-    parent: str = ""  # the contender whose loss this one replaces
+    network: Callable[..., Any] | None = None  # (env, config) or (env) -> network; None: the algorithm's own
+    parent: str = ""  # the contender whose loss or network this one replaces
     sweep: str = ""  # the sweep that this is a point of
+    network_fields: dict[str, Any] = field(default_factory=dict)  # more arguments of `network`, by name
 
     def make(self, env: Env) -> Algorithm:
         """Returns the algorithm on `env`. Raises ValueError for settings that cannot be."""
         chosen = {} if self.loss is None else {"loss": self.loss}
         if self.network is not None:
-            chosen["network"] = self.network(env, self.config)
+            chosen["network"] = network_of(self.network, env, self.config, self.network_fields)
         return self.algorithm.make(env, self.config, **chosen)
 
 
@@ -63,7 +65,8 @@ def families(task: Task) -> list[tuple[Contender, ...]]:
     """Returns the contenders that one program serves together, in order: those that differ in numbers alone."""
     groups: dict[Any, list[Contender]] = {}
     for contender in task.contenders:
-        program = (contender.algorithm, contender.config, contender.loss, contender.network, type(contender.hparams))
+        network = (contender.network, *sorted(contender.network_fields.items()))
+        program = (contender.algorithm, contender.config, contender.loss, network, type(contender.hparams))
         groups.setdefault(program, []).append(contender)
     return [tuple(group) for group in groups.values()]
 

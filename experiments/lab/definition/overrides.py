@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from experiments.lab.commands.cli import BadInput
+from experiments.lab.commands.cli import BadInput, seeds_of
 from experiments.lab.commands.options import Options
 from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.definition.sweeps import points
 from experiments.lab.definition.sweeps.fields import owners, parsed, read, with_value
-from experiments.lab.outside import user_judge
+from experiments.lab.outside import user_judge, user_network
 
 
 def overridden(experiment: Experiment, options: Options) -> Experiment:
@@ -15,7 +15,7 @@ def overridden(experiment: Experiment, options: Options) -> Experiment:
     if options.width and options.trials:
         raise BadInput("--trials map is --width 1 and --trials vmap another width: give one of --trials, --width")
     if options.seeds:
-        experiment = dataclasses.replace(experiment, seeds=tuple(range(options.seeds)))
+        experiment = dataclasses.replace(experiment, seeds=seeds_of(options.seeds))
     if options.steps:
         experiment = with_budget(experiment, options.steps)
     for name in ("evaluations", "eval_episodes", "width"):
@@ -25,6 +25,7 @@ def overridden(experiment: Experiment, options: Options) -> Experiment:
         tasks = only(experiment.tasks, options.only)
         for setting in options.set:
             tasks = with_setting(tasks, setting)
+        tasks = user_network.with_networks(tasks, options.network)
         tasks = points.expanded(tasks, options.sweep)
         if options.judge:
             judge = user_judge.named(options.judge)
@@ -38,7 +39,7 @@ def with_budget(experiment: Experiment, steps: int) -> Experiment:
     """Returns the experiment with another budget; schedules that ended with the old one end with the new one."""
 
     def scheduled(contender: Contender) -> Contender:
-        if contender.hparams.total_steps != experiment.steps:
+        if getattr(contender.hparams, "total_steps", None) != experiment.steps:
             return contender
         return dataclasses.replace(contender, hparams=contender.hparams.replace(total_steps=float(steps)))
 

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from algos.core.types import Algorithm
 from envs import Env
 from experiments.lab.definition.experiment import Contender, Experiment
+from experiments.lab.outside import algorithm_trace, network_trace
 from experiments.lab.outside.loss_errors import raised_at, reason
-from experiments.lab.outside.user_files import neighbours
+from experiments.lab.outside.user_files import is_own, neighbours
 from experiments.lab.outside.user_loss import check_function, check_hparams, place, source
 
 OWN = "own "  # stands before the names of a loss's metrics while it is traced, to tell them from the algorithm's
-# by the runner:
-RECORDED = ("evaluation_return", "training_return", "training_length", "training_episodes", "environment_faults")
+RECORDED = algorithm_trace.RECORDED  # by the runner
 
 
 class Fault(Exception):
@@ -33,8 +33,12 @@ def made(contender: Contender, env: Env) -> Algorithm:
     own = [part for part in (contender.loss, contender.network) if part is not None]
     for part in own:
         check_function(part, contender.name)
+    if is_own(contender.algorithm):
+        algorithm_trace.check(contender, env)
     if own:
         check_hparams(type(contender.hparams))
+        if contender.network is not None:
+            network_trace.check(contender, env)
         _trace(contender, env, {file for part in own for file in _files(part)})
     return contender.make(env)
 

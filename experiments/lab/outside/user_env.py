@@ -1,31 +1,53 @@
-"""An environment of a user's own: a function without arguments, `my_envs.py:corridor`, that returns an `envs.Env`."""
+"""An environment of a user's own: a function, `my_envs.py:corridor` or `my_envs.py:line(size=5)`, that returns an `envs.Env`."""
 
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from envs import Env
-from experiments.lab.definition.experiment import Task
+from experiments.lab.definition.experiment import Contender, Task
+from experiments.lab.judging.judges import Judge
+from experiments.lab.outside.calls import check_fields, parsed, written
 from experiments.lab.outside.user_files import load, neighbours
 from experiments.lab.outside.user_loss import check_function, is_reference, source
 
 
-def named(env: str) -> tuple[str, Callable[[], Env] | None]:
-    """Returns (what an environment is called, the function that makes it, None for one that `envs.make` knows) of an id or
-    FILE.py:FUNCTION. Raises ValueError as `load_factory` does."""
-    factory = load_factory(env) if is_reference(env) else None
-    return (factory.__name__ if factory else env), factory
+class Named(NamedTuple):
+    """What an environment is called, the function that makes it (None for one that `envs.make` knows), and its fields."""
+
+    name: str
+    factory: Callable[..., Env] | None
+    fields: dict[str, Any]
+
+    def task(self, contenders: tuple[Contender, ...] = (), judge: Judge | None = None) -> Task:
+        """Returns the task on it."""
+        return Task(self.name, contenders, self.fields, self.factory, judge)
 
 
-def load_factory(reference: str) -> Callable[[], Env]:
+def named(env: str) -> Named:
+    """Returns what ID, ID(FIELD=VALUE), FILE.py:FUNCTION or FILE.py:FUNCTION(FIELD=VALUE) means. A user's own is called as
+    its function is, with its fields: `line(size=5)`. Raises ValueError as `load_factory` does."""
+    name, fields = parsed(env)
+    if not is_reference(name):
+        return Named(name, None, fields)
+    factory = load_factory(name, fields)
+    return Named(written(factory.__name__, fields), factory, fields)
+
+
+def load_factory(reference: str, fields: dict[str, Any] | None = None) -> Callable[..., Env]:
     """Returns the function that `reference`, FILE.py:FUNCTION, names. Raises ValueError, in one line, for none and for
-    one that cannot be called without arguments."""
+    one that cannot be called with the fields alone."""
     function = load(reference)
     check_function(function, reference)
-    if not takes_nothing(function):
+    if not takes_nothing(function) and not fields:
         arguments = ", ".join(inspect.signature(function).parameters)
         path, line = source(function)
-        raise ValueError(f"{path}:{line}: {function.__name__}({arguments}) must make an environment without arguments")
+        raise ValueError(
+            f"{path}:{line}: {function.__name__}({arguments}) must make an environment without arguments, or be given "
+            f'them: "{reference}({arguments.partition(",")[0]}=...)"'
+        )
+    check_fields(function, fields or {})
     return function
 
 

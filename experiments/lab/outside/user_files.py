@@ -38,13 +38,18 @@ def load(reference: str) -> Any:
 
 def load_from(path: Path, name: str) -> Any:
     """Returns what is called `name` in the file, which may import its neighbours. Raises ValueError, in one line."""
+    return _member(load_module(path), name, str(path.resolve()))
+
+
+def load_module(path: Path) -> ModuleType:
+    """Returns the file as a module; it may import its neighbours. Raises ValueError, in one line."""
     path = path.resolve()
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     module_name = f"{PREFIX}{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     if module_name not in sys.modules:
         _execute(path, module_name)
-    return _member(sys.modules[module_name], name, str(path))
+    return sys.modules[module_name]
 
 
 def neighbours(path: Path) -> list[Path]:

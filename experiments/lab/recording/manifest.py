@@ -23,11 +23,12 @@ from experiments.lab.commands.cli import CONSOLE
 from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.judging.judges import Judge
 from experiments.lab.machine import devices, flags, hardware
-from experiments.lab.outside import user_files
+from experiments.lab.outside import user_algorithm, user_files
 from experiments.lab.outside.loss_errors import error_text
 from experiments.lab.recording import commits
 from experiments.lab.recording.files import sha256, write_json
 from experiments.lab.recording.kept_code import CODE, kept_name, made_by
+from experiments.lab.recording.run_folder import without_places
 
 PACKAGES = ("evenhand", "jax", "jaxlib", "flax", "optax", "chex", "gymnax", "numpy", "scipy")
 
@@ -84,12 +85,13 @@ def describe(experiment: Experiment) -> dict[str, Any]:
 def describe_contender(contender: Contender) -> dict[str, Any]:
     """Returns a contender's settings as plain data."""
     return {
-        "algorithm": contender.algorithm.__name__,
+        "algorithm": module_reference(contender.algorithm),
         "config": dataclasses.asdict(contender.config),
         "hparams": {name: _written(float(value)) for name, value in vars(contender.hparams).items()},
         "hparams_class": reference(type(contender.hparams)),
         "loss": reference(contender.loss) if contender.loss else own_loss(contender.algorithm),
         "network": reference(contender.network) if contender.network else None,
+        **({"network_fields": contender.network_fields} if contender.network_fields else {}),
         "parent": contender.parent,
         "sweep": contender.sweep,
     }
@@ -130,6 +132,11 @@ def reference(function: Callable) -> str:
     return f"{module.__name__}:{function.__qualname__}"
 
 
+def module_reference(module: ModuleType) -> str:
+    """Returns the name of an installed module, the path of one that is a user's own file."""
+    return str(Path(module.__file__).resolve()) if user_files.is_own(module) else module.__name__
+
+
 def user_sources(experiment: Experiment) -> list[Path]:
     """Returns the users' own files that the experiment's functions and classes come from, and those that they import."""
     contenders = [contender for task in experiment.tasks for contender in task.contenders]
@@ -137,6 +144,7 @@ def user_sources(experiment: Experiment) -> list[Path]:
     parts += [task.factory for task in experiment.tasks]
     parts += [task.judge.measure for task in experiment.tasks if task.judge]
     files = {reference(part).rpartition(":")[0] for part in parts if part is not None}
+    files |= {module_reference(one.algorithm) for one in contenders}
     files |= {value.rpartition(":")[0] for task in experiment.tasks for value in task.fields.values() if _is_own(value)}
     own = {Path(file) for file in files if file.endswith(".py")}
     return sorted(own.union(*map(user_files.neighbours, own)))
@@ -149,7 +157,11 @@ def _is_own(value: Any) -> bool:
 
 def _fields(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Returns a task's fields with users' functions found in the folder's own copies."""
-    return {name: _kept(value, folder) if _is_own(value) else value for name, value in fields.items()}
+    return {name: _kept(value, folder) if _is_own(value) else _tuples(value) for name, value in fields.items()}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _kept(name: str, folder: Path) -> str:
@@ -198,9 +210,10 @@ def read_experiment(folder: Path) -> Experiment:
 
 
 def _contender(name: str, settings: dict[str, Any], folder: Path) -> Contender:
-    algorithm = importlib.import_module(settings["algorithm"])
+    name_of = settings["algorithm"]
+    algorithm = _load_algorithm(name_of, folder) if name_of.endswith(".py") else importlib.import_module(name_of)
     config = {key: tuple(value) if isinstance(value, list) else value for key, value in settings["config"].items()}
-    replaced = settings["loss"] != own_loss(algorithm)
+    replaced = without_places(settings["loss"]) != without_places(own_loss(algorithm))
     return Contender(
         name=name,
         algorithm=algorithm,
@@ -208,9 +221,16 @@ def _contender(name: str, settings: dict[str, Any], folder: Path) -> Contender:
         hparams=_load(settings["hparams_class"], folder)(**{k: float(v) for k, v in settings["hparams"].items()}),
         loss=_load(settings["loss"], folder) if replaced else None,
         network=_load(settings["network"], folder) if settings["network"] else None,
+        network_fields={name: _tuples(value) for name, value in settings.get("network_fields", {}).items()},
         parent=settings["parent"],
         sweep=settings["sweep"],
     )
+
+
+def _load_algorithm(path: str, folder: Path) -> ModuleType:
+    module = user_files.load_module(folder / CODE / kept_name(Path(path)))
+    user_algorithm.check(module)
+    return module
 
 
 def _load(name: str, folder: Path) -> Any:

@@ -5,14 +5,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+from PIL import Image
+
+from experiments.lab.commands.cli import BadInput
 from experiments.lab.showing.drawing import classic, grids
 from experiments.lab.showing.drawing.shapes import Scene
+
+Draw = Callable[[Any, Any], np.ndarray]  # (state, observation) -> uint8 [height, width, 3]
 
 
 class Drawing(NamedTuple):
     """How an environment is shown."""
 
-    scene: Callable[..., Scene]  # (state, observation, **fields)
+    scene: Callable[..., Scene | Image.Image]  # (state, observation, **fields)
     milliseconds: int  # a frame is shown; a GIF counts in hundredths of a second
 
 
@@ -40,15 +46,20 @@ DRAWINGS = {
 OWN = Drawing(grids.anything, 100)
 
 
-def drawing(environment: str, fields: dict[str, Any], own: bool = False, model=None) -> Drawing:
-    """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). A finite
-    model whose states have cells is drawn on its grid, another one of a user's own file by its observation.
+def drawing(
+    environment: str, fields: dict[str, Any], own: bool = False, model=None, draw: Draw | None = None
+) -> Drawing:
+    """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). One that
+    draws itself (`Env.draw`) does; a finite model whose states have cells is drawn on its grid, another one of a user's own
+    file or of another package by its observation.
 
     Raises ValueError, listing those that can be drawn, for one that cannot.
     """
+    if draw is not None:
+        return Drawing(partial(own_picture, draw), 100)
     if model is not None and model.cell is not None:
         return Drawing(partial(grids.finite_model, grids.landscape(model)), 200)
-    if own:
+    if own or "/" in environment:
         return OWN
     if environment not in DRAWINGS:
         every = f"{', '.join(DRAWINGS)}, and finite models on a grid"
@@ -56,3 +67,11 @@ def drawing(environment: str, fields: dict[str, Any], own: bool = False, model=N
     chosen = DRAWINGS[environment]
     seen = {name: value for name, value in fields.items() if name in inspect.signature(chosen.scene).parameters}
     return chosen._replace(scene=partial(chosen.scene, **seen))
+
+
+def own_picture(draw: Draw, state, observation) -> Image.Image:
+    """Returns what an environment draws of its state. Raises BadInput where that is no picture."""
+    pixels = np.asarray(draw(state, observation))
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
+        raise BadInput(f"Env.draw must return uint8 [height, width, 3], returns {pixels.dtype} {list(pixels.shape)}")
+    return Image.fromarray(pixels)

@@ -18,7 +18,7 @@ class Panel(NamedTuple):
 
     title: str
     note: str
-    scene: Scene
+    scene: Scene | Image.Image
 
 
 def frame(heading: str, clock: str, panels: Sequence[Panel], columns: int) -> Image.Image:
@@ -51,10 +51,26 @@ def fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     return text + "..."
 
 
-def write_gif(path: Path, frames: Iterable[Image.Image], milliseconds: Sequence[int]) -> None:
-    """Writes the frames, each shown for its time, as a GIF that repeats for ever."""
-    colours = palette()
+def write_gif(
+    path: Path, frames: Iterable[Image.Image], milliseconds: Sequence[int], colours: Image.Image | None = None
+) -> None:
+    """Writes the frames, each shown for its time, as a GIF that repeats for ever. colours: the palette, an image; by
+    default the one of scenes."""
+    colours = palette() if colours is None else colours
     first, *rest = (image.quantize(palette=colours, dither=Image.Dither.NONE) for image in frames)
     first.save(
         path, "GIF", save_all=True, append_images=rest, duration=list(milliseconds), loop=0, optimize=False, disposal=1
     )
+
+
+def palette_of(frames: Iterable[Image.Image], number: int) -> Image.Image:
+    """Returns an image with a palette for pictures whose colours are not known before: of the first, the middle and the
+    last of `number` frames."""
+    wanted = {0, number // 2, number - 1}
+    chosen = [frame for index, frame in enumerate(frames) if index in wanted]
+    beside = Image.new("RGB", (sum(image.width for image in chosen), max(image.height for image in chosen)))
+    left = 0
+    for image in chosen:
+        beside.paste(image, (left, 0))
+        left += image.width
+    return beside.quantize(256)

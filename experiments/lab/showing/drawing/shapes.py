@@ -50,8 +50,13 @@ class Scene:
     view: tuple[float, float, float, float]  # left, right, bottom, top
 
 
-def rasterise(scene: Scene, side: int) -> Image.Image:
-    """Returns the scene as an RGB image; its longer side has `side` pixels."""
+def rasterise(scene: Scene | Image.Image, side: int) -> Image.Image:
+    """Returns the scene as an RGB image; its longer side has `side` pixels. A picture is one already, and is made as large,
+    its pixels kept square."""
+    if isinstance(scene, Image.Image):
+        scale = side / max(scene.size)
+        size = [max(1, round(length * scale)) for length in scene.size]
+        return scene.convert("RGB").resize(size, Image.Resampling.NEAREST if scale >= 1.0 else Image.Resampling.BOX)
     left, right, bottom, top = scene.view
     scale = side * SMOOTHNESS / max(right - left, top - bottom)
     size = [SMOOTHNESS * max(1, round(length * scale / SMOOTHNESS)) for length in (right - left, top - bottom)]

@@ -13,6 +13,7 @@ from experiments.lab.judging.criterion import Criterion
 from experiments.lab.judging.statistics import Estimate, aggregates, iqm, performance_profile
 from experiments.lab.judging.verdicts import verdict, verdicts
 from experiments.lab.recording.files import write_whole
+from experiments.lab.recording.pooling import pooled
 from experiments.lab.recording.run_folder import Folder, Result, Unusable, join, read
 from experiments.lab.showing.meanings import MEANINGS
 from experiments.lab.showing.report import figures
@@ -21,6 +22,7 @@ from experiments.lab.showing.report.findings import (
     common,
     efficiencies,
     improvements,
+    most_looks,
     normalised,
     parent_lines,
     ranked,
@@ -48,18 +50,20 @@ def write(folder: Path) -> Path:
 
 def write_joined(paths: Sequence[Path], out: Path) -> Path:
     """Makes one report from several run folders, their contenders joined, and returns its path. Raises as `write`."""
-    folders = [read(path) for path in paths]
+    every = [read(path) for path in paths]
+    folders = pooled(every)
     try:
         if out.exists() and SIGN not in out.read_text(encoding="utf-8", errors="replace")[:2000]:
             raise Unusable(f"{out} is not a report and is not written over; name another file with --out")
-        write_whole(out, render(folders).encode("utf-8", "surrogateescape"))
+        write_whole(out, render(folders, every).encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise Unusable(f"cannot write {out}: {error.strerror}; name a file that can be written") from None
     return out
 
 
-def render(folders: Sequence[Folder]) -> str:
-    """Returns the report as HTML."""
+def render(folders: Sequence[Folder], every: Sequence[Folder] | None = None) -> str:
+    """Returns the report as HTML. every: the folders as they are, where some are put together in `folders`."""
+    every = folders if every is None else every
     joined = join(folders)
     style = figures.styles(list(dict.fromkeys(result.name for results in joined.values() for result in results)))
     page = Environment(
@@ -71,10 +75,10 @@ def render(folders: Sequence[Folder]) -> str:
         sign=SIGN,
         title=", ".join(joined),
         facts=facts(folders, joined),
-        cautions=cautions(folders, joined),
+        cautions=cautions(folders, joined, every),
         overall=overall(joined, style),
         sections=[section(environment, results, folders, style) for environment, results in joined.items()],
-        folders=described_folders(folders),
+        folders=described_folders(every),
         swatches={name: figures.swatch(each) for name, each in style.items()},
     )
 
@@ -242,6 +246,7 @@ def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | 
         return shared
     names, scales = shared
     runs = normalised(names, joined, scales)
+    looks = most_looks(joined[next(iter(scales))])
     worst = with_worst(runs)
     estimates = {name: aggregates(worst[name]) for name in names}
     order = sorted(names, key=lambda name: -estimates[name]["iqm"].value)
@@ -251,8 +256,8 @@ def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | 
     value = {environment: joined[environment][0].criterion.score for environment in scales}
     return {
         "scales": {name: (value[name](scale.start), value[name](scale.best)) for name, scale in scales.items()},
-        "parents": [verdict(name, parent, runs[name], runs[parent]) for name, parent in parents.items()],
-        "verdicts": verdicts(names, list(runs.values())),
+        "parents": [verdict(name, parent, runs[name], runs[parent], looks=looks) for name, parent in parents.items()],
+        "verdicts": verdicts(names, list(runs.values()), looks=looks),
         "rows": [(name, estimates[name]) for name in order],
         "names": order,
         "scores": figures.final_scores(scores, style, "normalised score"),
