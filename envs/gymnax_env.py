@@ -67,6 +67,13 @@ def _adapted(env, params, name: str) -> Env:
     return Env(name, reset, step, shape, _action(env.action_space(params)), limit, bounds)
 
 
+def fields_of(name: str) -> dict[str, Any]:
+    """Returns the fields that `make_gymnax` takes for the id, with their defaults."""
+    env, params = gymnax.make(name)
+    constructor = {one.name: one.default for one in inspect.signature(type(env)).parameters.values()}
+    return constructor | vars(params)
+
+
 def _construct(name: str, fields: dict[str, Any]):
     """Returns the gymnax environment and its parameters with `fields` put where they belong."""
     env, params = gymnax.make(name)

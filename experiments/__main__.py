@@ -13,6 +13,7 @@ COMMANDS = {
     "rerun": "run a folder again and say whether every bit is the same",
     "report": "make one report of run folders",
     "grid": "draw values, policy and visits of a gridworld, and where a trained agent is wrong",
+    "cite": "print the BibTeX of what a run used",
     "watch": "draw trained policies as a GIF",
     "rlhf": "learn from human ratings or preferences: a reward model, and policies optimised for it",
 }

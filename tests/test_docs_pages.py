@@ -1,4 +1,4 @@
-"""What holds for every page: links lead somewhere, commands parse, names are all there, and algorithms' pages are right."""
+"""What holds for every page: links lead somewhere, commands parse, every name is there, and algorithms' pages are right."""
 
 import ast
 import functools
@@ -9,21 +9,14 @@ import shlex
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tyro
 
 import envs
-from algos import a2c
-from algos.core.loop import advance, no_metrics
 from experiments import losses as gallery
 from experiments.lab.commands.options import Options
-from experiments.lab.definition.experiment import Task
 from experiments.lab.definition.settings import ALGORITHMS, CONTROLS, PREDICTS
-from experiments.lab.examination import PROBLEM
-from experiments.lab.examination.environment import examine_environment
-from experiments.lab.outside.user_env import load_factory
 from experiments.lab.outside.user_loss import load_loss
 from experiments.lab.running import runner
 from experiments.lab.showing.meanings import MEANINGS
@@ -225,45 +218,6 @@ def test_every_algorithm_method_environment_and_loss_is_named_on_a_page():
     names = [*ALGORITHMS, *CONTROLS, *PREDICTS, *METHODS, *envs.mdp.problems.IDS]
     names += [path.stem for path in Path(gallery.__file__).parent.glob("[!_]*.py")]
     assert not [name for name in names if not re.search(rf"\b{re.escape(name)}\b", text)]
-
-
-def skeleton(name):
-    spec = importlib.util.spec_from_file_location(f"skeleton_{name}", DOCS / "skeletons" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_skeleton_of_an_algorithm_is_a2c_bit_for_bit():
-    mine, env = skeleton("algorithm"), envs.make("CartPole-v1")
-    small = {"num_envs": 2, "num_steps": 4, "hidden_sizes": (4,)}
-
-    def trained(module, **more):
-        algorithm, hparams = module.make(env, module.Config(**small)), module.HParams(learning_rate=0.01, **more)
-
-        @jax.jit
-        def run(key):
-            state = algorithm.init(key, hparams)
-            state, sums = advance(algorithm, state, hparams, no_metrics(algorithm, state, hparams), 2)
-            return algorithm.steps_per_update, state.params, sums.total["value_loss"]
-
-        return run(jax.random.key(3))
-
-    ours, theirs = trained(mine), trained(a2c, anneal=0.0, value_coef=1.0)
-    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True))
-
-
-def test_the_skeleton_of_an_environment_passes_its_examination_and_earns_what_is_known():
-    place = f"{DOCS / 'skeletons' / 'environment.py'}:point"
-    findings = examine_environment(Task("point", (), factory=load_factory(place)))
-    assert not [each for each in findings if each.level == PROBLEM], findings
-    module = skeleton("environment")
-    env, at = module.point(), module.State(x=jnp.float32(1.95), v=jnp.float32(0.5))
-    state, reached = env.step(jax.random.key(0), at, jnp.array([1.0]))
-    assert np.allclose(reached.observation, [2.01, 0.6]) and reached.terminated and not reached.truncated
-    assert np.isclose(reached.reward, -(2.01**2 + 0.1) - 100.0)
-    state, reached = env.step(jax.random.key(0), at.replace(x=jnp.float32(0.0)), jnp.array([-1.0]))
-    assert np.allclose(reached.observation, [0.04, 0.4]) and not reached.terminated
 
 
 def test_the_losses_that_the_pages_name_are_there():

@@ -10,7 +10,8 @@ import pytest
 
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.recording.run_folder import Unusable
-from experiments.lab.showing.report.page import SIGN, write, write_joined
+from experiments.lab.showing.meanings import MEANINGS
+from experiments.lab.showing.report.page import SIGN, number, write, write_joined
 from experiments.report import Args, report
 
 VOID = {"meta", "br", "wbr", "hr", "img", "input", "link"}
@@ -187,6 +188,23 @@ def test_returns_that_are_not_finite_leave_a_report(tmp_path):
     assert "ppo – – – 1 of 3 seed 1" in Page(write(folder)).text
 
 
+def test_where_all_diverged_after_the_start_no_axes_are_empty(tmp_path):
+    folder = make_folder(tmp_path / "run", TWO, diverged={"ppo": [0, 1, 2], "a2c": [0, 1, 2]})
+    summary = json.loads((folder / "summary.json").read_text())
+    for results in summary["environments"]["CartPole-v1"]["algorithms"].values():
+        results |= {"iqm": None, "ci95": [None, None], "mean": None, "final_values": [None] * 3}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    text = re.sub(r"(,(?:500|1000),evaluation_return),.*", r"\1,nan", (folder / "curves.csv").read_text())
+    (folder / "curves.csv").write_text("\n".join(line for line in text.splitlines() if "value_loss" not in line) + "\n")
+    page = Page(write(folder))
+    assert "figure" not in {tag for tag, _ in page.tags}
+    assert (
+        "No learning curves: no contender’s evaluation return is finite under all its seeds more than once."
+        in page.text
+    )
+    assert "Performance profile" not in page.text and "Individual seeds" not in page.text
+
+
 def test_a_metric_that_is_finite_under_some_seeds_alone_is_drawn_without_a_warning(tmp_path):
     folder = make_folder(tmp_path / "run", TWO)
     text = (folder / "curves.csv").read_text()
@@ -194,6 +212,36 @@ def test_a_metric_that_is_finite_under_some_seeds_alone_is_drawn_without_a_warni
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "value loss" in Page(write(folder)).text
+
+
+def test_a_report_says_whose_settings_each_contender_had_where_the_summary_does(tmp_path, page):
+    folder = make_folder(tmp_path / "run", TWO)
+    summary = json.loads((folder / "summary.json").read_text())
+    algorithms = summary["environments"]["CartPole-v1"]["algorithms"]
+    algorithms["ppo"]["settings"], algorithms["a2c"]["settings"] = "settings for CartPole-v1", "defaults, but gamma=0.9"
+    (folder / "summary.json").write_text(json.dumps(summary))
+    text = Page(write(folder)).text
+    assert "Who is tuned: settings for CartPole-v1: ppo; defaults, but gamma=0.9: a2c." in text
+    assert re.search(r"ppo 100\.1 .* 0 of 3 settings for CartPole-v1 .*a2c .* 0 of 3 defaults, but gamma=0\.9", text)
+    assert "Who is tuned" not in page.text
+
+
+def test_a_report_says_when_it_ran_how_long_and_once_what_an_iqm_is(tmp_path, page):
+    text = Page(write(make_folder(tmp_path / "run", TWO, date="2026-11-26T10:31:07+00:00"))).text
+    assert "1,000 environment steps under each seed; 2026-11-26 10:31; ran 0:09 without compiling" in text
+    assert "environment steps under each seed; ran 0:09" in page.text
+    assert text.count("interquartile mean") == 1
+
+
+def test_a_diagnostic_has_its_meaning_to_hover_over_and_below(page):
+    titles = [attributes["title"] for tag, attributes in page.tags if tag == "figure" and "title" in attributes]
+    assert titles == [MEANINGS["value_loss"]]
+    assert f"What each means value loss {MEANINGS['value_loss']}" in page.text
+
+
+def test_numbers_have_digits_by_their_size():
+    told = {12345.6: "12,346", -123.45: "−123.5", 12.345: "12.35", 0.5: "0.500", 0.0123456: "0.0123", 0.0: "0.000"}
+    assert {value: number(value) for value in told} == told
 
 
 def test_one_seed_and_one_contender_are_a_report_without_intervals(tmp_path):
@@ -253,7 +301,9 @@ def test_environments_are_aggregated_on_scores_normalised_between_start_and_best
 
 def test_environments_without_common_contenders_say_why_nothing_is_aggregated(tmp_path):
     returns = {"CartPole-v1": {"ppo": (1.0, 2.0)}, "Acrobot-v1": {"a2c": (1.0, 2.0)}}
-    assert "no contender finished in every environment" in Page(write(make_folder(tmp_path / "run", returns))).text
+    page = Page(write(make_folder(tmp_path / "run", returns)))
+    assert "Nothing is said of all environments together: no contender finished in every environment." in page.text
+    assert ">All environments together<" not in page.source
 
 
 def test_contenders_of_several_folders_are_joined_under_names_that_tell_them_apart(tmp_path):
@@ -272,6 +322,14 @@ def test_folders_with_other_seeds_and_budgets_say_so_and_are_not_paired(tmp_path
     assert "The folders differ in seeds (one: 3 seeds (0 to 2); two: 3 seeds (5 to 7))." in text
     assert "The folders differ in steps (one: 1,000; two: 2,000)." in text
     assert "seeds differ" in text and "dqn against" not in text and "dqn is ahead" not in text
+
+
+def test_where_no_two_contenders_ran_under_the_same_seeds_there_is_no_table_of_pairs(tmp_path):
+    one = make_folder(tmp_path / "one", {"CartPole-v1": {"ppo": (100.0, 200.0, 300.0)}})
+    two = make_folder(tmp_path / "two", {"CartPole-v1": {"dqn": (400.0, 500.0, 600.0)}}, seeds=(5, 6, 7))
+    text = Page(write_joined([one, two], tmp_path / "joined.html")).text
+    assert "No two contenders that finished ran under the same seeds: no verdict." in text
+    assert "probability of improvement" not in text and "One contender" not in text
 
 
 def test_settings_that_differ_from_the_defaults_come_first_beside_them(page):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from test_report import make_folder
 
-from experiments.lab.judging.statistics import iqm, iqm_interval, probability_of_improvement
+from experiments.lab.judging.criterion import Criterion
+from experiments.lab.judging.statistics import Estimate, iqm, iqm_interval, probability_of_improvement
 from experiments.lab.recording.run_folder import join, read
+from experiments.lab.showing import plots
 from experiments.lab.showing.report import figures, findings
 
 RETURNS = {"ppo": (100.0, 200.0, 900.0, 300.0, 350.0), "a2c": (90.0, 310.0, 120.0, 130.0, 0.0)}
@@ -39,6 +41,44 @@ def test_a_learning_curve_is_the_iqm_over_seeds_and_its_interval(results, panels
         returns = result.evaluations.to_numpy()
         assert np.array_equal(line.get_ydata(), iqm(returns))
         assert np.allclose(heights(band), iqm_interval(returns))
+
+
+def test_against_seconds_a_curve_ends_where_its_contender_had_run(results, panels):
+    results[1].figures["run_seconds"] = 9.0
+    figures.learning_curves(results, figures.styles(["ppo", "a2c"]), seconds=True)
+    assert [line.get_xdata().tolist() for line in panels[0].lines] == [[0.0, 2.28, 4.56], [0.0, 4.5, 9.0]]
+    returns = results[1].evaluations.to_numpy()
+    assert np.array_equal(panels[0].lines[1].get_ydata(), iqm(returns))
+
+
+def test_a_curve_of_one_finite_value_is_a_point(results, panels):
+    returns = results[1].curves.metric == "evaluation_return"
+    results[1].curves.loc[returns & (results[1].curves.env_steps > 0), "value"] = np.nan
+    figures.learning_curves(results, figures.styles(["ppo", "a2c"]))
+    assert [line.get_marker() for line in panels[0].lines] == ["None", "o"]
+
+
+def test_long_names_that_differ_at_their_end_alone_stay_apart(results, panels):
+    names = [f"a_loss_with_a_very_long_name_{end}" for end in ("one", "two")]
+    scores = [figures.Score(name, Estimate(1.0, 0.0, 2.0), np.ones(2), np.zeros(2, bool)) for name in names]
+    figures.final_scores(scores, figures.styles(names), "final return")
+    labels = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert [label.replace("\n", "") for label in labels] == names
+    assert max(len(line) for label in labels for line in label.split("\n")) <= 20
+
+
+def test_the_legend_of_the_picture_covers_no_curve_and_names_every_contender_once(tmp_path, monkeypatch):
+    many = {name: RETURNS["a2c"] for name in ("ppo", "a2c", "dqn")}
+    folder = make_folder(tmp_path / "run", {"CartPole-v1": many, "Acrobot-v1": {"ppo": RETURNS["ppo"]}})
+    drawn = []
+    monkeypatch.setattr(plots.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    plots.draw_curves(folder, {"CartPole-v1": Criterion(), "Acrobot-v1": Criterion()})
+    (figure,) = drawn
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(many)
+    places = [panel.get_window_extent() for panel in figure.axes]
+    assert len(places) == 2 and not any(legend.get_window_extent().overlaps(place) for place in places)
 
 
 def test_a_diagnostic_is_the_iqm_over_seeds_and_their_middle_half(results, panels):

@@ -129,7 +129,7 @@ def test_compare_judges_a_model_of_ones_own_by_the_exact_return_unasked_and_its_
     chosen = compare.experiment_of(compare.Args(env=(own[0], own[1], "Taxi", "CartPole-v1"), algos=("ppo",), seeds=1))
     assert [task.judge for task in chosen.tasks] == [exact_return(), None, exact_return(), None]
     plan = announcement(chosen).splitlines()
-    assert plan[0].endswith("steps each; judged by exact return (gamma=0.99)") and plan[1].endswith("steps each")
+    assert plan[0].endswith("steps each; judged by exact return (gamma=0.99)") and plan[2].endswith("steps each")
     with pytest.raises(ValueError, match=r"own.py:\d+: .*division by zero") as error:
         check(compare.experiment_of(compare.Args(env=(own[2],), algos=("ppo",))))
     assert "\n" not in str(error.value)

@@ -1,10 +1,12 @@
 """What the commands share: numbers as people write them, and one clear line for bad input."""
 
+import inspect
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import tyro
@@ -13,6 +15,7 @@ from experiments.lab.commands import signals
 from experiments.lab.machine import folders
 
 BAD_INPUT = 2  # exit status
+MOST_SEEDS = 1_000_000  # of one run
 CONSOLE = "evenhand"  # the command that pip installs
 
 
@@ -44,6 +47,55 @@ def count(option: str, most: int = 2**53 - 1) -> Any:
             str_from_instance=lambda instance: [str(instance)],
         ),
     ]
+
+
+def said(default: str, metavar: str | None = None) -> Any:
+    """Returns what an option's help says of its default, where the value itself says nothing: None, or no words at all."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+def documentation() -> str:
+    """Returns where the documentation is: the index of this checkout, or its name where the package came without it."""
+    index = Path(__file__).resolve().parents[3] / "docs" / "index.md"
+    return str(index) if index.is_file() else "docs/index.md of the source"
+
+
+def span(option: str) -> Any:
+    """Returns the type of a command-line option that takes seeds: N for 0 to N - 1, A..B for A to B."""
+
+    def parse(words: list[str]) -> int | range:
+        ends = words[0].split("..")
+        try:
+            low, high = (0, number(words[0]) - 1) if len(ends) == 1 else map(number, ends)
+        except ValueError:
+            low, high = 1, 0
+        if not 0 <= low <= high:
+            raise BadInput(f"{option} must be a positive whole number or a span as 10..19, not {words[0]}")
+        if high - low >= MOST_SEEDS:
+            raise BadInput(f"{option} can be {MOST_SEEDS:,} at most, not {words[0]}")
+        return high + 1 if len(ends) == 1 else range(low, high + 1)
+
+    def number(text: str) -> int:
+        value = float(text)
+        if value % 1 or value != value:
+            raise ValueError
+        return int(value)
+
+    return Annotated[
+        int | range | tuple[int, ...],
+        tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="N|A..B",
+            instance_from_str=parse,
+            is_instance=lambda instance: isinstance(instance, int | range | tuple),
+            str_from_instance=lambda seeds: [str(seeds) if isinstance(seeds, int) else f"{seeds[0]}..{seeds[-1]}"],
+        ),
+    ]
+
+
+def seeds_of(given: int | range | tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the seeds that such an option means."""
+    return tuple(range(given) if isinstance(given, int) else given)
 
 
 def each_once(told: str, *lists: Sequence[str]) -> None:
@@ -95,7 +147,8 @@ def run_command(
     folders.give_matplotlib_one()
     try:
         with warned_once():
-            raise SystemExit(command(tyro.cli(arguments, prog=name)))
+            description = f"{inspect.cleandoc(arguments.__doc__)}\n\nDocumentation: {documentation()}"
+            raise SystemExit(command(tyro.cli(arguments, prog=name, description=description)))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None

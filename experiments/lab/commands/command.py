@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from experiments.lab.commands import signals
-from experiments.lab.commands.cli import BadInput, run_command
+from experiments.lab.commands.cli import BadInput, run_command, seeds_of
 from experiments.lab.commands.options import Options
 from experiments.lab.definition.experiment import Experiment
 from experiments.lab.definition.overrides import overridden
 from experiments.lab.machine import devices
+from experiments.lab.running import more_seeds
 from experiments.lab.running.launch import launch, prepared, resume, to_resume
 
 
@@ -37,6 +38,11 @@ def run(experiment: Callable[[], Experiment], options: Options, defaults: Option
         devices.start()  # before the file of the experiment, or a loss's, can
         chosen = prepared(overridden(experiment(), options), options.trials)
         return launch(chosen, options.out, options.tensorboard)
-    if dataclasses.replace(options, resume=None, trust=False) != defaults:
-        raise BadInput("--resume takes no other option but --trust: the settings of a run are in its manifest")
+    if dataclasses.replace(options, resume=None, trust=False, seeds=defaults.seeds) != defaults:
+        raise BadInput(
+            "--resume takes no other options but --trust and --seeds: the settings of a run are in its manifest"
+        )
+    added = options.seeds != defaults.seeds
+    if added or more_seeds.begun(options.resume):
+        return more_seeds.resume_with(options.resume, seeds_of(options.seeds) if added else None, options.trust)
     return resume(to_resume(options.resume, options.trust), options.resume)

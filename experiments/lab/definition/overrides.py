@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.lab.commands.cli import BadInput
+from experiments.lab.commands.cli import BadInput, seeds_of
 from experiments.lab.commands.options import Options
 from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.definition.sweeps import points
@@ -15,7 +15,7 @@ def overridden(experiment: Experiment, options: Options) -> Experiment:
     if options.width and options.trials:
         raise BadInput("--trials map is --width 1 and --trials vmap another width: give one of --trials, --width")
     if options.seeds:
-        experiment = dataclasses.replace(experiment, seeds=tuple(range(options.seeds)))
+        experiment = dataclasses.replace(experiment, seeds=seeds_of(options.seeds))
     if options.steps:
         experiment = with_budget(experiment, options.steps)
     for name in ("evaluations", "eval_episodes", "width"):

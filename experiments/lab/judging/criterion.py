@@ -39,7 +39,11 @@ def criterion_of(content: dict[str, Any]) -> Criterion:
 
 
 def figure(value: float | None) -> str:
-    """Returns a value as screens show it: one decimal from 10 on, three below; a dash where it is not finite."""
+    """Returns a value as screens show it, with digits by its size: 12,345, 123.4, 1.234, 0.00123; a dash where it is not
+    finite."""
     if value is None or not np.isfinite(value):
         return "-"  # every character of the screen is ASCII, as consoles may be
-    return f"{value:.1f}" if abs(value) >= 10.0 else f"{value:.3f}"
+    size = abs(value)
+    if size >= 10.0:
+        return f"{value:.1f}" if size < 10_000.0 else f"{value:,.0f}"
+    return f"{value:.3f}" if size >= 0.1 or size == 0.0 else f"{value:.3g}"

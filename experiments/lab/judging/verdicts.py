@@ -7,6 +7,8 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
+from experiments.lab.judging import looks as looked
+from experiments.lab.judging.looks import Looks
 from experiments.lab.judging.statistics import (
     BOOTSTRAP_SEED,
     Estimate,
@@ -17,20 +19,24 @@ from experiments.lab.judging.statistics import (
     same_shape,
 )
 
-LEVEL = 0.05  # how often a verdict is allowed to be wrong where nothing differs
+LEVEL = 0.05  # how often a verdict is allowed to be wrong where nothing differs, over all looks at a run
 POWER = 0.8
 ENUMERATED = 13  # exchanges of up to so many pairs are all tried, of more a sample of 10,000
 MOST_SEEDS = 10_000  # beyond this a number of seeds is no advice
 
 
 def verdicts(
-    names: Sequence[str], returns, effect: float | None = None, told: Collection[frozenset[str]] = ()
+    names: Sequence[str],
+    returns,
+    effect: float | None = None,
+    told: Collection[frozenset[str]] = (),
+    looks: Looks | None = None,
 ) -> list[str]:
     """Returns a verdict on the best contender against each other one, best first; returns: [contenders, seeds, ...].
 
     The order is that of mean ranks, which is that of the mean P against the others. The best one is known from the same
     returns, so Holm's correction is over all pairs of contenders, not only over those that are put into words. `told`:
-    pairs that need no words.
+    pairs that need no words. `looks`: the rows that each look had, as seeds were added; None: all at once.
     """
     if not names:
         return []
@@ -42,23 +48,34 @@ def verdicts(
     )
     means = ranks.reshape(len(names), -1).mean(axis=1)
     pairs = list(combinations(np.argsort(-means, kind="stable"), 2))
-    p_values = holm([swap_test(matrices[a], matrices[b]) for a, b in pairs])
-    against_best = list(zip(pairs, p_values))[: len(names) - 1]
+    looks = looks or looked.one(len(matrices[0]))
+    spent = np.array([_p_values(matrices[a], matrices[b], looks) for a, b in pairs]).reshape(len(pairs), len(looks))
+    corrected = np.stack([holm(each) for each in spent.T], axis=1)  # [pairs, looks]
+    against_best = list(zip(pairs, corrected))[: len(names) - 1]
     return [
-        _sentence((names[a], names[b]), (matrices[a], matrices[b]), p_value, len(pairs), effect)
-        for (a, b), p_value in against_best
+        _sentence((names[a], names[b]), (matrices[a], matrices[b]), p_values, len(pairs), effect, looks)
+        for (a, b), p_values in against_best
         if frozenset((names[a], names[b])) not in told
     ]
 
 
-def verdict(name: str, other: str, returns, other_returns, effect: float | None = None) -> str:
+def verdict(
+    name: str, other: str, returns, other_returns, effect: float | None = None, looks: Looks | None = None
+) -> str:
     """Returns in words whether one contender is ahead of another, from final scores under the same seeds.
 
-    Ahead: `swap_test` is below 5% and the interval of P leaves out 1/2. Else the number of seeds that would show a
-    difference of effect (by default the mean one observed) is `seeds_needed`, at 5% and a power of 80%.
+    Ahead: `swap_test` is below the level of the look (5% over all looks, see `looks`) and the interval of P leaves out 1/2.
+    Else the number of seeds that would show a difference of effect (by default the mean one observed) is `seeds_needed`, at
+    the next look's level and a power of 80%.
     """
     x, y = same_shape((returns, other_returns))
-    return _sentence((name, other), (x, y), swap_test(x, y), 1, effect)
+    looks = looks or looked.one(len(x))
+    return _sentence((name, other), (x, y), _p_values(x, y, looks), 1, effect, looks)
+
+
+def _p_values(x, y, looks: Looks) -> list[float]:
+    """Returns, after each look, the p-value of all looks so far."""
+    return looked.spent([swap_test(x[rows], y[rows]) for rows in looks])
 
 
 def swap_test(x, y) -> float:
@@ -111,7 +128,7 @@ def seeds_needed(differences, effect: float, level: float = LEVEL, power: float 
     return seeds
 
 
-def _sentence(names, returns, p_value, pairs: int, effect) -> str:
+def _sentence(names, returns, p_values, pairs: int, effect, looks: Looks) -> str:
     if effect is not None:
         _check_effect(effect)
     diverged = [
@@ -119,10 +136,10 @@ def _sentence(names, returns, p_value, pairs: int, effect) -> str:
         for name, matrix in zip(names, returns)
         if (count := np.sum(~np.isfinite(matrix)))
     ]
-    return _finding(names, returns, p_value, pairs, effect) + "".join(diverged)
+    return _finding(names, returns, p_values, pairs, effect, looks) + "".join(diverged)
 
 
-def _finding(names, returns, p_value, pairs: int, effect) -> str:
+def _finding(names, returns, p_values, pairs: int, effect, looks: Looks) -> str:
     (name, other), (x, y) = names, returns
     if len(x) == 1:
         return f"{name} against {other}: one seed shows nothing"
@@ -130,12 +147,16 @@ def _finding(names, returns, p_value, pairs: int, effect) -> str:
         return f"{name} against {other}: the same result in every seed"
     corrected = f", Holm-corrected over {pairs} pairs" if pairs > 1 else ""
     better = probability_of_improvement(x, y)
-    if p_value > LEVEL or better.low <= 0.5 <= better.high:
-        return f"{name} against {other}: no difference shown; {_wanting(x, y, effect, LEVEL / pairs)}{corrected}"
+    after = f" in {looked.in_words(looks)}" if len(looks) > 1 else ""
+    if p_values[-1] > LEVEL or better.low <= 0.5 <= better.high:
+        wanting = _wanting(x, y, effect, LEVEL * looked.share(len(looks) + 1) / pairs)
+        return f"{name} against {other}: no difference shown{after}; {wanting}{corrected}"
     if better.high < 0.5:
         name, other, better = other, name, Estimate(1.0 - better.value, 1.0 - better.high, 1.0 - better.low)
     chance = f"P = {better.value:.2f} [{better.low:.2f}, {better.high:.2f}]"
-    return f"{name} is ahead of {other}: {chance}; {len(x)} seeds suffice{corrected}"
+    reached = int(np.argmax(np.asarray(p_values) <= LEVEL))
+    at = f", shown at look {reached + 1} of {looked.in_words(looks)}" if len(looks) > 1 else ""
+    return f"{name} is ahead of {other}: {chance}; {len(looks[reached])} seeds suffice{at}{corrected}"
 
 
 def _wanting(x, y, effect, level: float) -> str:

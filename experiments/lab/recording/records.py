@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition import tuning
 from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.judging.looks import rows_of
 from experiments.lab.judging.statistics import iqm, iqm_interval
 from experiments.lab.judging.verdicts import verdict, verdicts
 from experiments.lab.recording.files import file_name, require_text
@@ -83,18 +85,27 @@ def cut_curves(folder: Path, size: int) -> None:
             file.truncate(size)
 
 
-def summarise(results: Results, experiment: Experiment, interrupted: bool = False) -> dict[str, Any]:
-    """Returns the summary of the contenders that finished."""
+def summarise(
+    results: Results, experiment: Experiment, interrupted: bool = False, looks: list[list[int]] | None = None
+) -> dict[str, Any]:
+    """Returns the summary of the contenders that finished. looks: the seeds that each look at the run added."""
     environments = {
         task.environment: {
             **task.criterion._asdict(),
-            "algorithms": results[task.environment],
-            "verdicts": _verdicts(results[task.environment], task, experiment.seeds),
+            "algorithms": with_settings(results[task.environment], task),
+            "verdicts": _verdicts(results[task.environment], task, experiment.seeds, looks),
         }
         for task in experiment.tasks
         if task.environment in results
     }
-    return {"interrupted": interrupted, "seeds": list(experiment.seeds), "environments": environments}
+    seen = {"looks": looks} if looks else {}
+    return {"interrupted": interrupted, "seeds": list(experiment.seeds), **seen, "environments": environments}
+
+
+def with_settings(results: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Returns the results with whose settings each contender had, in words."""
+    told = {one.name: tuning.settings_in_words(one, task.environment) for one in task.contenders}
+    return {name: {**found, "settings": told[name]} for name, found in results.items()}
 
 
 def figures(event: runner.Finished) -> dict[str, Any]:
@@ -114,7 +125,9 @@ def figures(event: runner.Finished) -> dict[str, Any]:
     }
 
 
-def _verdicts(algorithms: dict[str, Any], task: Task, seeds: tuple[int, ...]) -> list[str]:
+def _verdicts(
+    algorithms: dict[str, Any], task: Task, seeds: tuple[int, ...], looks: list[list[int]] | None
+) -> list[str]:
     """Returns in words whether each new loss is ahead of its parent, then whether the best is ahead of each other one.
 
     A diverged seed counts as the worst result. Points of a sweep have no verdict: these seeds select among them.
@@ -126,5 +139,6 @@ def _verdicts(algorithms: dict[str, Any], task: Task, seeds: tuple[int, ...]) ->
         if name in parents
     }
     new = [(name, parent) for name, parent in parents.items() if parent in scores]
-    lines = [verdict(name, parent, scores[name], scores[parent]) for name, parent in new]
-    return lines + verdicts(list(scores), list(scores.values()), told=tuple(map(frozenset, new)))
+    rows = rows_of(looks, seeds)
+    lines = [verdict(name, parent, scores[name], scores[parent], looks=rows) for name, parent in new]
+    return lines + verdicts(list(scores), list(scores.values()), told=tuple(map(frozenset, new)), looks=rows)

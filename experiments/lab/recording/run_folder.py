@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.judging.criterion import Criterion, criterion_of
+from experiments.lab.judging.looks import rows_of
 from experiments.lab.recording.files import file_name
 
 CURVES = "curves.csv"
@@ -55,6 +56,11 @@ class Result:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(self.folder.manifest["seeds"])
+
+    @property
+    def looks(self) -> list[np.ndarray]:
+        """The rows of the scores that each look at the run had."""
+        return rows_of(self.folder.manifest.get("looks"), self.seeds)
 
     @property
     def diverged(self) -> list[int]:

@@ -12,6 +12,7 @@ from experiments.lab.definition.sweeps import selection
 from experiments.lab.outside import loss_trace
 from experiments.lab.recording import checkpoints, records, run_folder
 from experiments.lab.recording.files import write_json
+from experiments.lab.recording.manifest import read_manifest
 from experiments.lab.showing import plots, screen
 from experiments.lab.showing.report import page
 
@@ -56,7 +57,7 @@ def write_summary(experiment: Experiment, folder: Path, results: records.Results
 
     A sweep that is not reported under fresh seeds yet counts as interrupted. Raises BadInput for a damaged report.
     """
-    summary = records.summarise(results, experiment, interrupted)
+    summary = records.summarise(results, experiment, interrupted, read_manifest(folder).get("looks"))
     if selection.has_sweeps(experiment):
         sweeps = selection.found(experiment, results, reported(experiment, folder, results))
         every = [sweep for of_environment in sweeps.values() for sweep in of_environment.values()]

@@ -31,8 +31,10 @@ from experiments.lab.running import runner
 from experiments.lab.running.checks import check, check_numbers, check_sources
 from experiments.lab.running.conclusion import conclude, write_summary
 from experiments.lab.showing import screen
-from experiments.lab.showing.plan import announcement
+from experiments.lab.showing.plan import announcement, wrapped
 from experiments.lab.showing.report import page
+
+MORE_SEEDS = "more-seeds"  # the folder, in a run's, of seeds that are being added
 
 
 def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool = False) -> int:
@@ -84,8 +86,10 @@ def to_resume(folder: Path, trust: bool = False) -> Experiment:
         raise BadInput(error) from None
 
 
-def resume(experiment: Experiment, folder: Path) -> int:
+def resume(experiment: Experiment, folder: Path, part: bool = False) -> int:
     """Goes on with the run in the folder from where it was saved last, and returns the exit status as `launch` does.
+
+    part: the run is a part of another one, and its end is not shown.
 
     Raises BadInput before anything compiles when it cannot go on with the same bits.
     """
@@ -103,7 +107,7 @@ def resume(experiment: Experiment, folder: Path) -> int:
             raise BadInput(error) from None
         for row in difference.deciding(changed):
             print(f"not as it was, so that bits may differ: {row.what}: {row.first} then, {row.second} now")
-        return complete(experiment, folder, progress["results"], progress["checkpoint"])
+        return complete(experiment, folder, progress["results"], progress["checkpoint"], part)
 
 
 @contextmanager
@@ -120,19 +124,26 @@ def held(folder: Path) -> Iterator[None]:
         raise BadInput(f"cannot write to {folder}: {error.strerror or error}; {rest}") from None
 
 
-def complete(experiment: Experiment, folder: Path, results: records.Results, saved: dict | None) -> int:
+def complete(
+    experiment: Experiment, folder: Path, results: records.Results, saved: dict | None, part: bool = False
+) -> int:
     """Trains what `results` lack, from the checkpoint `saved` on, and returns the exit status."""
     at_once = signals.at_once(f"interrupted at once: what was saved before is kept; go on with {resuming(folder)}")
     with signals.handled(at_once):
-        status = _complete(experiment, folder, results, saved, at_once)
+        status = _complete(experiment, folder, results, saved, at_once, part)
         return status or report_best(experiment, folder, results)
 
 
 def _complete(
-    experiment: Experiment, folder: Path, results: records.Results, saved: dict | None, at_once: signals.Handler
+    experiment: Experiment,
+    folder: Path,
+    results: records.Results,
+    saved: dict | None,
+    at_once: signals.Handler,
+    part: bool,
 ) -> int:
     console = Console()
-    console.print(announcement(experiment), highlight=False, soft_wrap=True)
+    console.print(wrapped(announcement(experiment), console.width), highlight=False, soft_wrap=True)
     finished = {(environment, name) for environment, algorithms in results.items() for name in algorithms}
     wanted = {(task.environment, contender.name) for task in experiment.tasks for contender in task.contenders}
     if finished >= wanted:
@@ -162,7 +173,10 @@ def _complete(
         console.print(
             f"interrupted: what is done is kept; go on with {resuming(folder)}", highlight=False, soft_wrap=True
         )
-    conclude(experiment, folder, results, bool(stopped), console)
+    if part:
+        write_summary(experiment, folder, results, bool(stopped))
+    else:
+        conclude(experiment, folder, results, bool(stopped), console)
     return 128 + stopped if stopped else 0
 
 
@@ -191,5 +205,5 @@ def resuming(folder: Path) -> str:
     pipeline that this run is a part of."""
     if (folder.parent / PIPELINE).is_file():
         return f"{typed(json.loads((folder.parent / PIPELINE).read_bytes())['command'])} --resume {folder.parent}"
-    inside = folder.name == selection.BEST and (folder.parent / checkpoints.PROGRESS).is_file()
+    inside = folder.name in (selection.BEST, MORE_SEEDS) and (folder.parent / checkpoints.PROGRESS).is_file()
     return f"{typed('compare')} --resume {folder.parent if inside else folder}"

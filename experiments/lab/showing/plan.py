@@ -1,10 +1,12 @@
 """The plan of a run, in words, told before anything compiles: trials, programs, environment steps, memory."""
 
 import math
+import textwrap
 
 import jax
 
 from algos.core.types import Algorithm
+from experiments.lab.definition import tuning
 from experiments.lab.definition.experiment import Experiment, Task, families, label, trials_held
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.machine import devices
@@ -12,12 +14,17 @@ from experiments.lab.recording.manifest import device
 
 
 def announcement(experiment: Experiment) -> str:
-    """Returns what will run, in words: a line for each environment, the sums, and the run that reports on sweeps."""
+    """Returns what will run, in words: for each environment a line and one of whose settings each contender has, then the
+    sums, and the run that reports on sweeps."""
     seeds = selection.in_words(experiment.seeds)
     rows = [
-        f"{task.environment}: {', '.join(label(family) for family in families(task))}; {seeds}; "
-        f"{experiment.steps:,} steps each{judged_by(task)}"
+        row
         for task in experiment.tasks
+        for row in (
+            f"{task.environment}: {', '.join(label(family) for family in families(task))}; {seeds}; "
+            f"{experiment.steps:,} steps each{judged_by(task)}",
+            f"  {tuning.groups_in_words(tuning.of_task(task))}",
+        )
     ]
     machine = device()
     rows.append(
@@ -28,6 +35,16 @@ def announcement(experiment: Experiment) -> str:
     if selection.has_sweeps(experiment):
         rows.append(f"then, to report, {report(experiment)}")
     return "\n".join(rows)
+
+
+def wrapped(text: str, width: int = 80) -> str:
+    """Returns the lines cut between words where they are longer, the rest of a line further in."""
+    lines = text.splitlines()
+    far = [len(line) - len(line.lstrip()) + 2 for line in lines]
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+        for line, indent in zip(lines, far)
+    )
 
 
 def judged_by(task: Task) -> str:
@@ -94,4 +111,12 @@ def counted(number: int, what: str) -> str:
 
 
 def _millions(steps: int) -> str:
-    return f"{steps / 1e6:,.3g} million environment steps"
+    """Returns a number of environment steps in words, to three digits where it is in millions."""
+    if steps < 1_000_000:
+        return f"{steps:,} environment steps"
+    millions = steps / 1e6
+    return (
+        f"{millions:,.0f} million environment steps"
+        if millions >= 100.0
+        else f"{millions:.3g} million environment steps"
+    )

@@ -26,6 +26,7 @@ COLOURS = (
 )  # Okabe and Ito: told apart by all
 LINES = ("-", "--", ":", "-.")  # the colours begin again with the next kind of line
 BACKGROUND, INK, GRID = "white", "#222222", "#dddddd"
+BESIDE = {"frameon": False, "loc": "outside right upper"}  # where a legend covers no curve
 
 
 def draw_curves(folder: Path, criteria: dict[str, Criterion]) -> Path:
@@ -49,7 +50,8 @@ def draw_curves(folder: Path, criteria: dict[str, Criterion]) -> Path:
         panel.set_title(f"{environment}   ({_seeds(curves.seed.nunique())})", color=INK, fontsize=11, loc="left")
         dress(panel, "environment steps", criteria[environment].words, INK, GRID)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-        panel.legend(frameon=False, loc="best")
+    handles = {line.get_label(): line for panel in panels[0] for line in panel.lines if line.get_label() in names}
+    figure.legend([handles[name] for name in names if name in handles], [*filter(handles.get, names)], **BESIDE)
     path = folder / "curves.png"
     figure.savefig(path, dpi=160, facecolor=BACKGROUND)
     return path
@@ -59,7 +61,13 @@ def draw_band(panel, returns: pd.DataFrame, colour: str, line: str, **named) -> 
     """Draws the IQM over seeds (rows) at each number of steps (columns) and its 95% interval."""
     low, high = iqm_interval(returns.to_numpy())
     panel.fill_between(returns.columns, low, high, color=colour, alpha=0.18, linewidth=0)
-    panel.plot(returns.columns, iqm(returns.to_numpy()), line, color=colour, linewidth=1.8, **named)
+    draw_line(panel, returns.columns, iqm(returns.to_numpy()), line, color=colour, linewidth=1.8, **named)
+
+
+def draw_line(panel, places, heights, line: str, **named) -> None:
+    """Draws a line; a single value that is finite, of which no line can be seen, as a point."""
+    alone = np.isfinite(np.asarray(heights, float)).sum() == 1
+    panel.plot(places, heights, line, marker="o" if alone else None, markersize=4, **named)
 
 
 def dress(panel, below: str, beside: str, ink: str, grid: str) -> None:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from experiments.lab.definition import tuning
 from experiments.lab.definition.experiment import Experiment, families, label
 from experiments.lab.judging.criterion import criterion_of, figure
 from experiments.lab.judging.statistics import as_worst
@@ -148,6 +149,16 @@ def evaluated(what: str, line: Line) -> str:
     return "the environment gave what is not finite" if line.faulty else "a seed diverged"
 
 
+def captions(algorithms: dict[str, Any]) -> Iterator[str]:
+    """Yields what a table says below: whose settings each contender had, and the steps of each where they differ."""
+    told = tuning.grouped((name, figures["settings"]) for name, figures in algorithms.items() if "settings" in figures)
+    if told:
+        yield tuning.groups_in_words(told)
+    steps = {name: figures["env_steps"] for name, figures in algorithms.items()}
+    if len(set(steps.values())) > 1:  # updates are whole: who makes large ones stops short of the budget
+        yield "steps of a seed: " + ", ".join(f"{name} {number:,}" for name, number in steps.items())
+
+
 def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
     """Yields a table for each environment, best IQM first."""
     num_seeds = len(summary["seeds"])
@@ -180,8 +191,6 @@ def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
                 f"{figures['compile_seconds']:.1f}",
                 f"{figures['run_seconds']:.1f}",
             )
-        steps = {name: figures["env_steps"] for name, figures in algorithms}
-        if len(set(steps.values())) > 1:  # updates are whole: who makes large ones stops short of the budget
-            table.caption = "steps of a seed: " + ", ".join(f"{name} {number:,}" for name, number in steps.items())
-            table.caption_justify = "left"
+        table.caption = "\n".join(captions(results["algorithms"])) or None
+        table.caption_justify = "left"
         yield table

@@ -18,7 +18,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from experiments.lab.judging.statistics import Efficiency, Estimate, iqm
 from experiments.lab.recording.run_folder import Result
-from experiments.lab.showing.plots import COLOURS, draw_band, dress, line_of
+from experiments.lab.showing.plots import COLOURS, draw_band, draw_line, dress, line_of
 
 PANEL, SMALL = (5.0, 3.2), (2.45, 1.75)  # inches
 STEPS = "environment steps"
@@ -57,16 +57,25 @@ def swatch(style: Style) -> Markup:
     return Markup(_themed(f'<svg class="swatch" viewBox="0 0 24 10" aria-hidden="true">{line}</svg>'))
 
 
-def learning_curves(results: Sequence[Result], style: dict[str, Style]) -> Markup:
-    """Returns the ranking metric against steps: IQM over seeds and its 95% interval."""
+def learning_curves(results: Sequence[Result], style: dict[str, Style], seconds: bool = False) -> Markup:
+    """Returns the ranking metric against steps: IQM over seeds and its 95% interval. seconds: against the seconds that a
+    contender ran, all its seeds together, spread evenly over its steps; of those that finished."""
     with matplotlib.rc_context(FONTS | INKED):
         figure, panel = new_panel(PANEL)
         for result in results:
-            if result.evaluations.size:
-                draw_band(panel, result.evaluations, *style[result.name])
-        dress(panel, STEPS, results[0].criterion.words, INK, GRID)
+            if result.evaluations.size and (result.figures or not seconds):
+                draw_band(panel, in_seconds(result) if seconds else result.evaluations, *style[result.name])
+        dress(panel, "seconds" if seconds else STEPS, results[0].criterion.words, INK, GRID)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-        return as_svg(figure, "Learning curves of all contenders")
+        return as_svg(figure, f"Learning curves of all contenders against {'seconds' if seconds else 'steps'}")
+
+
+def in_seconds(result: Result) -> pd.DataFrame:
+    """Returns the evaluations of a contender that finished, by seconds in place of steps."""
+    evaluations = result.evaluations
+    return evaluations.set_axis(
+        evaluations.columns * (result.figures["run_seconds"] / result.figures["env_steps"]), axis=1
+    )
 
 
 def each_seed(result: Result, style: Style, limits: tuple[float, float]) -> Markup:
@@ -75,7 +84,7 @@ def each_seed(result: Result, style: Style, limits: tuple[float, float]) -> Mark
         figure, panel = new_panel(SMALL)
         for seed, returns in result.evaluations.iterrows():
             colour, line = (BAD, ":") if seed in result.diverged else style
-            panel.plot(returns.index, returns, line, color=colour, linewidth=0.9, alpha=0.8)
+            draw_line(panel, returns.index, returns, line, color=colour, linewidth=0.9, alpha=0.8)
         _dress_small(panel, limits)
         return as_svg(figure, f"{result.name}: one line a seed")
 
@@ -91,7 +100,7 @@ def diagnostic(results: Sequence[Result], style: dict[str, Style], metric: str) 
                 centre: pd.Series = values.agg(lambda x: float(iqm(x.to_numpy())))
                 low, high = (values.quantile(share).where(centre.notna()) for share in (0.25, 0.75))
                 panel.fill_between(low.index, low, high, color=colour, alpha=0.18, linewidth=0)
-                panel.plot(centre.index, centre, line, color=colour, linewidth=1.2)
+                draw_line(panel, centre.index, centre, line, color=colour, linewidth=1.2)
         _dress_small(panel)
         values = np.concatenate([line.get_ydata() for line in panel.lines if line.get_xdata().size > 1] or [[]])
         values = values[np.isfinite(values)]
@@ -103,7 +112,9 @@ def diagnostic(results: Sequence[Result], style: dict[str, Style], metric: str) 
 def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -> Markup:
     """Returns each contender's score with its interval, and every run as a point; a diverged one is a cross."""
     with matplotlib.rc_context(FONTS | INKED):
-        figure, panel = new_panel((PANEL[0], 0.9 + 0.42 * len(scores)))
+        names = [_on_lines(score.name) for score in scores]
+        row_height = max(0.42, *(0.18 * (name.count("\n") + 1) for name in names))
+        figure, panel = new_panel((PANEL[0], 0.9 + row_height * len(scores)))
         finite = np.concatenate([score.runs[np.isfinite(score.runs)] for score in scores])
         leftmost = finite.min() if finite.size else 0.0
         for row, (name, estimate, runs, diverged) in enumerate(scores):
@@ -116,7 +127,7 @@ def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -
         dress(panel, below, "", INK, GRID)
         panel.grid(visible=False, axis="y")
         panel.margins(x=0.03)
-        panel.set_yticks(range(len(scores)), [_short(score.name) for score in scores])
+        panel.set_yticks(range(len(scores)), names)
         panel.set_ylim(len(scores) - 0.4, -0.6)
         return as_svg(figure, f"{below} of each contender")
 
@@ -166,10 +177,11 @@ def _dress_small(panel, limits: tuple[float, float] | None = None) -> None:
         panel.set_ylim(*limits)
 
 
-def _short(name: str, longest: int = 20) -> str:
-    """Returns the name a line a word where it is long, as that of a sweep's point is: what comes first tells it apart."""
+def _on_lines(name: str, longest: int = 20) -> str:
+    """Returns the name a line a word where it is long, as that of a sweep's point is, and longer words on several lines:
+    names that were cut could become the same."""
     words = [name] if len(name) <= longest else name.split(" ")
-    return "\n".join(word if len(word) <= longest else f"{word[: longest - 1]}…" for word in words)
+    return "\n".join(word[at : at + longest] for word in words for at in range(0, len(word), longest))
 
 
 def as_svg(figure: Figure, label: str) -> Markup:

@@ -52,7 +52,9 @@ def scale_of(results: Sequence[Result]) -> Scale | str:
 def verdict_lines(environment: str, results: Sequence[Result], folders: Sequence[Folder]) -> list[str]:
     """Returns the verdicts in words: of one folder its own, of several those among contenders of the same seeds."""
     if len(folders) == 1:
-        return folders[0].summary.get("environments", {}).get(environment, {}).get("verdicts", [])
+        told = folders[0].summary.get("environments", {}).get(environment, {}).get("verdicts", [])
+        if told is not None:  # as it is where folders were put together
+            return told
     groups: dict[tuple[int, ...], list[Result]] = {}
     for result in results:
         if result.figures:
@@ -64,8 +66,14 @@ def verdict_lines(environment: str, results: Sequence[Result], folders: Sequence
             [result.name for result in group],
             [result.scores for result in group],
             told=[frozenset((result.name, result.parent)) for result in group if result.parent],
+            looks=most_looks(group),
         )
     ]
+
+
+def most_looks(results: Sequence[Result]) -> list[np.ndarray]:
+    """Returns the looks of contenders with the same seeds: those of the one that was looked at most often."""
+    return max((result.looks for result in results), key=len)
 
 
 def parent_lines(results: Sequence[Result]) -> list[str]:
@@ -77,7 +85,8 @@ def parent_lines(results: Sequence[Result]) -> list[str]:
         if parent is None:
             continue
         if result.figures and parent.figures:
-            lines.append(verdict(result.name, parent.name, result.scores, parent.scores))
+            looks = most_looks([result, parent]) if result.seeds == parent.seeds else None
+            lines.append(verdict(result.name, parent.name, result.scores, parent.scores, looks=looks))
         else:
             unfinished = result.name if not result.figures else parent.name
             lines.append(f"{result.name} against {parent.name}: not compared, {unfinished} did not finish")

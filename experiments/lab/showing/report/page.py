@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from experiments.lab.definition import tuning
 from experiments.lab.definition.sweeps.selection import in_words
 from experiments.lab.judging.criterion import Criterion
-from experiments.lab.judging.statistics import Estimate, aggregates, performance_profile
+from experiments.lab.judging.statistics import Estimate, aggregates, iqm, performance_profile
 from experiments.lab.judging.verdicts import verdict, verdicts
 from experiments.lab.recording.files import write_whole
+from experiments.lab.recording.pooling import pooled
 from experiments.lab.recording.run_folder import Folder, Result, Unusable, join, read
+from experiments.lab.showing.meanings import MEANINGS
 from experiments.lab.showing.report import figures
 from experiments.lab.showing.report.figures import Score, Style
 from experiments.lab.showing.report.findings import (
     common,
     efficiencies,
     improvements,
+    most_looks,
     normalised,
     parent_lines,
     ranked,
@@ -27,6 +31,7 @@ from experiments.lab.showing.report.findings import (
     with_worst,
 )
 from experiments.lab.showing.report.provenance import cautions, described_folders, seeds_in_words, settings_of
+from experiments.lab.showing.screen import duration
 
 SIGN = '<meta name="generator" content="evenhand report">'  # by which a report is known, and may be written anew
 SHARE = 0.9  # of the way from the return before training to the best final IQM: the score of sample efficiency
@@ -45,18 +50,20 @@ def write(folder: Path) -> Path:
 
 def write_joined(paths: Sequence[Path], out: Path) -> Path:
     """Makes one report from several run folders, their contenders joined, and returns its path. Raises as `write`."""
-    folders = [read(path) for path in paths]
+    every = [read(path) for path in paths]
+    folders = pooled(every)
     try:
         if out.exists() and SIGN not in out.read_text(encoding="utf-8", errors="replace")[:2000]:
             raise Unusable(f"{out} is not a report and is not written over; name another file with --out")
-        write_whole(out, render(folders).encode("utf-8", "surrogateescape"))
+        write_whole(out, render(folders, every).encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise Unusable(f"cannot write {out}: {error.strerror}; name a file that can be written") from None
     return out
 
 
-def render(folders: Sequence[Folder]) -> str:
-    """Returns the report as HTML."""
+def render(folders: Sequence[Folder], every: Sequence[Folder] | None = None) -> str:
+    """Returns the report as HTML. every: the folders as they are, where some are put together in `folders`."""
+    every = folders if every is None else every
     joined = join(folders)
     style = figures.styles(list(dict.fromkeys(result.name for results in joined.values() for result in results)))
     page = Environment(
@@ -68,10 +75,10 @@ def render(folders: Sequence[Folder]) -> str:
         sign=SIGN,
         title=", ".join(joined),
         facts=facts(folders, joined),
-        cautions=cautions(folders, joined),
+        cautions=cautions(folders, joined, every),
         overall=overall(joined, style),
         sections=[section(environment, results, folders, style) for environment, results in joined.items()],
-        folders=described_folders(folders),
+        folders=described_folders(every),
         swatches={name: figures.swatch(each) for name, each in style.items()},
     )
 
@@ -82,7 +89,13 @@ def facts(folders: Sequence[Folder], joined: dict[str, list[Result]]) -> str:
     contenders = "one contender" if len(names) == 1 else f"{len(names)} contenders"
     seeds = " or ".join(dict.fromkeys(seeds_in_words(folder.manifest["seeds"]) for folder in folders))
     steps = " or ".join(dict.fromkeys(f"{folder.manifest['steps']:,}" for folder in folders))
-    return f"{contenders}; {seeds}; {steps} environment steps under each seed"
+    line = f"{contenders}; {seeds}; {steps} environment steps under each seed"
+    days = dict.fromkeys(
+        str(folder.manifest["date"])[:16].replace("T", " ") for folder in folders if folder.manifest.get("date")
+    )
+    finished = [result.figures for results in joined.values() for result in results if result.figures]
+    ran = f"ran {duration(sum(each['run_seconds'] for each in finished))} without compiling" if finished else ""
+    return "; ".join(part for part in (line, " and ".join(days), ran) if part)
 
 
 def section(environment: str, results: list[Result], folders: Sequence[Folder], style: dict[str, Style]) -> dict:
@@ -91,6 +104,8 @@ def section(environment: str, results: list[Result], folders: Sequence[Folder], 
     drawn = [result for result in results if result.evaluations.size]
     against_parents, criterion = parent_lines(results), results[0].criterion
     others = [line for line in verdict_lines(environment, results, folders) if line not in against_parents]
+    moving = any(np.isfinite(iqm(result.evaluations.to_numpy())).sum() > 1 for result in drawn)  # else one point a line
+    timed = [result for result in drawn if result.figures]
     return {
         "environment": environment,
         "metric": criterion.words,
@@ -99,16 +114,26 @@ def section(environment: str, results: list[Result], folders: Sequence[Folder], 
         "verdicts": others,
         "sweeps": swept(folders, environment),
         "drawn": [result.name for result in drawn],
-        "curves": figures.learning_curves(drawn, style) if drawn else None,
+        "curves": figures.learning_curves(drawn, style) if moving else None,
+        "in_seconds": figures.learning_curves(timed, style, seconds=True) if moving and timed else None,
         "seeds": seed_panels(drawn, style),
-        "finished": [{"name": result.name, "seeds": result.seeds, **result.figures} for result in ranked(finished)],
-        "scores": score_figure(finished, style) if finished else None,
+        "tuned": tuned(results),
+        "finished": [
+            {"name": each.name, "seeds": each.seeds, "settings": "", **each.figures} for each in ranked(finished)
+        ],
+        "scores": score_figure(finished, style) if any(np.isfinite(each.earned).any() for each in finished) else None,
         "profile": profile({result.name: result.scores for result in finished}, style, criterion),
         "matrix": matrix(finished),
         "efficiency": efficiency(results, style),
         "diagnostics": diagnostics(results, style),
         "settings": [settings_of(result) for result in results],
     }
+
+
+def tuned(results: list[Result]) -> str:
+    """Returns whose settings each contender had, as the summary says it; "" of folders that do not say."""
+    told = [(each.name, each.figures["settings"]) for each in results if each.figures and "settings" in each.figures]
+    return tuning.groups_in_words(tuning.grouped(told))
 
 
 def swept(folders: Sequence[Folder], environment: str) -> list[dict[str, Any]]:
@@ -134,14 +159,15 @@ def score_figure(finished: list[Result], style: dict[str, Style]):
 
 
 def seed_panels(drawn: list[Result], style: dict[str, Style]) -> list[tuple[str, Any]]:
-    """Returns a panel of individual seeds for each contender, all on one scale."""
+    """Returns a panel of individual seeds for each contender that has a line to draw, all on one scale."""
     values = [result.evaluations.to_numpy() for result in drawn]
     values = np.concatenate([each[np.isfinite(each)] for each in values]) if drawn else np.zeros(0)
     if not values.size:
         return []
     room = 0.05 * float(np.ptp(values) or 1.0)
     limits = (values.min() - room, values.max() + room)
-    return [(result.name, figures.each_seed(result, style[result.name], limits)) for result in drawn]
+    shown = [result for result in drawn if (np.isfinite(result.evaluations.to_numpy()).sum(axis=1) > 1).any()]
+    return [(result.name, figures.each_seed(result, style[result.name], limits)) for result in shown]
 
 
 def profile(scores: dict[str, np.ndarray], style: dict[str, Style], criterion: Criterion | None = None):
@@ -158,13 +184,17 @@ def profile(scores: dict[str, np.ndarray], style: dict[str, Style], criterion: C
 
 
 def matrix(finished: list[Result]) -> dict | None:
-    """Returns P(row > column) for the best contenders; None for fewer than two, or where one seed shows nothing."""
+    """Returns P(row > column) for the best contenders; None where no two ran under the same seeds, or under one alone, and
+    where all diverged."""
     best = ranked(finished)[:MOST_IN_MATRIX]
     best = [result for result in best if len(result.seeds) > 1]
     if len(best) < 2:
         return None
     scores = {result.name: (result.seeds, result.scores) for result in best}
-    return {"names": list(scores), "cells": improvements(scores), "left_out": len(finished) - len(best)}
+    cells = improvements(scores)
+    if not any(cell for row in cells for cell in row) or not any(np.isfinite(each.scores).any() for each in best):
+        return None
+    return {"names": list(scores), "cells": cells, "left_out": len(finished) - len(best)}
 
 
 def efficiency(results: list[Result], style: dict[str, Style]) -> dict | str:
@@ -194,13 +224,17 @@ def efficiency(results: list[Result], style: dict[str, Style]) -> dict | str:
     }
 
 
-def diagnostics(results: list[Result], style: dict[str, Style]) -> list[tuple[str, Any]]:
-    """Returns a small panel for each training metric that has a finite value, the telling ones first."""
+def diagnostics(results: list[Result], style: dict[str, Style]) -> list[tuple[str, Any, str]]:
+    """Returns a small panel for each training metric that has a finite value, the telling ones first, with its meaning; ""
+    for a metric of a user's own loss."""
     rows = [result.curves[np.isfinite(result.curves.value)] for result in results]
     metrics = list(dict.fromkeys(metric for each in rows for metric in each.metric))
     metrics = [metric for metric in metrics if metric != results[0].criterion.metric]
     metrics.sort(key=lambda metric: FIRST_METRICS.index(metric) if metric in FIRST_METRICS else len(FIRST_METRICS))
-    return [(metric.replace("_", " "), figures.diagnostic(results, style, metric)) for metric in metrics]
+    return [
+        (metric.replace("_", " "), figures.diagnostic(results, style, metric), MEANINGS.get(metric, ""))
+        for metric in metrics
+    ]
 
 
 def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | str | None:
@@ -212,6 +246,7 @@ def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | 
         return shared
     names, scales = shared
     runs = normalised(names, joined, scales)
+    looks = most_looks(joined[next(iter(scales))])
     worst = with_worst(runs)
     estimates = {name: aggregates(worst[name]) for name in names}
     order = sorted(names, key=lambda name: -estimates[name]["iqm"].value)
@@ -221,8 +256,8 @@ def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | 
     value = {environment: joined[environment][0].criterion.score for environment in scales}
     return {
         "scales": {name: (value[name](scale.start), value[name](scale.best)) for name, scale in scales.items()},
-        "parents": [verdict(name, parent, runs[name], runs[parent]) for name, parent in parents.items()],
-        "verdicts": verdicts(names, list(runs.values())),
+        "parents": [verdict(name, parent, runs[name], runs[parent], looks=looks) for name, parent in parents.items()],
+        "verdicts": verdicts(names, list(runs.values()), looks=looks),
         "rows": [(name, estimates[name]) for name in order],
         "names": order,
         "scores": figures.final_scores(scores, style, "normalised score"),
@@ -232,10 +267,13 @@ def overall(joined: dict[str, list[Result]], style: dict[str, Style]) -> dict | 
 
 
 def number(value: float | None) -> str:
-    """Returns a measured number as the report shows it."""
+    """Returns a measured number as the report shows it, with digits by its size."""
     if value is None or not np.isfinite(value):
         return "–"
-    decimals = 1 if abs(value) >= 100.0 else 2 if abs(value) >= 1.0 else 3
+    size = abs(value)
+    if 0.0 < size < 0.1:
+        return f"{float(value):.3g}".replace("-", "−")
+    decimals = 0 if size >= 10_000.0 else 1 if size >= 100.0 else 2 if size >= 1.0 else 3
     return f"{round(float(value), decimals) + 0.0:,.{decimals}f}".replace("-", "−")  # + 0.0: no negative zero
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from experiments.lab.judging.criterion import criterion_of
+from experiments.lab.recording import pooling
 from experiments.lab.recording.run_folder import (
     SETTINGS,
     SURROUNDINGS,
@@ -16,16 +17,25 @@ from experiments.lab.recording.run_folder import (
     without_places,
 )
 
+PAIRED = "Statistics that pair seeds"
 WORST = (
     "Verdicts, profiles, P and steps to a score count them as worst; an IQM, its interval and a mean cannot be had with "
     "them, and curves stop where they begin."
 )
 
 
-def cautions(folders: Sequence[Folder], joined: dict[str, list[Result]]) -> list[str]:
-    """Returns what a reader must know before believing the numbers, in sentences."""
+def cautions(
+    folders: Sequence[Folder], joined: dict[str, list[Result]], every: Sequence[Folder] | None = None
+) -> list[str]:
+    """Returns what a reader must know before believing the numbers, in sentences. every: as in `page.render`."""
     several = len(folders) > 1
-    lines = []
+    lines = [
+        f"Seeds were added after looking: {pooling.in_words(folder)}. Verdicts count the looks and stay at 5% over all of them."
+        for folder in folders
+        if folder.manifest.get("looks")
+    ]
+    if every is not None and len(every) > len(folders):
+        lines += [line for line in _differences(every) if not line.startswith(PAIRED)]
     for folder, label in zip(folders, folder_labels(folders)):
         if folder.summary.get("interrupted"):
             lines.append(f"The run{f' {label}' if several else ''} was interrupted before its end.")
@@ -97,7 +107,7 @@ def _differences(folders: Sequence[Folder]) -> list[str]:
         told = "; ".join(f"{label}: {_in_words(what, value, values)}" for label, value in zip(labels, values))
         lines.append(f"The folders differ in {what.replace('_', ' ')} ({told}).")
         if what == "seeds":
-            lines.append("Statistics that pair seeds are left out between contenders that ran under different ones.")
+            lines.append(f"{PAIRED} are left out between contenders that ran under different ones.")
     return lines
 
 
