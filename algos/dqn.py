@@ -21,7 +21,7 @@ from algos.core.config import require, require_buffer, require_discrete, require
 from algos.core.distributions import Categorical, Quantiles, epsilon_greedy
 from algos.core.losses import mean
 from algos.core.networks import only_legal, parts, q_network, rescaled
-from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear
+from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear, mean_in_turn
 from algos.core.returns import n_step
 from algos.core.rollout import episode_metrics, rollout
 from algos.core.types import Algorithm, Loss, Params, ReplayBatch
@@ -188,7 +188,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         state = TrainState(
             params, target_params, opt_state, environment, recent, memory, epsilon, key, state.update + 1
         )
-        return state, {**jax.tree.map(jnp.mean, metrics), **episode_metrics(episodes), "epsilon": epsilon}
+        return state, {**mean_in_turn(metrics), **episode_metrics(episodes), "epsilon": epsilon}
 
     def action_value(state, observation):
         return _expected(network.apply(state.params, observation))

@@ -13,8 +13,22 @@ def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5) -> optax.GradientT
 
     Made anew from traced numbers wherever it is used: its state holds no numbers of the hyperparameters.
     """
-    clip = optax.clip_by_global_norm(off_at_zero(max_grad_norm))
+    clip = clip_by_global_norm(off_at_zero(max_grad_norm))
     return optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
+
+
+def clip_by_global_norm(max_norm) -> optax.GradientTransformation:
+    """Returns optax's clipping by one factor, min(1, max_norm / |g|), held behind a barrier.
+
+    optax divides each element by the norm, which XLA writes in one way for one trial and in another for several.
+    """
+
+    def update(gradient, state, params=None):
+        norm = optax.tree.norm(gradient)
+        factor = lax.optimization_barrier(jnp.where(norm < max_norm, 1.0, max_norm / norm))
+        return jax.tree.map(lambda g: g * factor, gradient), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def env_steps(update, steps_per_update: int, steps_in_init: int = 0) -> jax.Array:
@@ -56,7 +70,18 @@ def minibatch_epochs(update, carry, batch, key, num_epochs: int, num_minibatches
         return update(carry, jax.tree.map(lambda x: x[index], batch))
 
     carry, metrics = lax.scan(one_update, carry, indices)
-    return carry, jax.tree.map(jnp.mean, metrics)
+    return carry, mean_in_turn(metrics)
+
+
+def mean_in_turn(metrics):
+    """Returns the means of arrays [N], added up in their order: a sum at once is in an order that XLA chooses by the shape,
+    and so by the number of trials beside this one."""
+
+    def added(total, one):
+        return jax.tree.map(jnp.add, total, one), None
+
+    total, _ = lax.scan(added, jax.tree.map(lambda x: jnp.zeros_like(x[0]), metrics), metrics)
+    return jax.tree.map(lambda total, x: total / len(x), total, metrics)
 
 
 def permutations(key, number: int, size: int) -> jax.Array:

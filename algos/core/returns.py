@@ -64,14 +64,15 @@ def lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_):
     _check(reward, terminated, truncated, next_value)
     goes_on = _goes_on(terminated, truncated)
     one_step = td_target(reward, terminated, next_value, gamma)
+    # One product a sum: of a b + c d either may be rounded first, and XLA chooses by the shape.
+    part, onward = reward + gamma * (1.0 - lambda_) * next_value, jnp.asarray(gamma * lambda_)
 
     def backwards(following, row):
-        reward, next_value, one_step, goes_on = row
-        blended = reward + gamma * ((1.0 - lambda_) * next_value + lambda_ * following)
-        returns = jnp.where(goes_on, blended, one_step)
+        part, one_step, goes_on = row
+        returns = jnp.where(goes_on, part + onward * following, one_step)
         return returns, returns
 
-    rows = (reward, next_value, one_step, goes_on)
+    rows = (part, one_step, goes_on)
     _, returns = lax.scan(backwards, jnp.zeros_like(one_step[0]), rows, reverse=True)
     return lax.stop_gradient(returns)
 

@@ -83,7 +83,8 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
     devices.prepare()
     assert os.environ["XLA_FLAGS"] == (
         "--xla_dump_to=/x --xla_cpu_prefer_vector_width=256 "
-        "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1"
+        "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 "
+        "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT"
     )
     assert flags.options() == {**flags.OPTIONS, "xla_cpu_prefer_vector_width": 256}
     found = flags.in_force("cpu")

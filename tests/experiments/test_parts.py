@@ -1,100 +1,118 @@
-"""The benchmarks' own arithmetic, and that what is timed in a loop is not moved out of it."""
+"""The benchmarks' own arithmetic: where a kernel comes from, what an update's products are, and how speeds are read."""
 
-import re
+from collections import Counter
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
+from jax import lax
 
-from experiments.benchmarks import parts, scaling
-from experiments.benchmarks.parts import Part
+from algos import ppo
+from experiments.benchmarks import parts, scaling, updates
 
-HLO = """HloModule two, entry_computation_layout={(f32[4]{0})->f32[4]{0}}
+HLO = f"""HloModule one
 
-%fused (p.1: f32[4]) -> f32[4] {
-  %p.1 = f32[4]{0} parameter(0)
-  ROOT %sine.2 = f32[4]{0} sine(%p.1), metadata={op_name="a = b"}
-}
+FileNames
+1 "{parts.HERE}/algos/ppo.py"
+2 "{parts.HERE}/algos/core/losses.py"
+3 "/elsewhere/jax/numpy.py"
 
-ENTRY %main (x: f32[4]) -> f32[4] {
-  x = f32[4]{0} parameter(0)
-  ROOT %sine_fusion = f32[4]{0} fusion(x), kind=kLoop, calls=%fused
-}
+FunctionNames
+1 "loss"
+2 "mean"
+3 "sum"
+
+FileLocations
+1 {{file_name_id=1 function_name_id=1 line=4 end_line=4 column=1 end_column=2}}
+2 {{file_name_id=2 function_name_id=2 line=9 end_line=9 column=1 end_column=2}}
+3 {{file_name_id=3 function_name_id=3 line=1 end_line=1 column=1 end_column=2}}
+
+StackFrames
+1 {{file_location_id=1 parent_frame_id=1}}
+2 {{file_location_id=2 parent_frame_id=2}}
+3 {{file_location_id=3 parent_frame_id=3}}
+4 {{file_location_id=3 parent_frame_id=1}}
+
+
+ENTRY %main (x: f32[4]) -> f32[4] {{
+  %x = f32[4]{{0}} parameter(0)
+  %product = f32[4]{{0}} multiply(%x, %x), metadata={{op_name="a" stack_frame_id=1}}
+  %sum_fusion = f32[] fusion(%product), kind=kLoop, calls=%f, metadata={{op_name="b" stack_frame_id=3}}
+  %while.1 = (s32[], f32[4]{{0}}) while(%t), condition=%c, body=%b, metadata={{op_name="c" stack_frame_id=2}}
+  ROOT %other = f32[4]{{0}} negate(%product), metadata={{op_name="d" stack_frame_id=4}}
+}}
 """
 
 
-def part(name, times, counted=True):
-    return Part(name, times, None, None, None, counted)
+def test_a_kernel_belongs_to_the_innermost_function_of_ours_and_a_loop_to_none():
+    found = parts.sources(HLO)
+    expected = {"x": "elsewhere", "product": "algos/ppo.py loss", "sum_fusion": "algos/core/losses.py mean"}
+    assert found == expected | {"other": "elsewhere"}
 
 
-def computations_inside(hlo, name):
-    """Returns the text of a computation and of all that it calls."""
-    bodies = dict(re.findall(r"^(?:ENTRY )?%?([\w.\-]+) \(.*?\{$(.*?)^\}", hlo, re.MULTILINE | re.DOTALL))
-    called = set(re.findall(r"%([\w.\-]+)", bodies[name])) & bodies.keys() - {name}
-    return bodies[name] + "".join(computations_inside(hlo, one) for one in sorted(called))
+def test_the_frames_of_a_compiled_loss_are_read_as_this_version_of_xla_writes_them():
+    observation, ones = jnp.ones((4, 3)), jnp.ones(4)
+
+    def summed(x):
+        return ppo.losses.mean(ppo.losses.squared(x), ones) + 0.0 * jnp.sum(observation)
+
+    found = parts.sources(jax.jit(summed).lower(ones).compile().as_text())
+    assert any(place.startswith("algos/core/losses.py ") for place in found.values())
 
 
-def loop_bodies(part):
-    hlo = parts.looped(part).lower(jnp.int32(1), part.moving, part.fixed).compile().as_text()
-    return "".join(computations_inside(hlo, name) for name in re.findall(r"body=%([\w.\-]+)", hlo))
+def test_what_is_no_kernel_of_the_program_is_not_counted():
+    kernels = Counter({"product": 2.0, "sum_fusion": 3.0, "while.1": 50.0, "python": 9.0})
+    counted = parts.by_function(kernels, parts.sources(HLO))
+    assert counted == {"algos/ppo.py loss": 2.0, "algos/core/losses.py mean": 3.0}
 
 
-def sine(fixed, x):
-    return jnp.sin(x) + fixed
+def test_the_table_has_the_largest_first_and_what_is_beyond_its_rows_in_one():
+    shown = parts.table("one", Counter({"a": 10.0, "b": 60.0, "c": 20.0, "d": 10.0}), 120.0, 2, 10)
+    rows = list(zip(*(column.cells for column in shown.columns)))
+    assert [row[0] for row in rows[:3]] == ["b", "c", "2 others"]
+    assert rows[0][1:] == ("60.0", "60.0%", "6.000") and rows[2][1:] == ("20.0", "20.0%", "2.000")
+    assert rows[4][1:] == ("120.0", "", "12.000")
 
 
-def test_the_rest_is_what_the_whole_takes_beyond_the_parts_that_count():
-    measured = [part("whole", 1), part("acting", 1), part("a part of acting", 1, False), part("update", 4)]
-    assert parts.rest(measured, [100.0, 30.0, 25.0, 15.0]) == 10.0
-    assert parts.rest(measured, [100.0, 50.0, 25.0, 15.0]) == -10.0
+def test_the_arithmetic_of_products_is_counted_in_loops_calls_and_gradients():
+    def one(weights, x):
+        return jnp.sum(x @ weights)  # 2 * 4 * 3 * 5
+
+    def many(weights, x):
+        total, _ = lax.scan(lambda total, _: (total + jax.jit(one)(weights, x), None), 0.0, length=7)
+        return total
+
+    given = jnp.ones((3, 5)), jnp.ones((4, 3))
+    assert updates.flops(jax.make_jaxpr(one)(*given).jaxpr) == 120.0
+    assert updates.flops(jax.make_jaxpr(many)(*given).jaxpr) == 840.0
+    assert updates.flops(jax.make_jaxpr(jax.grad(one))(*given).jaxpr) == 240.0
 
 
-def test_the_table_shows_each_part_by_update_by_share_and_by_environment_step():
-    measured = [part("whole", 1), part("acting", 1), part("update", 4), part("for comparison", 0, False)]
-    table = parts.table("one", measured, [1000.0, 300.0, 150.0, 7.0], 100)
-    rows = list(zip(*(column.cells for column in table.columns)))
-    assert rows[0] == ("acting", "300.0", "1", "300.0", "30.0%", "3.000")
-    assert rows[1] == ("update", "150.0", "4", "600.0", "60.0%", "6.000")
-    assert rows[2][1:] == ("7.0", "", "", "", "")
-    assert rows[3] == ("rest", "", "", "100.0", "10.0%", "1.000")
-    assert rows[4] == ("whole update", "1,000.0", "1", "1,000.0", "100.0%", "10.000")
+def test_another_checkouts_algorithm_is_another_module_and_ours_stays(tmp_path):
+    for folder in ("algos", "envs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "algos" / "ppo.py").write_text("from envs import *\nWHOSE = 'theirs'\n")
+    theirs, envs = updates.loaded(tmp_path, "algos.ppo")
+    assert theirs.WHOSE == "theirs" and envs.__file__ == str(tmp_path / "envs" / "__init__.py")
+    ours, _ = updates.loaded(updates.HERE, "algos.ppo")
+    assert ours is ppo and not hasattr(ours, "WHOSE")
 
 
-def test_instructions_are_counted_inside_fusions_and_nothing_else_is():
-    assert parts.count_instructions(HLO) == 4
-
-
-def test_a_tied_function_is_computed_in_the_loop_and_an_untied_one_is_not():
-    arrays, fixed = parts.still(jnp.ones(4)), jnp.ones(4)
-    untied = Part("", 1, lambda x, fixed: (x, sine(fixed, x)), jnp.ones(4), fixed)
-    assert "sine(" in loop_bodies(Part("", 1, parts.tied(sine), arrays, fixed))
-    assert "sine(" not in loop_bodies(untied)
-
-
-def test_a_tied_function_meets_the_same_arrays_in_every_run():
-    x, fixed = jnp.array([0.5, -2.0]), jnp.float32(3.0)
-    loop = parts.looped(Part("", 1, parts.tied(sine), parts.still(x), fixed))
-    (_, (moved,)), outputs = loop(jnp.int32(7), parts.still(x), fixed)
-    np.testing.assert_array_equal(moved, x)
-    np.testing.assert_allclose(outputs, np.sin([0.5, -2.0]) + 3.0, rtol=1e-6)
-
-
-def test_a_loop_makes_as_many_runs_as_it_is_told():
-    def body(moving, fixed):
-        return moving + fixed, moving
-
-    moved, last = parts.looped(Part("", 1, body, jnp.int32(0), jnp.int32(2)))(jnp.int32(5), jnp.int32(0), jnp.int32(2))
-    assert (moved, last) == (10, 8)
-
-
-@pytest.mark.parametrize(("microseconds", "runs"), [(1.0, 20_000), (1_000.0, 20), (50_000.0, 1)])
-def test_a_slice_holds_as_many_runs_as_fit_and_at_least_one(microseconds, runs):
-    assert parts.enough_runs(lambda runs: runs * microseconds * 1e-6) == pytest.approx(runs, rel=1e-9)
-
-
-def test_minibatches_take_turns():
-    minibatches = {"x": jnp.arange(6).reshape(3, 2)}
-    assert [parts.turn(minibatches, jnp.int32(made))["x"].tolist() for made in (0, 2, 4)] == [[0, 1], [4, 5], [2, 3]]
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--algos", "pop"], "unknown algorithm 'pop'"),
+        (["--against", "/nowhere"], "/nowhere is no checkout"),
+        (["--options", "xla_cpu_max_isa"], "options are name=value"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(words, what):
+    given = {"--algos": ("algos", tuple), "--against": ("against", updates.Path), "--options": ("options", tuple)}
+    name, kind = given[words[0]]
+    args = updates.Args(**{name: kind([words[1]]) if kind is tuple else kind(words[1])})
+    with pytest.raises(updates.BadInput, match=what):
+        updates.main(args)
 
 
 def test_chunks_count_from_the_end_of_the_warm_up_until_the_time_is_over():

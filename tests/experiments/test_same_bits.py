@@ -95,6 +95,18 @@ def test_at_width_three_a_seed_has_the_same_bits_at_any_place_in_its_block():
     assert_same_seed(outcome("ppo", [3], width=3), 0, outcome("ppo", [5, 1, 2, 0, 3], width=3), 4, seed=3)
 
 
+@pytest.mark.parametrize(
+    "name", ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL if name != "ppo")]
+)
+def test_a_seed_has_the_same_bits_at_width_one_and_at_width_three(name):
+    """But for the last bits of the explained variance, of which nothing is learned."""
+    alone, among_three = (
+        ({key: value for key, value in curve.items() if key[2] != "explained_variance"}, params)
+        for curve, params in (outcome(name, [3]), outcome(name, [5, 3, 1], width=3))
+    )
+    assert_same_seed(alone, 0, among_three, 1, seed=3)
+
+
 def test_where_the_host_cuts_the_run_changes_no_bit(monkeypatch):
     monkeypatch.setattr(runner, "CHUNK_SECONDS", 0.0)
     one_update_at_a_time = outcome("ppo", [0])

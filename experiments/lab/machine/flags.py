@@ -13,11 +13,13 @@ OPTIONS = {
     "xla_cpu_multi_thread_eigen": False,
     "xla_cpu_prefer_vector_width": 512,
     "xla_backend_optimization_level": 1,
+    # Sums of large arrays are then XLA's own, as those of small ones are: the number of trials in a block decides no bit.
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
 }
 LEVEL = "xla_backend_optimization_level"  # in XLA_FLAGS for CPU alone: XLA writes no code below level 2 for GPUs
 # The same on GPUs: else a product is of whichever kernel was fastest when it was compiled, and sums come in any order.
 GPU_OPTIONS = {"xla_gpu_deterministic_ops": True}
-OF_PLATFORM: dict[str, dict[str, bool | int]] = {"cpu": OPTIONS, "gpu": GPU_OPTIONS}
+OF_PLATFORM: dict[str, dict[str, bool | int | str]] = {"cpu": OPTIONS, "gpu": GPU_OPTIONS}
 PRECISION = "float32"  # of products on accelerators, whose own way is to round what is multiplied to 8 or 11 bits
 # What programs are written for; jax reads each from the variable of the same name in capitals.
 SETTINGS = {
@@ -68,18 +70,21 @@ def with_ours(flags: str, cpu_alone: bool = True) -> str:
     return " ".join([flags, *_as_flags(rest)]).strip()
 
 
-def options(platform: str = "cpu") -> dict[str, bool | int]:
+def options(platform: str = "cpu") -> dict[str, bool | int | str]:
     """Returns the options that a program of a run is compiled with: the platform's, where XLA_FLAGS say nothing else."""
     theirs, ours = named(os.environ.get("XLA_FLAGS", "")), OF_PLATFORM.get(platform, {})
     return {name: _as(value, theirs[name]) if name in theirs else value for name, value in ours.items()}
 
 
-def _as(ours: bool | int, word: str) -> bool | int:
-    return _plain(word) == "true" if isinstance(ours, bool) else int(word)
+def _as(ours: bool | int | str, word: str) -> bool | int | str:
+    if isinstance(ours, bool):
+        return _plain(word) == "true"
+    return int(word) if isinstance(ours, int) else word
 
 
 def _as_flags(options: Mapping[str, Any]) -> list[str]:
-    return [f"--{name}={str(value).lower()}" for name, value in options.items()]
+    words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in options.items()}
+    return [f"--{name}={word}" for name, word in words.items()]
 
 
 def in_force(platform: str) -> dict[str, str]:

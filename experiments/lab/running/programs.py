@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import SingleDeviceSharding
 
@@ -110,7 +111,8 @@ def compile_programs(
         key = jax.random.fold_in(key_eval, point)
         return judged_by.measured(algorithm, env, state, key), all_finite(state.params)
 
-    begin, train = over_block(begin, width), over_block(train, width, shared=3)
+    begin = in_turn(begin, width) if devices.on_cpu() else over_block(begin, width)
+    train = over_block(train, width, shared=3)
     number, seed = np.int32(0), np.zeros(width, np.uint32)
     given = seed, over_trials(hparams, seed)
     block = jax.eval_shape(begin, *given)
@@ -202,6 +204,14 @@ def over_block(function: Callable, width: int, shared: int | None = None) -> Cal
         return jax.tree.map(lambda x: x[None], function(*args))
 
     return of_block
+
+
+def in_turn(function: Callable, width: int) -> Callable:
+    """Returns `function` of one trial as a function of a block, [width, ...], that takes one trial after another: products
+    of one vector, of which first weights are made, have other bits side by side."""
+    if width == 1:
+        return over_block(function, width)
+    return lambda *args: lax.map(lambda trial: function(*trial), args)
 
 
 def in_seed_order(blocks: Sequence[Any], num_trials: int) -> Any:
