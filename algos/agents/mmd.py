@@ -58,7 +58,9 @@ def loss(params, apply, batch, hparams: HParams):
     ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
     entropy, kl = policy.entropy(), policy.kl(batch.policy)
     value_loss = losses.squared(value - batch.value_target)
-    total = kl / hparams.stepsize - ratio * batch.advantage - hparams.temperature * entropy  # KL(pi || uniform) = log A - H
+    total = (
+        kl / hparams.stepsize - ratio * batch.advantage - hparams.temperature * entropy
+    )  # KL(pi || uniform) = log A - H
     metrics = {"value_loss": value_loss, "entropy": entropy, "kl": kl}
     total = total + hparams.value_coef * value_loss
     return mean(total, batch.mask), {name: mean(x, batch.mask) for name, x in metrics.items()}
