@@ -45,6 +45,6 @@ class Options:
     judge: Annotated[str | None, said("the experiment's own", "NAME")] = None
     """What ranks the contenders, or FILE.py:FUNCTION of your own that returns a Judge.
     evaluation_return: of whole episodes with the greedy policy. exact_return: computed, for finite models; gamma 0.99.
-    value_rms: of methods that predict; gamma 1."""
+    nash_conv: computed, for games that are known. value_rms: of methods that predict; gamma 1."""
     tensorboard: bool = False
     """Write TensorBoard event files too, in DIR/tensorboard: a run a seed, and their mean (needs: pip install tensorboardX)."""
