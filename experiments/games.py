@@ -20,7 +20,7 @@ from experiments.lab.commands.cli import BadInput, count, each_once, run_command
 from experiments.lab.machine import devices
 
 ON_TREES = ("cfr", "cfr_plus", "fictitious_play")
-NORMAL_FORM = ("regret_matching", "regret_matching_plus", "natural_gradient", "policy_gradient")
+NORMAL_FORM = ("regret_matching", "regret_matching_plus", "natural_gradient", "policy_gradient", "lenient_gradient")
 POINTS_A_DECADE, STEPS_OF_PATH = 8, 500
 
 
@@ -35,7 +35,7 @@ class Args:
     """Fields of a built-in game: players=3 (kuhn), dice=1 sides=4 (liars_dice), k=-25 (penalty)..."""
     methods: tuple[str, ...] = ("cfr", "cfr_plus", "fictitious_play")
     """cfr, cfr_plus, fictitious_play; for games in normal form also regret_matching, regret_matching_plus, and the flows of
-    natural_gradient and policy_gradient, an iteration of which is 0.05 of time."""
+    natural_gradient and policy_gradient, an iteration of which is 0.05 of time, and where all are paid the same lenient_gradient."""
     iterations: count("--iterations", most=10**9) = 1000
     """How many iterations of each method."""
     out: Path | None = None
@@ -93,6 +93,9 @@ def game_of(args: Args):
         raise BadInput(error) from None
     if not isinstance(game, (GameTree, MatrixGame)):
         raise BadInput(f"{args.game} returns a {type(game).__name__}, not a GameTree or a MatrixGame")
+    same = not isinstance(game, GameTree) and all((game.payoff[0] == one).all() for one in game.payoff)
+    if "lenient_gradient" in args.methods and not same:
+        raise BadInput("lenient_gradient is for games in normal form in which all are paid the same")
     elsewhere = [name for name in args.methods if name in NORMAL_FORM]
     if isinstance(game, GameTree) and elsewhere:
         raise BadInput(f"{elsewhere[0]} is for games in normal form; on a tree: {', '.join(ON_TREES)}")
@@ -162,7 +165,7 @@ def solver_of(name: str, form, matrix):
     have a uniform equilibrium, where nothing would move."""
     import numpy as np
 
-    from algos.agents import cfr, fictitious_play, gradient_flow, regret_matching
+    from algos.agents import cfr, fictitious_play, gradient_flow, lenient_gradient, regret_matching
 
     start = None
     if matrix is not None:
@@ -176,6 +179,7 @@ def solver_of(name: str, form, matrix):
         "regret_matching_plus": lambda: regret_matching.make(matrix, regret_matching.Config(plus=True), start),
         "natural_gradient": lambda: gradient_flow.make(matrix, gradient_flow.Config(), start),
         "policy_gradient": lambda: gradient_flow.make(matrix, gradient_flow.Config(natural=False), start),
+        "lenient_gradient": lambda: lenient_gradient.make(matrix, lenient_gradient.Config(), start),
     }
     return makers[name]()
 

@@ -7,7 +7,6 @@ policy is the one that the method plays next; what it has learned is the average
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 

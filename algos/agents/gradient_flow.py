@@ -9,6 +9,7 @@ round the equilibrium for ever and keeps its distance, sum_p KL(equilibrium || p
 common it climbs, to an agreement that need not be the best. One step is `dt` of time, by the classical Runge-Kutta method.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -45,6 +46,15 @@ def velocity(game: MatrixGame, logits: jax.Array, natural: bool) -> jax.Array:
     return advantage if natural else policy * advantage
 
 
+def runge_kutta(velocity: Callable[[jax.Array], jax.Array], at: jax.Array, dt: float) -> jax.Array:
+    """Returns where the flow is after `dt` of time, by the classical method."""
+    first = velocity(at)
+    second = velocity(at + 0.5 * dt * first)
+    third = velocity(at + 0.5 * dt * second)
+    fourth = velocity(at + dt * third)
+    return at + dt / 6.0 * (first + 2.0 * second + 2.0 * third + fourth)
+
+
 def make(game: MatrixGame, config: Config = Config(), start=None) -> Solver:
     """Returns the method for a game. start: logits [N, A] to begin with; None: 0, which plays uniformly. Raises ValueError
     for a dt that is not above 0."""
@@ -58,12 +68,7 @@ def make(game: MatrixGame, config: Config = Config(), start=None) -> Solver:
         return State(jnp.where(legal, logits, -jnp.inf), jnp.zeros(legal.shape))
 
     def step(state):
-        at, dt = state.logits, config.dt
-        first = velocity(game, at, config.natural)
-        second = velocity(game, at + 0.5 * dt * first, config.natural)
-        third = velocity(game, at + 0.5 * dt * second, config.natural)
-        fourth = velocity(game, at + dt * third, config.natural)
-        logits = at + dt / 6.0 * (first + 2.0 * second + 2.0 * third + fourth)
+        logits = runge_kutta(lambda logits: velocity(game, logits, config.natural), state.logits, config.dt)
         return State(logits, state.total + jax.nn.softmax(logits))
 
     return Solver(init, step, lambda state: jax.nn.softmax(state.logits), lambda state: match(state.total, legal))

@@ -1,8 +1,8 @@
 """What a learner has played so far on a game that is known, as the sum of realisation plans: its average policy is exact.
 
-    average(a|I) ~ sum_t x_t(I) pi_t(a|I)            x_t(I): how far the player's own choices under pi_t lead to I
+    average(a|I) ~ sum_t t x_t(I) pi_t(a|I)            x_t(I): how far the player's own choices under pi_t lead to I
 
-One term an update. Rows of a policy [I, A] are information sets, as in the `GameTree`.
+One term an update, t = 1, 2, ...: later ones count for more, as in CFR+, so that the beginning is forgotten. Rows of a policy [I, A] are information sets, as in the `GameTree`.
 """
 
 import functools
@@ -20,9 +20,11 @@ def start(env: Env) -> jax.Array | None:
     return None if env.game is None else jnp.zeros(env.game.legal.shape)
 
 
-def add(env: Env, plans: jax.Array | None, policy_at) -> jax.Array | None:
-    """Returns the sum with one more policy in it. policy_at: (observations [I, ...]) -> a policy at each."""
-    return None if plans is None else plans + exact.realisation_plan(form(env), probabilities(env, policy_at))
+def add(env: Env, plans: jax.Array | None, policy_at, update) -> jax.Array | None:
+    """Returns the sum with one more policy in it, after `update` others. policy_at: (observations [I, ...]) -> a policy at each."""
+    if plans is None:
+        return None
+    return plans + (update + 1.0) * exact.realisation_plan(form(env), probabilities(env, policy_at))
 
 
 def average(env: Env, plans: jax.Array) -> jax.Array:

@@ -39,7 +39,7 @@ def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma,
         return apply(params, normalize.observe(state.normalizer, observation))
 
     if getattr(state, "plans", None) is not None:
-        plans = played.add(vector.env, state.plans, lambda observation: seeing(params, observation)[0])
+        plans = played.add(vector.env, state.plans, lambda observation: seeing(params, observation)[0], state.update)
         state = state.replace(plans=plans)
     environment, transitions, episodes = rollout(vector, seeing, params, state.environment, key, num_steps)
     normalizer, transitions = normalize.digest(state.normalizer, transitions, state.environment, gamma)

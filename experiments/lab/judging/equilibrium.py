@@ -14,7 +14,7 @@ def nash_conv() -> Judge:
 
     nash_conv: of what the method learns: the average of its policies where that is what it learns (NFSP, CFR), else the
     policy that explores, as it is now. nash_conv_current, nash_conv_average: of the policy now, and of the average over updates,
-    each weighted by own reach. value_first: what the first player earns under the policy of nash_conv.
+    by own reach, update t weighing t. value_first: what the first player earns under the policy of nash_conv.
     """
     return Judge("nash_conv", False, measure_nash_conv)
 

@@ -1,0 +1,284 @@
+"""Learning to play against oneself: gradients and fixed points against enumeration, averages, reservoirs, and the judge."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from algos import a2c
+from algos.agents import exact, exact_play, mmd, nfsp, played, reservoir
+from algos.core.distributions import Categorical
+from algos.core.returns import gae
+from algos.core.types import Batch
+from envs.games.kuhn import kuhn
+from envs.games.tree import CHANCE, END
+from experiments.lab.judging.equilibrium import measure_nash_conv, nash_conv
+
+TREE = kuhn()
+LONGEST = 3
+
+
+def walk(tree, policy):
+    """Returns (reach of each history [H, N + 1], chance's last; what each player earns from each on [H, N]), by recursion."""
+    reach, worth = np.ones((tree.num_histories, tree.num_players + 1)), np.array(tree.payoff, float)
+    share = np.ones(tree.num_histories)
+    for history in range(1, tree.num_histories):
+        before = tree.parent[history]
+        mover, reach[history] = tree.player[before], reach[before]
+        share[history] = (
+            tree.chance[history] if mover == CHANCE else policy[tree.info_set[before], tree.action[history]]
+        )
+        reach[history, mover] *= share[history]
+    for history in range(tree.num_histories - 1, 0, -1):
+        worth[tree.parent[history]] += share[history] * worth[history]
+    return reach, worth
+
+
+def conditional(tree, policy):
+    """Returns (q [I, A], V [I]): what the mover of an information set earns from there on, everyone going on by the policy."""
+    reach, worth = walk(tree, policy)
+    q, weight = np.zeros(tree.legal.shape), np.zeros(tree.num_info_sets)
+    for history in range(1, tree.num_histories):
+        before = tree.parent[history]
+        mover = tree.player[before]
+        if mover >= 0:
+            others = np.delete(reach[before], mover).prod()
+            q[tree.info_set[before], tree.action[history]] += others * worth[history, mover]
+            weight[tree.info_set[before]] += others * (tree.action[history] == 0)
+    q = q / weight[:, None]
+    return q, (policy * q).sum(1)
+
+
+def softmax(logits):
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+@functools.cache
+def some_logits():
+    return np.random.default_rng(5).normal(size=TREE.legal.shape)
+
+
+def every_episode(policy):
+    """Returns (probability [Z], acting, info_set, action, reward, terminated [T, Z, N]) of all ways that Kuhn poker may go."""
+    reach, _ = walk(TREE, policy)
+    ends = np.flatnonzero(TREE.player == END)
+    shape = (LONGEST, len(ends), 2)
+    acting, info_set, action = np.zeros(shape, bool), np.zeros(shape, int), np.zeros(shape, int)
+    reward, terminated = np.zeros(shape), np.zeros(shape, bool)
+    for place, end in enumerate(ends):
+        path, at = [], end
+        while at:
+            if TREE.player[TREE.parent[at]] >= 0:
+                path.insert(0, at)
+            at = TREE.parent[at]
+        for time, history in enumerate(path):
+            before = TREE.parent[history]
+            here = time, place, TREE.player[before]
+            acting[here], info_set[here], action[here] = True, TREE.info_set[before], TREE.action[history]
+        reward[len(path) - 1, place], terminated[len(path) - 1, place] = TREE.payoff[end], True
+    return reach[ends].prod(1), acting, info_set, action, reward, terminated
+
+
+@pytest.mark.parametrize("lambda_", [0.0, 0.6, 1.0])
+def test_the_expected_gradient_by_turn_based_gae_is_the_exact_one(lambda_, float64):
+    logits = some_logits()
+    policy = softmax(logits)
+    probability, acting, info_set, action, reward, terminated = every_episode(policy)
+    _, value = conditional(TREE, policy)
+    rows = lambda x: jnp.asarray(x.reshape(LONGEST, -1))  # noqa: E731
+    values = rows(np.where(acting, value[info_set], 1e3))  # what is said of who waits is asked by nobody
+    advantage = gae(
+        rows(reward), rows(terminated), rows(np.zeros_like(acting)), values, values, 1.0, lambda_, rows(acting)
+    )
+    weighted = probability[None, :, None] * np.asarray(advantage).reshape(acting.shape) * acting
+    found = np.zeros_like(logits)
+    score = np.eye(2)[action] - policy[info_set]
+    np.add.at(found, info_set.reshape(-1), (weighted[..., None] * score).reshape(-1, 2))
+    env = envs.make("Kuhn")
+    form = played.form(env)
+    for player in (0, 1):
+        earned = lambda theta: exact.value(form, jax.nn.softmax(theta))[player]  # noqa: E731, B023
+        own = TREE.mover == player
+        np.testing.assert_allclose(found[own], jax.grad(earned)(jnp.asarray(logits))[own], atol=1e-6)
+
+
+@functools.cache
+def quantal_response(temperature):
+    """Returns the logit quantal response equilibrium of Kuhn poker, [I, A]: pi(a|I) ~ exp(q(I, a) / temperature), by damped
+    iteration to a fixed point."""
+    policy = np.full(TREE.legal.shape, 0.5)
+    for _ in range(4000):
+        logits = (np.log(policy) + 0.1 * conditional(TREE, policy)[0]) / (1.0 + 0.1 * temperature)
+        policy, before = softmax(logits), policy
+        if np.abs(policy - before).max() < 1e-9:
+            return policy
+    raise AssertionError("no fixed point")
+
+
+def mmd_gradient(policy, temperature, stepsize=0.5):
+    """Returns the expected gradient of MMD's loss in the logits, every decision weighed alike, [I, A]."""
+    q, value = conditional(TREE, policy)
+    info_set, action = np.divmod(np.arange(TREE.legal.size), TREE.num_actions)
+    old = jnp.log(jnp.asarray(policy))
+    weight = jnp.asarray(policy.reshape(-1))
+
+    def one(logits, info_set, action, advantage):
+        said = Categorical(old[info_set][None])
+        nothing = jnp.zeros(1)
+        batch = Batch(
+            observation=jnp.eye(TREE.num_info_sets)[info_set][None], action=action[None], policy=said,
+            log_prob=said.log_prob(action[None]), value=nothing, reward=nothing, next_observation=nothing, next_value=nothing,
+            terminated=nothing, truncated=nothing, advantage=advantage[None], value_target=nothing, mask=jnp.ones(1),
+        )  # fmt: skip
+        hparams = mmd.HParams(temperature=temperature, stepsize=stepsize)
+        return mmd.loss(logits, lambda logits, seen: (Categorical(seen @ logits), nothing), batch, hparams)[0]
+
+    def expected(logits):
+        advantage = jnp.asarray((q - value[:, None]).reshape(-1))
+        each = jax.vmap(one, (None, 0, 0, 0))(logits, jnp.asarray(info_set), jnp.asarray(action), advantage)
+        return weight @ each
+
+    return np.asarray(jax.grad(expected)(old))
+
+
+def test_the_fixed_point_of_mmd_is_the_logit_quantal_response_equilibrium_of_its_temperature(float64):
+    solved = quantal_response(0.3)
+    assert np.abs(mmd_gradient(solved, 0.3)).max() < 1e-6
+    assert np.abs(mmd_gradient(solved, 0.6)).max() > 1e-2 < np.abs(mmd_gradient(np.full((12, 2), 0.5), 0.3)).max()
+
+
+@functools.cache
+def trained():
+    """Returns (env, algorithm, states before each of three updates of A2C on Kuhn poker and after)."""
+    env = envs.make("Kuhn")
+    algorithm = a2c.make(env, a2c.Config(num_envs=8, num_steps=6, hidden_sizes=()))
+    hparams = a2c.HParams(learning_rate=0.3, anneal=0.0)
+    step, states = jax.jit(algorithm.step), [jax.jit(algorithm.init)(jax.random.key(0), hparams)]
+    for _ in range(3):
+        states.append(step(states[-1], hparams)[0])
+    return env, algorithm, states
+
+
+WEIGHTS = np.array([1.0, 2.0, 3.0]) / 6.0  # later policies count for more
+
+
+def test_the_average_of_what_was_played_earns_against_anyone_the_mean_of_what_was_earned():
+    env, algorithm, states = trained()
+    policies = [
+        np.asarray(played.probabilities(env, lambda seen, state=state: algorithm.policy(state, seen)), float)
+        for state in states[:3]
+    ]
+    average = np.asarray(played.average(env, states[3].plans), float)
+    assert np.abs(policies[0] - policies[2]).max() > 0.05
+    theirs = softmax(some_logits())
+    for player in (0, 1):
+        own = (TREE.mover == player)[:, None]
+        earned = [walk(TREE, np.where(own, policy, theirs))[1][0, player] for policy in policies]
+        assert walk(TREE, np.where(own, average, theirs))[1][0, player] == pytest.approx(WEIGHTS @ earned, abs=1e-6)
+        naive = walk(TREE, np.where(own, np.tensordot(WEIGHTS, policies, 1), theirs))[1][0, player]
+        assert player == 1 or abs(naive - WEIGHTS @ earned) > 1e-5  # only the first player decides twice
+
+
+def test_the_judge_says_what_enumeration_says_of_the_policy_now_and_on_average():
+    env, algorithm, states = trained()
+    found = measure_nash_conv(algorithm, env, states[3], None)
+    policy = np.asarray(played.probabilities(env, lambda seen: algorithm.policy(states[3], seen)), float)
+    assert found["nash_conv"] == found["nash_conv_current"] != found["nash_conv_average"]
+    assert found["value_first"][0] == pytest.approx(walk(TREE, policy)[1][0, 0], abs=1e-6)
+    gains = 0.0
+    for player in (0, 1):  # every deterministic policy of the player's six information sets
+        own, best = np.flatnonzero(TREE.mover == player), -np.inf
+        for choice in range(2**6):
+            reply = policy.copy()
+            reply[own] = np.eye(2)[(choice >> np.arange(6)) & 1]
+            best = max(best, walk(TREE, reply)[1][0, player])
+        gains += best - walk(TREE, policy)[1][0, player]
+    assert found["nash_conv"][0] == pytest.approx(gains, abs=1e-5)
+
+
+def test_a_learned_average_is_what_is_judged_and_cfrs_is_openspiels():
+    env = envs.make("Kuhn")
+    algorithm = exact_play.make(env)
+    state = algorithm.init(jax.random.key(0), exact_play.HParams())
+    state = jax.jit(lambda state: jax.lax.fori_loop(0, 100, lambda _, s: algorithm.step(s, None)[0], state))(state)
+    found = {name: float(x[0]) for name, x in measure_nash_conv(algorithm, env, state, None).items()}
+    assert found["nash_conv"] == found["nash_conv_average"] == pytest.approx(0.01645, abs=2e-5)
+    assert found["nash_conv_current"] > 0.1 and not nash_conv().higher_is_better
+    assert algorithm.steps_per_update == 24
+
+
+def test_the_judge_refuses_in_one_line_what_is_no_game_that_is_known():
+    _, algorithm, states = trained()
+    with pytest.raises(ValueError, match="StagHunt is no game that is known"):
+        measure_nash_conv(algorithm, envs.make("StagHunt", memory=True), states[0], None)
+    with pytest.raises(ValueError, match="cfr needs a game that is known"):
+        exact_play.make(envs.make("StagHunt", memory=True))
+
+
+def test_a_reservoir_keeps_every_item_with_the_same_probability_however_they_come():
+    size, items, runs = 10, 60, 4000
+    chosen = np.random.default_rng(0).random(items) < 0.7
+    number = int(chosen.sum())
+
+    def one(key):
+        kept = reservoir.empty(jnp.int32(0), size)
+        for part in range(6):  # ten at a time, as many as there is room for at first
+            here = slice(10 * part, 10 * part + 10)
+            key, key_add = jax.random.split(key)
+            kept = reservoir.add(kept, key_add, jnp.arange(items)[here], jnp.asarray(chosen)[here])
+        return kept.data, kept.seen
+
+    data, seen = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), runs))
+    assert (seen == number).all()
+    counts = np.bincount(np.asarray(data).reshape(-1), minlength=items)
+    assert (counts[~chosen] == 0).all() and (
+        np.sort(np.asarray(data), 1)[:, 1:] != np.sort(np.asarray(data), 1)[:, :-1]
+    ).all()
+    share = size / number
+    assert np.abs(counts[chosen] / runs - share).max() < 5 * np.sqrt(share * (1 - share) / runs)
+
+
+def nfsp_algorithm():
+    config = nfsp.Config(
+        num_envs=16, num_steps=8, num_updates=2, batch_size=16, buffer_size=256, reservoir_size=4000, hidden_sizes=()
+    )
+    return nfsp.make(envs.make("Kuhn"), config)
+
+
+@functools.cache
+def nfsp_run(anticipatory):
+    """Returns NFSP's state after three steps."""
+    algorithm, hparams = nfsp_algorithm(), nfsp.HParams(anticipatory=anticipatory, epsilon_start=0.0)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hparams)
+    step = jax.jit(algorithm.step)
+    for _ in range(3):
+        state, metrics = step(state, hparams)
+    return algorithm, state, metrics
+
+
+def test_nfsps_reservoir_takes_what_was_done_by_best_response_alone_and_its_replay_everything():
+    decisions = 3 * 16 * (8 - 1)  # one a step, but for the last one of each rollout
+    seen = {eta: int(nfsp_run(eta)[1].reservoir.seen) for eta in (0.0, 0.3, 1.0)}
+    assert seen[0.0] == 0 and seen[1.0] == decisions and 0.1 < seen[0.3] / decisions < 0.5
+
+
+def test_nfsps_decisions_lead_to_the_same_players_next_one_and_its_average_is_judged():
+    algorithm, state, metrics = nfsp_run(0.3)
+    kept = jax.tree.map(np.asarray, state.replay.data)
+    at, after = kept.observation[:, :12].argmax(1), kept.next_observation[:, :12].argmax(1)
+    over = kept.terminated
+    assert over.any() and (~over).any() and (kept.observation[:, :12].sum(1) == 1.0).all()
+    names = np.array(TREE.names)
+    assert (TREE.mover[at] == TREE.mover[after])[~over].all()  # in Kuhn poker the first player's second decision
+    assert all(names[to] == names[of] + "pb" for of, to in zip(at[~over], after[~over]))
+    assert (kept.reward[~over] == 0.0).all() and (np.abs(kept.reward[over]) >= 1.0).all()
+    found = measure_nash_conv(algorithm, envs.make("Kuhn"), state, None)
+    assert found["nash_conv"] == found["nash_conv_average"] and np.isfinite(metrics["loss"])
+
+
+def test_nfsp_refuses_in_one_line_a_game_without_turns():
+    with pytest.raises(ValueError, match="MatchingPennies is none"):
+        nfsp.make(envs.make("MatchingPennies"))
