@@ -73,8 +73,14 @@ def measured(jaxmarl: Path, steps: int, seeds: int, rounds: int) -> dict[str, li
                 process = sides["theirs" if name == THEIRS else "ours"].process
                 process.stdin.write(json.dumps([name, seeds, steps]) + "\n")
                 process.stdin.flush()
-                found[name].append(json.loads(answer(process)))
+                found[name].append(json.loads(answered(process)))
     return found
+
+
+def answered(process) -> str:
+    """Returns the next line that is an answer: JaxMARL prints some of its own."""
+    line = answer(process)
+    return line if line.startswith("{") else answered(process)
 
 
 if __name__ == "__main__":
