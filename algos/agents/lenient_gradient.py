@@ -65,7 +65,9 @@ def make(game: MatrixGame, config: Config = Config(), start=None) -> Solver:
     if not (config.leniency >= 1.0 and config.patience > 0.0 and config.dt > 0.0):
         raise ValueError(f"leniency must be 1 or more, patience and dt above 0, not {config}")
     if any(not np.array_equal(game.payoff[0], one) for one in game.payoff):
-        raise ValueError("lenient_gradient is for games in which all are paid the same: who forgives a rival is exploited")
+        raise ValueError(
+            "lenient_gradient is for games in which all are paid the same: who forgives a rival is exploited"
+        )
     sizes = game.payoff.shape[1:]
     legal = np.arange(max(sizes)) < np.array(sizes)[:, None]
 

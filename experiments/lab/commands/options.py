@@ -40,7 +40,7 @@ class Options:
     however many seeds there are."""
     judge: str | None = None
     """What ranks the contenders: evaluation_return (of whole episodes with the greedy policy), exact_return (computed, for
-    finite models; gamma 0.99), value_rms (of methods that predict; gamma 1), or FILE.py:FUNCTION of your own that returns a
-    Judge. Default: the experiment's own."""
+    finite models; gamma 0.99), nash_conv (computed, for games that are known), value_rms (of methods that predict; gamma 1), or
+    FILE.py:FUNCTION of your own that returns a Judge. Default: the experiment's own."""
     tensorboard: bool = False
     """Write TensorBoard event files too, in DIR/tensorboard: a run a seed, and their mean (needs: pip install tensorboardX)."""

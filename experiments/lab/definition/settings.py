@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
-from algos.agents import exact_play, mappo, qmix, vdn
+from algos.agents import exact_play, mappo, mmd, nfsp, qmix, vdn
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
@@ -84,7 +84,9 @@ LINEAR_PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 
 # those for games of several players that are known
 AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
-    name: (exact_play, {"method": name}) for name in exact_play.METHODS
+    "mmd": (mmd, {}),
+    "nfsp": (nfsp, {}),
+    **{name: (exact_play, {"method": name}) for name in exact_play.METHODS},
 }
 
 # those of agents who are a team. All the others learn there too, each agent by itself with the parameters of all
@@ -124,6 +126,9 @@ TEAM_Q = {"learning_rate": 1e-3, "anneal": 1.0, "gamma": 0.9, "exploration_fract
 BAIRD = {"target": (0.0, 1.0), "behaviour": (6 / 7, 1 / 7)}
 BAIRD_BEGINS = {"begin": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0, 1.0)}
 TEN_GROUPS = {"features": "aggregation:10"}
+
+# a table: one linear map of what stands for an information set
+TABLE = {"num_envs": 128, "num_steps": 16, "num_epochs": 4, "num_minibatches": 1, "hidden_sizes": ()}
 
 # (environment, algorithm): (Config fields, HParams fields)
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
@@ -183,6 +188,11 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"trace": "replacing"},
         {"learning_rate": 0.5, "gamma": 1.0, "lambda_": 0.9, "epsilon": 0.0},
     ),
+    ("Kuhn", "mmd"): (
+        TABLE,
+        {"learning_rate": 0.02, "temperature": 0.1, "temperature_end": 0.04, "stepsize": 0.1, "max_grad_norm": 0.0},
+    ),
+    ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
     ("RandomWalk-19", "gradient_monte_carlo"): ({}, {"learning_rate": 0.005, "anneal": 1.0}),
     ("RandomWalk-1000", "gradient_monte_carlo"): (TEN_GROUPS, {"learning_rate": 0.01, "anneal": 1.0}),
     ("RandomWalk-1000", "semi_gradient_td"): (TEN_GROUPS, {"learning_rate": 0.05, "anneal": 1.0}),

@@ -1,11 +1,12 @@
 """A judge by the name that a command line gives: one of ours, or a user's own."""
 
 from experiments.lab.judging.criterion import Criterion
+from experiments.lab.judging.equilibrium import nash_conv
 from experiments.lab.judging.judges import Judge, exact_return, value_rms
 from experiments.lab.outside.user_files import load
 from experiments.lab.outside.user_loss import is_reference
 
-OURS = {"exact_return": exact_return, "value_rms": value_rms}
+OURS = {"exact_return": exact_return, "value_rms": value_rms, "nash_conv": nash_conv}
 
 
 def named(name: str) -> Judge | None:

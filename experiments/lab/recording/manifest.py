@@ -48,7 +48,17 @@ def write_manifest(folder: Path, experiment: Experiment, command: str) -> None:
         "users_git": commits.of_files([*sources, *commits.experiment_file()]),
         **surroundings(),
     }
+    for task in experiment.tasks:
+        manifest["environments"][task.environment] |= agents_of(task)
     write_json(folder / "manifest.json", {**manifest, "made_by": made_by(folder, manifest)})
+
+
+def agents_of(task: Task) -> dict[str, Any]:
+    """Returns how many agents a task has and whose rewards they are given; nothing where there is one."""
+    env = task.make()
+    if env.agents is None:
+        return {}
+    return {"agents": {"number": env.agents, "reward_convention": env.reward_convention}}
 
 
 def surroundings() -> dict[str, Any]:

@@ -106,7 +106,7 @@ def join(folders: Sequence[Folder]) -> dict[str, list[Result]]:
     """Returns the contenders of all folders by environment, in the order of the folders.
 
     A name that two folders use on one environment is shown as folder/name. Two folders with one name are shown as paths.
-    Raises Unusable where folders rank the same environment by different metrics.
+    Raises Unusable where folders rank the same environment by different metrics, or pay its agents by unlike conventions.
     """
     labels = folder_labels(folders)
     uses = Counter((env, name) for folder in folders for env, name in contenders(folder))
@@ -126,6 +126,10 @@ def join(folders: Sequence[Folder]) -> dict[str, list[Result]]:
         words = [f"{one.criterion.words} ({one.criterion.direction})" for one in results]
         if len(set(words)) > 1:
             raise Unusable(f"{environment} is ranked by {' and by '.join(dict.fromkeys(words))}: not to be compared")
+        paid = [one.folder.manifest["environments"][environment].get("agents") for one in results]
+        paid = [f"{one['number']} agents, {one['reward_convention']} rewards" if one else "one agent" for one in paid]
+        if len(set(paid)) > 1:
+            raise Unusable(f"{environment} has {' and '.join(dict.fromkeys(paid))}: not to be compared")
     return joined
 
 
