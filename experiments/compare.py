@@ -98,7 +98,8 @@ def task_of(env: str, args: Args):
 
 def judge_of(task):
     """Returns the judge that knows the truth where there is one to know: of finite models the exact return, of known games
-    NashConv, of spread the return between a random and a scripted one; else None. What is wrong with a user's own environment is said as it is checked."""
+    NashConv, of spread the return between a random and a scripted one; else None. What is wrong with a user's own
+    environment is said as it is checked."""
     from envs.games import ids
     from envs.mdp import problems
     from experiments.lab.judging import equilibrium, judges, spread

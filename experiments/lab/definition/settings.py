@@ -117,6 +117,11 @@ ON_GAMES = {
     "pgql": (MANY_GAMES | REPLAYED, {"gae_lambda": 0.95, "entropy_coef": 0.03}),
 }
 
+TEAM_STEPS = {"num_envs": 16, "num_steps": 100, "num_epochs": 4, "num_minibatches": 8}
+TEAM_LOOKS = {"learning_rate": 2e-3, "gamma": 0.9, "gae_lambda": 0.9}  # half an episode ahead is enough
+TEAM_REPLAY = {"num_envs": 16, "num_updates": 1, "buffer_size": 50_000, "hidden_sizes": (64, 64)}
+TEAM_Q = {"learning_rate": 1e-3, "anneal": 1.0, "gamma": 0.9, "exploration_fraction": 0.3}
+
 # Baird's counterexample: always the second action, learned about by a policy that seldom takes it (S&B section 11.2)
 BAIRD = {"target": (0.0, 1.0), "behaviour": (6 / 7, 1 / 7)}
 BAIRD_BEGINS = {"begin": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0, 1.0)}
@@ -199,6 +204,8 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Baird", "lstd"): (BAIRD, {}),
     ("Baird", "tdc"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
     ("Baird", "gtd2"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
+    **{("Spread", name): (TEAM_STEPS, TEAM_LOOKS) for name in ("ppo", "ippo", "mappo")},
+    **{("Spread", name): (TEAM_REPLAY, TEAM_Q) for name in ("iql", "vdn", "qmix")},
     **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.lab.commands.cli import BadInput
-from experiments.lab.showing.drawing import classic, grids, texts
+from experiments.lab.showing.drawing import classic, grids, teams, texts
 from experiments.lab.showing.drawing.shapes import Scene
 
 Draw = Callable[[Any, Any], np.ndarray]  # (state, observation) -> uint8 [height, width, 3]
@@ -40,6 +40,7 @@ DRAWINGS = {
     "MetaMaze-misc": Drawing(grids.meta_maze, 100),
     "PointRobot-misc": Drawing(classic.point_robot, 100),
     "Pong-misc": Drawing(grids.channels, 50),
+    "Spread": Drawing(teams.spread, 150),
 }
 
 
