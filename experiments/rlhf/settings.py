@@ -23,7 +23,7 @@ class Sizes:
     learning_rate: float = 3e-3
     pairs: int = 64_000  # human comparisons
     reward_length: int = 96  # tokens of a text that the reward model reads
-    reward_pairs: int = 0  # of the comparisons, that a transformer learns from too; 0: the reward model counts n-grams alone
+    reward_pairs: int = 0  # of these, that a transformer learns from too; 0: n-grams are counted alone
     pairs_per_update: int = 32
     reward_learning_rate: float = 1e-3
     reward_dropout: float = 0.1
