@@ -21,7 +21,8 @@ class Sizes:
     updates: int = 2_000  # of supervised training, at most
     looks: int = 10  # at validation texts; two in a row without a gain end it
     learning_rate: float = 3e-3
-    pairs: int = 64_000  # human comparisons
+    pairs: int = 64_000  # human comparisons, that the reward model learns from
+    preferences: int = 16_000  # of these, that DPO and IPO learn from
     reward_length: int = 96  # tokens of a text that the reward model reads
     reward_pairs: int = 0  # of these, that a transformer learns from too; 0: n-grams are counted alone
     pairs_per_update: int = 32

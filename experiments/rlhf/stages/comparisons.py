@@ -1,4 +1,4 @@
-"""Human comparisons of two sentences, as rows of tokens: what the reward model, DPO and IPO learn from."""
+"""Human comparisons of two sentences: what the reward model learns from; some of them as rows of tokens: what DPO and IPO do."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from algos.rlhf.preference import Pairs
-from algos.rlhf.reward_model import Comparisons
 from algos.rlhf.types import Sequence
 from experiments.lab.recording import trees
 from experiments.rlhf import encoding, pairs
@@ -18,7 +17,7 @@ TRAIN = "train.npz"
 
 
 class Compared(NamedTuple):
-    """The comparisons: sentences, and the rows of the sentences."""
+    """The comparisons, and the rows of the sentences of the first of them, cut where answers are."""
 
     drawn: pairs.Pairs
     first: encoding.Rows
@@ -27,13 +26,14 @@ class Compared(NamedTuple):
 
 def stage(folder: Path, corpus: Corpus, sizes, reference: Finished) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another."""
-    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "length", "pairs")}
+    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "length", "pairs", "preferences")}
     inputs = {**corpus.inputs, "supervised": reference.mark}
 
     def make(own: Stage):
         drawn = draw(corpus, corpus.split.train, sizes.pairs, sizes.seed)
         pieces = supervised.load(reference.folder, reference.mark).tokeniser
-        rows = [encoding.rows(pieces, corpus.texts(part), sizes.length) for part in (drawn.first, drawn.second)]
+        some = [side[: sizes.preferences] for side in (drawn.first, drawn.second)]
+        rows = [encoding.rows(pieces, corpus.texts(part), sizes.length) for part in some]
         trees.write(own.folder / TRAIN, Compared(drawn._replace(ties=np.array(drawn.ties)), *rows))
         print(f"{own.name}: {sizes.pairs:,} pairs, {drawn.ties:.1%} of them ties", flush=True)
         return {"ties": drawn.ties}
@@ -54,16 +54,9 @@ def load(folder: Path) -> Compared:
     return Compared(drawn, *rows)
 
 
-def for_reward_model(compared: Compared) -> Comparisons:
-    """Returns them as the reward model takes them: a tie is half a preference for each."""
-    return Comparisons(
-        compared.first.tokens, compared.first.mask, compared.second.tokens, compared.second.mask, compared.drawn.label
-    )
-
-
 def preferred(compared: Compared) -> Pairs:
     """Returns those that are no ties, as DPO and IPO take them."""
-    label = compared.drawn.label
+    label = compared.drawn.label[: len(compared.first.tokens)]
     decided = label != 0.5
     first = (label == 1.0)[decided, None]
     both = [encoding.Rows(rows.tokens[decided], rows.mask[decided]) for rows in (compared.first, compared.second)]
