@@ -14,6 +14,7 @@ from experiments.rlhf.stages import supervised
 from experiments.rlhf.stages.stage import Finished, Stage, made
 
 TRAIN = "train.npz"
+SETTINGS = ("seed", "held_out", "validation", "length", "pairs", "preferences")
 
 
 class Compared(NamedTuple):
@@ -26,7 +27,7 @@ class Compared(NamedTuple):
 
 def stage(folder: Path, corpus: Corpus, sizes, reference: Finished) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another."""
-    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "length", "pairs", "preferences")}
+    settings = {name: getattr(sizes, name) for name in SETTINGS}
     inputs = {**corpus.inputs, "supervised": reference.mark}
 
     def make(own: Stage):
