@@ -40,7 +40,10 @@ def ngrams_of(rows: encoding.Rows, folded: np.ndarray) -> list[np.ndarray]:
     """Returns the hashes of each text's n-grams, each once."""
     read, hashes = jax.jit(ngrams.found), []
     for at in range(0, len(rows.tokens), READ):
-        hashed, counts = (np.moveaxis(np.asarray(x), 0, 1) for x in read(folded, *(x[at : at + READ] for x in rows)))
+        hashed, counts = (
+            np.moveaxis(np.asarray(x), 0, 1)
+            for x in read(folded, *(x[at : at + READ] for x in (rows.tokens, rows.mask)))
+        )
         hashes += [row[own] for row, own in zip(hashed, counts)]
     return hashes
 

@@ -13,10 +13,11 @@ from algos.rlhf.sampling import log_probs, sample
 from envs.text import rewarded
 from experiments.lab.recording import policies
 from experiments.lab.recording.manifest import read_experiment
+from experiments.lab.recording.run_folder import OPTIMISATION
 from experiments.rlhf import encoding, task, text_metrics
 from experiments.rlhf.stages.training import compiled, lane
 
-OPTIMISATION, BLOCK = "optimisation", 512
+BLOCK = 512
 
 
 class Drawn(NamedTuple):
@@ -36,7 +37,7 @@ def of_run(out: Path, number: int) -> list[dict[str, Any]]:
     experiment = read_experiment(folder)
     (only,) = experiment.tasks
     env, judging = only.make(), only.judge.settings
-    who = task.load_judges(tuple(judging["judges"]), tuple(judging["supervised"]))
+    who = task.load_judges(judging["judges"], judging["supervised"])
     draw, read = programs(env)
     base = draw(env.text.reference_params, number, 0)
     texts = encoding.texts_of(who.pieces, base.tokens[:, -env.text.length :])

@@ -15,6 +15,7 @@ class Sizes:
     width: int = 128
     layers: int = 3
     heads: int = 4
+    prompt: int = 24  # the most tokens of a prompt: a longer one loses its beginning
     length: int = 24  # L, the most tokens of an answer
     row: int = 128  # tokens of a packed row
     rows: int = 16  # of a supervised update

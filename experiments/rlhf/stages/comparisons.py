@@ -1,4 +1,4 @@
-"""Human comparisons of two sentences: what the reward model learns from; some of them as rows of tokens: what DPO and IPO do."""
+"""Human comparisons of two texts: what the reward model learns from; some of them as rows of tokens: what DPO and IPO do."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from experiments.rlhf.stages import supervised
 from experiments.rlhf.stages.stage import Finished, Stage, made
 
 TRAIN = "train.npz"
-SETTINGS = ("seed", "held_out", "validation", "length", "pairs", "preferences")
+SETTINGS = ("seed", "held_out", "validation", "prompt", "length", "pairs", "preferences")
 
 
 class Compared(NamedTuple):
-    """The comparisons, and the rows of the sentences of the first of them, cut where answers are."""
+    """The comparisons: texts by their number, and the rows of the texts of the first of them, after their prompts."""
 
     drawn: pairs.Pairs
     first: encoding.Rows
@@ -31,27 +31,28 @@ def stage(folder: Path, corpus: Corpus, sizes, reference: Finished) -> Finished:
     inputs = {**corpus.inputs, "supervised": reference.mark}
 
     def make(own: Stage):
-        drawn = draw(corpus, corpus.split.train, sizes.pairs, sizes.seed)
-        pieces = supervised.load(reference.folder, reference.mark).tokeniser
-        some = [side[: sizes.preferences] for side in (drawn.first, drawn.second)]
-        rows = [encoding.rows(pieces, corpus.texts(part), sizes.length) for part in some]
-        trees.write(own.folder / TRAIN, Compared(drawn._replace(ties=np.array(drawn.ties)), *rows))
-        print(f"{own.name}: {sizes.pairs:,} pairs, {drawn.ties:.1%} of them ties", flush=True)
-        return {"ties": drawn.ties}
+        drawn = corpus.opinions.compared(corpus.split.train, sizes.pairs, sizes.seed)
+        rows = rows_of(corpus, sizes.length, reference)
+        first, second = (rows.of(side[: sizes.preferences]) for side in (drawn.first, drawn.second))
+        trees.write(own.folder / TRAIN, Compared(drawn._replace(ties=np.array(drawn.ties)), first, second))
+        print(f"{own.name}: {len(drawn.label):,} pairs, {drawn.ties:.1%} of them ties", flush=True)
+        return {"pairs": len(drawn.label), "ties": drawn.ties}
 
     return made(Stage(folder, settings, inputs), (TRAIN,), make)
 
 
-def draw(corpus: Corpus, part: np.ndarray, number: int, seed: int) -> pairs.Pairs:
-    """Returns so many comparisons of sentences of the part, ties among them."""
-    return pairs.draw(corpus.rated.ratings, part, number, seed)
+def rows_of(corpus: Corpus, length: int, reference: Finished) -> encoding.Rows:
+    """Returns all texts of the corpus after their prompts, cut as answers and prompts of the reference policy are."""
+    pieces = supervised.load(reference.folder, reference.mark).tokeniser
+    room = supervised.load_prompts(reference.folder, reference.mark).train.shape[1] - 1
+    return encoding.rows(pieces, corpus.texts, length, encoding.prompts(pieces, corpus.prompts, room))
 
 
 def load(folder: Path) -> Compared:
     """Returns the comparisons of a finished stage."""
     found = trees.arrays_of(folder / TRAIN)
     drawn = pairs.Pairs(*(found[f".drawn.{name}"] for name in pairs.Pairs._fields))
-    rows = [encoding.Rows(found[f".{side}.tokens"], found[f".{side}.mask"]) for side in ("first", "second")]
+    rows = [encoding.Rows(*(found[f".{side}.{x}"] for x in encoding.Rows._fields)) for side in ("first", "second")]
     return Compared(drawn, *rows)
 
 
@@ -60,7 +61,10 @@ def preferred(compared: Compared) -> Pairs:
     label = compared.drawn.label[: len(compared.first.tokens)]
     decided = label != 0.5
     first = (label == 1.0)[decided, None]
-    both = [encoding.Rows(rows.tokens[decided], rows.mask[decided]) for rows in (compared.first, compared.second)]
+    both = [rows.of(decided) for rows in (compared.first, compared.second)]
     chosen = encoding.Rows(*(np.where(first, x, y) for x, y in zip(*both)))
     rejected = encoding.Rows(*(np.where(first, y, x) for x, y in zip(*both)))
-    return Pairs(Sequence(*chosen), chosen.answer_mask, Sequence(*rejected), rejected.answer_mask)
+    return Pairs(
+        Sequence(chosen.tokens, chosen.mask), chosen.answer_mask,
+        Sequence(rejected.tokens, rejected.mask), rejected.answer_mask,
+    )  # fmt: skip

@@ -51,40 +51,42 @@ def stage(folder: Path, corpus: Corpus, sizes, reference: Finished, compared: Fi
 def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finished) -> dict[str, Any]:
     """Writes the stage and returns its figures."""
     begun, human = supervised.load(reference.folder, reference.mark), comparisons.load(compared.folder)
-    whole, cut = (encoding.rows(begun.tokeniser, corpus.rated.texts, x) for x in (sizes.reward_length, sizes.length))
+    whole, cut = (comparisons.rows_of(corpus, length, reference) for length in (sizes.reward_length, sizes.length))
     found = train(own, course_of(begun, human, whole, corpus, sizes)) if sizes.reward_pairs else None
     params = Mixture(found and found.best, counting.fit(whole, human.drawn, begun.tokeniser), np.ones(2, np.float32))
     validation, held_out = corpus.split.validation, corpus.split.held_out
     parts = scores_apart(begun.model, params, whole, np.concatenate([validation, held_out]))
-    params = params.replace(share=shares(parts, comparisons.draw(corpus, validation, sizes.pairs, sizes.seed)))
-    of_answers = scorer(model_of(begun.model), params, 1 + sizes.length)
+    params = params.replace(share=shares(parts, corpus.opinions.compared(validation, sizes.pairs, sizes.seed)))
+    of_answers = scorer(model_of(begun.model), params, cut.tokens.shape[1])
     raw = of_answers(params, supervised.load_answers(reference.folder))
     trees.write(own.folder / LEARNED, RewardModel(params, np.float32(raw.mean()), np.float32(raw.std())))
-    scores = params.share.astype(float) @ parts
+    scores, accuracy = params.share.astype(float) @ parts, corpus.opinions.accuracy
     figures = {
-        "pair_accuracy": accuracy(corpus, scores[held_out], held_out),
-        "pair_accuracy_cut": accuracy(corpus, of_answers(params, cut.of(held_out)), held_out),
-        "transformer": accuracy(corpus, parts[0, held_out], held_out) if found else None,
-        "ngrams": accuracy(corpus, parts[1, held_out], held_out),
+        "pair_accuracy": accuracy(held_out, scores[held_out]),
+        "pair_accuracy_cut": accuracy(held_out, of_answers(params, cut.of(held_out))),
+        "transformer": accuracy(held_out, parts[0, held_out]) if found else None,
+        "ngrams": accuracy(held_out, parts[1, held_out]),
         "share": params.share.tolist(),
-        "linear_bigram": linear_accuracy(corpus, human, corpus.rated.texts),
-        "linear_bigram_cut": linear_accuracy(corpus, human, encoding.texts_of(begun.tokeniser, cut.tokens)),
-        "ceiling": pairs.ceiling([corpus.rated.ratings[index] for index in held_out]).accuracy,
-        "calibration": calibration(scores, comparisons.draw(corpus, held_out, sizes.pairs, sizes.seed)),
+        "linear_bigram": linear_accuracy(corpus, human, corpus.texts),
+        "linear_bigram_cut": linear_accuracy(corpus, human, encoding.texts_of(begun.tokeniser, cut.answers)),
+        "ceiling": corpus.opinions.ceiling(held_out),
+        "calibration": calibration(scores, corpus.opinions.compared(held_out, sizes.pairs, sizes.seed)),
         "seconds": round(found.seconds, 1) if found else 0.0,
     }
     (own.folder / CHECKPOINT).unlink(missing_ok=True)
     told = f"{figures['pair_accuracy']:.1%} of held-out pairs as people have them, a linear model {figures['linear_bigram']:.1%}"
-    print(f"{own.name}: {told}, at most {figures['ceiling']:.1%}", flush=True)
+    most = "" if figures["ceiling"] is None else f", at most {figures['ceiling']:.1%}"
+    print(f"{own.name}: {told}{most}", flush=True)
     return figures
 
 
 def course_of(begun: Reference, human: comparisons.Compared, rows: encoding.Rows, corpus: Corpus, sizes) -> Course:
     """Returns the training of the transformer's score, which begins as the supervised stage left it."""
-    number, part = min(sizes.reward_pairs, sizes.pairs), corpus.split.validation
-    model, watched = reward_model.averaged(begun.model), rows.of(corpus.split.validation)
+    number, part = min(sizes.reward_pairs, len(human.drawn.label)), corpus.split.validation
+    model, watched = reward_model.averaged(begun.model), rows.of(part)
     first, second = human.drawn.first[:number], human.drawn.second[:number]
-    learned = Comparisons(*(x[own] for own in (first, second) for x in rows), human.drawn.label[:number])
+    texts = (x[own] for own in (first, second) for x in (rows.tokens, rows.mask))
+    learned = Comparisons(*texts, human.drawn.label[:number])
     drops = sizes.reward_dropout > 0.0
     training = reward_model.make(model, learned, reward_model.Config(min(sizes.pairs_per_update, number), drops))
     hparams = reward_model.HParams(sizes.reward_learning_rate, 1.0, sizes.reward_dropout)
@@ -94,7 +96,7 @@ def course_of(begun: Reference, human: comparisons.Compared, rows: encoding.Rows
         begin=lambda: training.init(jax.random.key(sizes.seed), hparams, start),
         step=lambda state: training.step(state, hparams)[0],
         keep=lambda state: state.params,
-        look=lambda params, _: accuracy(corpus, scores(params, watched), part),
+        look=lambda params, _: corpus.opinions.accuracy(part, scores(params, watched)),
         updates=training.updates, looks=min(LOOKS, training.updates), patience=0, unit="validation pair accuracy",
     )  # fmt: skip
 
@@ -116,7 +118,7 @@ def scorer(model: LanguageModel, params, width: int) -> Callable[[Any, encoding.
 
     def scores(params, rows):
         params, number = jax.device_put(params, device), len(rows.tokens)
-        filled = [np.pad(x, [(0, -number % READ), (0, 0)], mode="edge") for x in rows]
+        filled = [np.pad(x, [(0, -number % READ), (0, 0)], mode="edge") for x in (rows.tokens, rows.mask)]
         blocks = (jax.device_put([x[at : at + READ] for x in filled], device) for at in range(0, number, READ))
         return np.concatenate([np.asarray(program(params, *block), float) for block in blocks])[:number]
 
@@ -136,11 +138,6 @@ def shares(parts: np.ndarray, drawn: pairs.Pairs) -> np.ndarray:
     return minimize(loss_and_gradient, np.zeros(2), jac=True, bounds=bounds, method="L-BFGS-B").x.astype(np.float32)
 
 
-def accuracy(corpus: Corpus, scores: np.ndarray, part: np.ndarray) -> float:
-    """Returns the share of all pairs of the part, scored so, that are ordered as their raters had them."""
-    return pairs.accuracy([corpus.rated.ratings[index] for index in part], scores)
-
-
 def calibration(scores: np.ndarray, drawn: pairs.Pairs) -> list[list[float]]:
     """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability."""
     decided = drawn.label != 0.5
@@ -154,7 +151,7 @@ def calibration(scores: np.ndarray, drawn: pairs.Pairs) -> list[list[float]]:
 def linear_accuracy(corpus: Corpus, human: comparisons.Compared, texts) -> float:
     """Returns the accuracy of a linear model of words and pairs of words, of these forms of the texts, on held-out pairs."""
     model, part = linear.fit_preferences(texts, human.drawn, LINEAR, RIDGE), corpus.split.held_out
-    return accuracy(corpus, model.score([texts[index] for index in part]), part)
+    return corpus.opinions.accuracy(part, model.score([texts[index] for index in part]))
 
 
 def model_of(model: LanguageModel) -> LanguageModel:
