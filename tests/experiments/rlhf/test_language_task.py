@@ -122,7 +122,8 @@ def test_dpo_learns_from_the_preferences_of_its_task(language):
     asked = encoding.prompts(PIECES, ["", "?", "why"], 2)
     rows = encoding.rows(PIECES, ["ab", "c", "def"], LENGTH, asked)
     others = encoding.rows(PIECES, ["x", "y", "z"], LENGTH, asked)
-    drawn = pairs.Pairs(np.array([0, 0, 0]), np.array([1, 1, 1]), np.array([1.0, 0.5, 0.0], np.float32), 1 / 3)
+    label = np.array([1.0, 0.5, 0.0, 1.0], np.float32)  # a fourth, of which there are no rows
+    drawn = pairs.Pairs(np.array([0, 0, 0, 0]), np.array([1, 1, 1, 1]), label, 1 / 4)
     preferred = comparisons.preferred(comparisons.Compared(drawn, rows, others))
     told = [encoding.texts_of(PIECES, side.tokens[:, 3:]) for side in (preferred.chosen, preferred.rejected)]
     assert told == [["ab", "z"], ["x", "def"]]  # a tie is no preference
