@@ -86,8 +86,8 @@ def sizes_of(args: Args) -> Any:
             value = types[name](text)
         except ValueError:
             raise BadInput(f"--size {given}: {name} is {_kind(types[name])}, not {text!r}") from None
-        least = int(name not in MAY_BE_0)
-        if not value >= least * (types[name] is int) or value == float("inf"):
+        least = int(types[name] is int and name not in MAY_BE_0)
+        if not value >= least or value == float("inf"):
             raise BadInput(f"--size {given}: {name} is {_kind(types[name])} of {least} or more")
         sizes = dataclasses.replace(sizes, **{name: value})
     return sizes

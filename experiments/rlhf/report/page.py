@@ -14,7 +14,7 @@ from experiments.rlhf.frontier import ENOUGH
 from experiments.rlhf.report import figures
 from experiments.rlhf.samples import Samples
 
-COLUMNS = (  # of the table of what policies write: name, words, whether more is better
+COLUMNS = (  # of the table of what policies write: name, words
     ("gold_reward", "gold reward"), ("proxy_reward", "proxy reward"), ("kl", "KL, nats"), ("characters", "characters"),
     ("distinct_2", "distinct-2"), ("fluency", "fluency, nats a character"), ("end_share", "share that ends"),
     ("vader", "VADER"),
@@ -29,7 +29,7 @@ def render(summary: dict[str, Any], curves: pd.DataFrame, shown: Samples, task: 
     page = Environment(
         loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    page.filters |= {"number": number, "whole": whole, "percent": lambda share: f"{share:.1%}"}
+    page.filters |= {"number": number, "whole": whole, "percent": percent}
     return page.get_template("rlhf.html").render(
         sign=SIGN,
         title=f"Learning from human judgement: {task.environment}",
@@ -43,6 +43,11 @@ def render(summary: dict[str, Any], curves: pd.DataFrame, shown: Samples, task: 
         drawn=drawn(summary, curves, styles),
         compared=compared(summary),
     )
+
+
+def percent(share: float) -> str:
+    """Returns a share as the report shows it."""
+    return f"{share:.1%}" if share == share else "–"
 
 
 def drawn(summary: dict[str, Any], curves: pd.DataFrame, styles) -> dict[str, Markup | None]:

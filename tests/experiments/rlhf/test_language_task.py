@@ -1,5 +1,7 @@
 """The task and its judge, held against loops; what stages write and read back."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from algos.rlhf import best_of_n, dpo, rloo, tokeniser
 from envs.text import Text
 from experiments.lab.recording import trees
 from experiments.lab.running import programs
+from experiments.lab.showing.drawing import texts
 from experiments.rlhf import encoding, frontier, gold, kneser_ney, pairs, task, text_metrics, user_reward
 from experiments.rlhf.reading import Rated
 from experiments.rlhf.stages import comparisons, judges, supervised
@@ -120,7 +123,8 @@ def test_dpo_learns_from_the_preferences_of_its_task(language):
     asked = encoding.prompts(PIECES, ["", "?", "why"], 2)
     rows = encoding.rows(PIECES, ["ab", "c", "def"], LENGTH, asked)
     others = encoding.rows(PIECES, ["x", "y", "z"], LENGTH, asked)
-    drawn = pairs.Pairs(np.array([0, 0, 0]), np.array([1, 1, 1]), np.array([1.0, 0.5, 0.0], np.float32), 1 / 3)
+    label = np.array([1.0, 0.5, 0.0, 1.0], np.float32)  # a fourth, of which there are no rows
+    drawn = pairs.Pairs(np.array([0, 0, 0, 0]), np.array([1, 1, 1, 1]), label, 1 / 4)
     preferred = comparisons.preferred(comparisons.Compared(drawn, rows, others))
     told = [encoding.texts_of(PIECES, side.tokens[:, 3:]) for side in (preferred.chosen, preferred.rejected)]
     assert told == [["ab", "z"], ["x", "def"]]  # a tie is no preference
@@ -231,17 +235,16 @@ def test_the_optimum_and_the_slope_are_those_of_gaussian_rewards():
 
 
 def test_a_program_is_given_what_it_closes_over_and_is_one_for_all_references(language):
-    env, _ = language
-    state = jax.eval_shape(rloo.make(env).init, jax.random.key(0), rloo.HParams())
+    text, rows = language[0].text, encoding.rows(PIECES, ["ab", "c"], LENGTH)
 
     def lowered(scale):
-        params = jax.tree.map(lambda x: scale * x, env.text.reference_params)
-        method = rloo.make(env._replace(text=env.text._replace(reference_params=params)))
-        called, constants = programs.with_constants_apart(method.step, (state, rloo.HParams()))
-        return jax.jit(called).lower(constants, state, rloo.HParams()).as_text(), constants
+        params = jax.tree.map(lambda x: scale * x, text.reference_params)
+        read = functools.partial(text.reference.apply, params)
+        called, constants = programs.with_constants_apart(lambda *given: read(*given).logits, rows[:2])
+        return jax.jit(called).lower(constants, *rows[:2]).as_text(), constants
 
     (one, first), (other, second) = lowered(1.0), lowered(2.0)
-    assert one == other and sum(x.size for x in first) > sum(x.size for x in jax.tree.leaves(env.text.reference_params))
+    assert one == other and sum(x.size for x in first) >= 259 * 16  # the embedding's, at least
     assert any(not np.array_equal(x, y) for x, y in zip(first, second))
     matrix = jnp.arange(6.0).reshape(2, 3)
     called, constants = programs.with_constants_apart(
@@ -249,3 +252,15 @@ def test_a_program_is_given_what_it_closes_over_and_is_one_for_all_references(la
     )
     found = jax.jit(called)([2.0 * x for x in constants], {"a": jnp.arange(3.0)}, 0.5)
     np.testing.assert_array_equal(found["sum"], 0.5 + 2.0 * np.arange(6.0).reshape(2, 3) @ np.arange(3.0))
+
+
+def test_a_text_is_drawn_as_words_prompt_and_answer_as_far_as_it_is_written(language):
+    text = language[0].text._replace(decode=PIECES.decode)
+    row = encoding.rows(PIECES, ["ok"], LENGTH, encoding.prompts(PIECES, ["well?"], 5)).tokens[0]
+    row[-3:] = text.pad
+    shown = [(each.text, each.colour) for each in texts.so_far(text, None, row).shapes if hasattr(each, "text")]
+    assert shown == [("well?", texts.BLUE), ("ok", texts.INK)]
+    (prompt, _), (answer, _) = (
+        (each.text, each.colour) for each in texts.so_far(text._replace(decode=None), None, row).shapes[1:]
+    )
+    assert answer == " ".join(str(token) for token in PIECES.encode("ok"))
