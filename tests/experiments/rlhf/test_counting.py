@@ -33,7 +33,7 @@ def grams_of(row, mask):
 
 def test_scores_are_those_of_a_dense_model_of_tuples(compared):
     rows, drawn = compared
-    own = [grams_of(*row) for row in zip(*rows)]
+    own = [grams_of(*row) for row in zip(rows.tokens, rows.mask)]
     known = sorted(set().union(*own[:7]))
     each = np.zeros(7)
     for text in range(7):  # wins less defeats over its pairs, halved
@@ -56,7 +56,7 @@ def test_scores_are_those_of_a_dense_model_of_tuples(compared):
     best = x[:7].T @ minimize(lambda a: loss(x[:7].T @ a), np.zeros(7), method="BFGS", options={"gtol": 1e-8}).x
     fitted = counting.fit(rows, drawn, tokeniser.in_bytes())
     assert len(fitted.known) == len(known)
-    found = jax.jit(ngrams.score)(fitted, *rows)
+    found = jax.jit(ngrams.score)(fitted, rows.tokens, rows.mask)
     last = rows.mask.sum(axis=1).astype(int) - 1
     np.testing.assert_allclose(np.asarray(found)[np.arange(8), last], x @ best, atol=2e-4)
 
