@@ -208,6 +208,7 @@ def make_round(workload, times, _):
 
 
 def facts():
-    return {"torch": torch.__version__, "parameters": sum(parameter.numel() for parameter in Transformer().parameters())}
-
-
+    return {
+        "torch": torch.__version__,
+        "parameters": sum(parameter.numel() for parameter in Transformer().parameters()),
+    }
