@@ -26,6 +26,7 @@ class Text(NamedTuple):
     reference: Any  # the language model of the reference policy
     reference_params: Any  # its parameters, which never change
     reward: Callable  # (tokens [B, P + L], mask [B, P + L], answer_mask [B, L]) -> [B]; masks are 1.0 on real tokens
+    decode: Callable | None = None  # (tokens of an answer) -> str, for people to read
     preferences: Any = None  # pairs of answers to the prompts of which one was preferred (algos.rlhf.preference.Pairs)
 
 

@@ -14,7 +14,9 @@ COMMANDS = {
     "report": "make one report of run folders",
     "grid": "draw values, policy and visits of a gridworld, and where a trained agent is wrong",
     "watch": "draw trained policies as a GIF",
+    "rlhf": "learn from human ratings or preferences: a reward model, and policies optimised for it",
 }
+PACKAGES = {"rlhf": "experiments.rlhf.command"}  # commands that are a folder of their own
 HELP = "usage: evenhand COMMAND ...\n\n" + "\n".join(f"  {name:<9}{told}" for name, told in COMMANDS.items())
 
 
@@ -30,7 +32,7 @@ def main() -> NoReturn:
     sys.argv[:2] = [f"evenhand {command}"]
     # An editable installation is found after all folders, so that ours has to stand before the one it is typed in.
     sys.path += [os.path.dirname(os.path.dirname(os.path.realpath(__file__))), os.getcwd()]
-    importlib.import_module(f"experiments.{command}").main()
+    importlib.import_module(PACKAGES.get(command, f"experiments.{command}")).main()
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ def diff(args: Args) -> int:
     from experiments.lab.recording import difference, run_folder
 
     try:
-        folders = run_folder.read(args.first), run_folder.read(args.second)
+        paths = run_folder.inside(args.first), run_folder.inside(args.second)
+        folders = run_folder.read(paths[0]), run_folder.read(paths[1])
         manifests = [folder.manifest for folder in folders]
         rows = difference.settings(*manifests) + difference.surroundings(*manifests)
-        bits = difference.bits(args.first, args.second)
+        bits = difference.bits(*paths)
         scores = difference.scores(*folders)
     except ValueError as error:
         raise BadInput(error) from None

@@ -21,11 +21,13 @@ class Args:
     """Run folders, as `experiments.compare` writes them; finished or not."""
     out: Path | None = None
     """The file to write. Default: report.html, in the run folder when there is one, here when there are several."""
+    trust: bool = False
+    """Of a pipeline's folder: run the code that it keeps, though another user or another machine made it."""
 
 
 def report(args: Args) -> int:
     """Writes the report, prints its path and returns the exit status. Raises BadInput."""
-    from experiments.lab.recording.run_folder import Unusable
+    from experiments.lab.recording.run_folder import PIPELINE, Unusable, inside
     from experiments.lab.showing.report.page import write_joined
 
     if not args.folders:
@@ -33,8 +35,12 @@ def report(args: Args) -> int:
     if len({folder.resolve() for folder in args.folders}) < len(args.folders):
         raise BadInput(f"name each folder once, not: {' '.join(map(str, args.folders))}")
     alone = args.folders[0] if len(args.folders) == 1 else Path()
+    if args.out is None and (alone / PIPELINE).is_file():
+        from experiments.rlhf import again
+
+        return again.concluded(alone, args.trust)
     try:
-        print(write_joined(args.folders, args.out or alone / "report.html"))
+        print(write_joined([*map(inside, args.folders)], args.out or alone / "report.html"))
     except Unusable as error:
         raise BadInput(error) from None
     return 0

@@ -32,8 +32,13 @@ class Args:
 def rerun(args: Args) -> int:
     """Runs the experiment again, prints how it compares and returns the exit status. Raises BadInput."""
     devices.prepare()
+    from experiments.lab.recording.run_folder import PIPELINE
     from experiments.lab.running.launch import launch, to_resume
 
+    if (args.folder / PIPELINE).is_file():
+        from experiments.rlhf import again
+
+        return again.rerun(args.folder, args.out, args.trust)
     folder = args.folder.resolve()
     out = args.out or args.folder.parent / f"{folder.name}-rerun"
     experiment = to_resume(args.folder, args.trust)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NoReturn
 
@@ -66,12 +66,15 @@ def watch(args: Args) -> int:
     """Writes the GIF and returns the exit status. Raises BadInput."""
     devices.start()
     from experiments.lab.recording.files import file_name
+    from experiments.lab.recording.run_folder import inside
     from experiments.lab.showing.drawing import drawing
 
+    args = replace(args, folder=inside(args.folder))
     try:
         choice = chosen(args)
-        model = choice.task.make().model
-        drawn = drawing(choice.environment, choice.task.fields, choice.task.factory is not None, model)
+        env = choice.task.make()
+        own = choice.task.factory is not None
+        drawn = drawing(choice.environment, choice.task.fields, own, env.model, env.text)
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])

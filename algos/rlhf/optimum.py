@@ -109,13 +109,33 @@ class Tilted(NamedTuple):
     effective_samples: float  # 1 / sum weight^2: few, and the figures are no more than those of the few best answers
 
 
-def tilted(reward, beta: float) -> Tilted:
-    """Returns self-normalised importance sampling of pi* from the rewards [N] of answers drawn from rho."""
+def tilted(reward, beta: float, log_weight=0.0) -> Tilted:
+    """Returns importance sampling of pi* from the rewards [N] of answers: drawn from rho, or from another distribution q, with
+    log_weight [N] their log rho / q. `mixed_weight` gives it where they were drawn from several."""
     reward = np.asarray(reward, np.float64)
-    log_mean = _log_sum_exp(reward / beta) - math.log(len(reward))
-    weight = np.exp(reward / beta - log_mean) / len(reward)
+    energy = reward / beta + log_weight
+    log_mean = _log_sum_exp(energy) - math.log(len(reward))
+    weight = np.exp(energy - log_mean) / len(reward)
     mean = float(np.sum(weight * reward))
     return Tilted(weight, mean, mean / beta - log_mean, beta * log_mean, float(1.0 / np.sum(weight**2)))
+
+
+def mixed_weight(log_reference, log_policy, drawn: int):
+    """Returns log rho / q [N] of N answers, `drawn` of them from a policy and the others from rho: q is the mixture of the two,
+    so that no weight is above N / (N - drawn) (Veach and Guibas 1995, the balance heuristic)."""
+    share = drawn / len(log_reference)
+    return -np.logaddexp(np.log1p(-share), np.log(share) + np.asarray(log_policy, np.float64) - log_reference)
+
+
+def tilted_to(reward, divergence: float, log_weight=0.0) -> tuple[Tilted, float]:
+    """Returns (importance sampling of pi* whose divergence is that, its beta), by bisection: it falls as beta grows."""
+    spread = float(np.std(reward))
+    low, high = math.log(1e-3 * spread), math.log(1e3 * spread)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        above = tilted(reward, math.exp(middle), log_weight).divergence > divergence
+        low, high = (middle, high) if above else (low, middle)
+    return tilted(reward, math.exp(high), log_weight), math.exp(high)
 
 
 def _log_sum_exp(x) -> float:

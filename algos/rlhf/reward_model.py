@@ -6,6 +6,8 @@ s is the score of a text, read at its last real token; y is 1, 0, or 1/2 where t
 s_second) = sigmoid(s_first - s_second) - y. One epoch, over which the learning rate falls to 0 in a straight line. A score is
 known up to a constant only: afterwards it is moved and scaled to mean 0 and deviation 1 over texts of the reference policy
 (Ziegler et al. 2019, arXiv 1909.08593), and so says how a text compares with those.
+
+Where comparisons are thousands, a count of n-grams orders texts better than the transformer; `mixed` adds the two.
 """
 
 from collections.abc import Callable
@@ -18,8 +20,9 @@ from flax import struct
 
 from algos.core.config import require
 from algos.core.optimize import adam
-from algos.rlhf import epochs
-from algos.rlhf.language_model import LanguageModel
+from algos.rlhf import epochs, ngrams
+from algos.rlhf.language_model import LanguageModel, Output
+from algos.rlhf.ngrams import Ngrams
 
 
 @struct.dataclass
@@ -35,9 +38,10 @@ class Comparisons:
 
 @dataclass(frozen=True)
 class Config:
-    """What changes a shape."""
+    """What changes a shape or a branch."""
 
     pairs: int = 32  # of one update
+    drops: bool = False  # units, at the rate `dropout`: the model's `apply` must take it
 
 
 @struct.dataclass
@@ -46,6 +50,7 @@ class HParams:
 
     learning_rate: float = 5e-4
     max_grad_norm: float = 1.0  # 0.0: no clipping
+    dropout: float = 0.1  # where the Config drops
 
 
 @struct.dataclass
@@ -81,7 +86,8 @@ def make(model: LanguageModel, comparisons: Comparisons, config: Config = Config
         index = epochs.rows(state.key, state.update, number, config.pairs)
         batch = jax.tree.map(lambda x: jnp.asarray(x)[index], comparisons)
         rate = hparams.learning_rate * jnp.maximum(1.0 - state.update / updates, 0.0)
-        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, model, batch)
+        dropout = (jax.random.fold_in(state.key, state.update), hparams.dropout) if config.drops else None
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, model, batch, dropout)
         moves, opt_state = adam(rate, hparams.max_grad_norm).update(gradient, state.opt_state, state.params)
         params = jax.tree.map(jnp.add, state.params, moves)
         return State(params, opt_state, state.key, state.update + 1), metrics
@@ -89,25 +95,26 @@ def make(model: LanguageModel, comparisons: Comparisons, config: Config = Config
     return Training(init, step, updates)
 
 
-def loss(params, model: LanguageModel, batch: Comparisons):
-    """Returns (mean loss of the pairs, metrics). Both texts of a pair are read in one pass."""
-    difference = differences(model, params, batch)
+def loss(params, model: LanguageModel, batch: Comparisons, dropout=None):
+    """Returns (mean loss of the pairs, metrics). Both texts of a pair are read in one pass. dropout: (key, rate) or None."""
+    difference = differences(model, params, batch, dropout)
     each = bradley_terry(difference, batch.label)
     return jnp.mean(each), {"loss": jnp.mean(each), "accuracy": accuracy(difference, batch.label)}
 
 
-def differences(model: LanguageModel, params, batch: Comparisons) -> jax.Array:
+def differences(model: LanguageModel, params, batch: Comparisons, dropout=None) -> jax.Array:
     """Returns s_first - s_second, [N]."""
     tokens = jnp.concatenate([batch.first, batch.second])
     mask = jnp.concatenate([batch.first_mask, batch.second_mask])
-    first, second = score(model, params, tokens, mask).reshape(2, -1)
+    first, second = score(model, params, tokens, mask, dropout).reshape(2, -1)
     return first - second
 
 
-def score(model: LanguageModel, params, tokens, mask) -> jax.Array:
+def score(model: LanguageModel, params, tokens, mask, dropout=None) -> jax.Array:
     """Returns the score of whole texts [B, T], read at the last real token, [B]."""
+    options = {} if dropout is None else {"dropout": dropout}
     last = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1] > 0.0, axis=1)
-    return jnp.take_along_axis(model.apply(params, tokens, mask).score, last[:, None], axis=1)[:, 0]
+    return jnp.take_along_axis(model.apply(params, tokens, mask, **options).score, last[:, None], axis=1)[:, 0]
 
 
 def averaged(model: LanguageModel) -> LanguageModel:
@@ -123,6 +130,29 @@ def averaged(model: LanguageModel) -> LanguageModel:
         return output._replace(score=so_far / jnp.maximum(jnp.cumsum(mask > 0.0, axis=1), 1))
 
     return model._replace(apply=apply)
+
+
+@struct.dataclass
+class Mixture:
+    """Parameters of a mixed model."""
+
+    params: Any  # of the model; None: it counts n-grams alone
+    ngrams: Ngrams
+    share: jax.Array  # float32 [2]: what the score of the model counts, and that of the n-grams
+
+
+def mixed(model: LanguageModel) -> LanguageModel:
+    """Returns the model whose score is the weighted sum of the model's and of a count of n-grams. For scores alone: its
+    parameters are a Mixture, which `init` does not make."""
+
+    def apply(params, tokens, mask):
+        counted = params.share[1] * ngrams.score(params.ngrams, tokens, mask)
+        if params.params is None:
+            return Output(None, None, counted)
+        output = model.apply(params.params, tokens, mask)
+        return output._replace(score=params.share[0] * output.score + counted)
+
+    return LanguageModel(None, apply, None, None, model.vocabulary)
 
 
 def bradley_terry(difference: jax.Array, label: jax.Array) -> jax.Array:

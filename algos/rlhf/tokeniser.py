@@ -90,6 +90,16 @@ def learned(model: bytes) -> Tokeniser:
     return Tokeniser(encode, decode, vocabulary, model)
 
 
+def folded(tokeniser: Tokeniser) -> list[int]:
+    """Returns for each id that of the same piece in lower case, or itself where there is none: "The" counts as "the"."""
+    if not tokeniser.model:
+        return [i + 32 if "A" <= chr(max(i - END - 1, 0)) <= "Z" else i for i in range(tokeniser.vocabulary)]
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=tokeniser.model)
+    spelt = [pieces.id_to_piece(i) for i in range(tokeniser.vocabulary)]
+    ids = {piece: i for i, piece in enumerate(spelt)}
+    return [ids.get(piece.lower(), i) for i, piece in enumerate(spelt)]
+
+
 def _unescaped(text: str) -> str:
     """Returns the text with characters for their numbers; a mark without a number, as samples may have it, is dropped."""
     return ESCAPED.sub(lambda found: chr(min(int(found[1], 16), 0x10FFFF)) if found[1] else "", text)

@@ -1,44 +1,110 @@
-"""The texts of a run: rated sentences in parts that share none, and sentences more that nobody rated."""
+"""The texts of a run, what people said of them, and which part each is in: ratings of sentences, or preferences between two
+answers to a prompt; and sentences more that nobody judged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from experiments.lab.recording.files import sha256
-from experiments.rlhf.reading import HUMAN_SENTIMENT, Rated, read_ratings, read_sentences
+from experiments.rlhf.opinions import Opinions, of_preferences, of_ratings
+from experiments.rlhf.reading import HUMAN_SENTIMENT, Preference, read_preferences, read_ratings, read_sentences
 from experiments.rlhf.settings import Sizes
-from experiments.rlhf.splits import Split, split
+from experiments.rlhf.splits import Split, sameness, split
+
+SHARES = 5, 10  # of what is held out, and for validation, one in so many at most: small files are split as well
+FEW_PROMPTS = 20  # different ones: with fewer, a part is not made of whole prompts
 
 
 class Corpus(NamedTuple):
     """What every stage reads from."""
 
-    rated: Rated
-    split: Split
-    more: tuple[str, ...]  # sentences without ratings, that the supervised stage learns from too
+    texts: tuple[str, ...]  # all that are judged
+    prompts: tuple[str, ...]  # what each is an answer to; "" for a sentence by itself
+    imitated: np.ndarray  # bool [N]: whether a policy should write so
+    split: Split  # of the texts
+    opinions: Opinions
+    more: tuple[str, ...]  # sentences without opinions, that the supervised stage learns from too
     inputs: dict[str, str]  # the files, by SHA-256
 
-    def texts(self, part: np.ndarray) -> list[str]:
-        """Returns the sentences of a part."""
-        return [self.rated.texts[index] for index in part]
+    def of(self, part: np.ndarray) -> list[str]:
+        """Returns the texts of a part."""
+        return [self.texts[index] for index in part]
+
+    def to_imitate(self, *parts: np.ndarray) -> list[tuple[str, str]]:
+        """Returns (prompt, text) of the parts' texts that a policy should write."""
+        return [(self.prompts[i], self.texts[i]) for part in parts for i in part if self.imitated[i]]
 
     @property
-    def to_imitate(self) -> list[str]:
-        """What the supervised stage learns from: the texts, never the ratings, of train and gold, and those without any."""
-        return [*self.texts(np.concatenate([self.split.train, self.split.gold])), *self.more]
+    def learned_from(self) -> list[tuple[str, str]]:
+        """What the supervised stage learns from: texts, never opinions, of train and gold, and those without any."""
+        return self.to_imitate(self.split.train, self.split.gold) + [("", text) for text in self.more]
 
 
-def read(sizes: Sizes, ratings: Path | None = None, more: Path | None = None) -> Corpus:
-    """Returns the texts of the files. ratings: None for those of the package. Raises ValueError, in one line, that names
-    the line of a file which cannot be used."""
-    path = HUMAN_SENTIMENT if ratings is None else ratings
+def read(
+    sizes: Sizes, ratings: Path | None = None, more: Path | None = None, preferences: Path | None = None
+) -> Corpus:
+    """Returns the texts of the files. ratings: None for those of the package, unless there are preferences. Raises
+    ValueError, in one line, that names the line of a file which cannot be used."""
+    if ratings and preferences:
+        raise ValueError("--data and --preferences are both what people said of texts: give one of them")
+    found = of_pairs(preferences, sizes) if preferences else of_sentences(ratings or HUMAN_SENTIMENT, sizes)
+    if more is None:
+        return found
+    return found._replace(more=read_sentences(more), inputs=found.inputs | {"texts": sha256(more)})
+
+
+def of_sentences(path: Path, sizes: Sizes) -> Corpus:
+    """Returns the sentences of a rating file. Raises ValueError, in one line."""
     rated = read_ratings(path)
     single = next((index for index, own in enumerate(rated.ratings) if len(own) < 2), None)
     if single is not None:
         raise ValueError(
             f"{path}:{single + 2}: ratings: one rater alone; what raters agree on takes two or more a sentence"
         )
-    parts = split(rated.texts, sizes.seed, sizes.held_out, sizes.validation)
-    inputs = {"ratings": sha256(path)} | ({} if more is None else {"texts": sha256(more)})
-    return Corpus(rated, parts, () if more is None else read_sentences(more), inputs)
+    number, parts = len(rated.texts), in_parts(path, rated.texts, sizes)
+    nothing = ("",) * number
+    return Corpus(rated.texts, nothing, np.full(number, True), parts, of_ratings(rated), (), {"ratings": sha256(path)})
+
+
+def of_pairs(path: Path, sizes: Sizes) -> Corpus:
+    """Returns the answers of a file of preferences, the chosen of line i + 1 as text 2i, the rejected as 2i + 1. Answers to
+    one prompt lie in one part, as long as there are prompts enough. Raises ValueError, in one line."""
+    found = read_preferences(path)
+    same = next((i for i, one in enumerate(found) if one.chosen == one.rejected), None)
+    if same is not None:
+        raise ValueError(f"{path}:{same + 1}: rejected: it is the chosen answer again")
+    parts = in_parts(path, kept_together(found), sizes)
+    parts = Split(*(np.stack([2 * part, 2 * part + 1], 1).reshape(-1) for part in parts))
+    texts = tuple(text for one in found for text in (one.chosen, one.rejected))
+    prompts = tuple(prompt for one in found for prompt in (one.prompt, one.prompt))
+    imitated = np.arange(len(texts)) % 2 == 0
+    return Corpus(texts, prompts, imitated, parts, of_preferences(), (), {"preferences": sha256(path)})
+
+
+def in_parts(path: Path, names: Sequence[str], sizes: Sizes) -> Split:
+    """Returns the split of what is called so. Raises ValueError, in one line, where there is too little."""
+    different = len(set(map(sameness, names)))
+    held_out, validation = (max(1, different // share) for share in SHARES)
+    try:
+        return split(names, sizes.seed, min(sizes.held_out, held_out), min(sizes.validation, validation))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def kept_together(found: Sequence[Preference]) -> list[str]:
+    """Returns a name for each preference; those of one name share their prompt, or, where prompts are few, an answer,
+    or are joined by others that do."""
+    if len({one.prompt for one in found if one.prompt.strip()}) >= FEW_PROMPTS:
+        return [one.prompt or one.chosen for one in found]
+    first: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while first.setdefault(name, name) != name:
+            first[name] = name = first[first[name]]
+        return name
+
+    for one in found:
+        first[root(sameness(one.rejected))] = root(sameness(one.chosen))
+    return [root(sameness(one.chosen)) for one in found]

@@ -1,6 +1,6 @@
-"""Texts as the rows of tokens that models read: begin, the tokens, end; cut where an answer's budget ends."""
+"""Texts as the rows of tokens that models read: begin, a prompt, the answer's tokens, end; cut where an answer's budget ends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,30 +9,60 @@ from algos.rlhf.tokeniser import Tokeniser
 
 
 class Rows(NamedTuple):
-    """N texts as answers to a prompt that is the begin token alone."""
+    """N texts as answers to their prompts."""
 
-    tokens: np.ndarray  # int32 [N, 1 + L], pad after the end
-    mask: np.ndarray  # float32 [N, 1 + L], 1.0 on real tokens
+    tokens: np.ndarray  # int32 [N, P + L], pad before the begin token and after the end
+    mask: np.ndarray  # float32 [N, P + L], 1.0 on real tokens
+    answer_mask: np.ndarray  # float32 [N, L], of the answer
 
     @property
-    def answer_mask(self) -> np.ndarray:
-        """1.0 on the answer's tokens, [N, L]."""
-        return self.mask[:, 1:]
+    def answers(self) -> np.ndarray:
+        """The answers' tokens, int32 [N, L]."""
+        return self.tokens[:, -self.answer_mask.shape[1] :]
+
+    def of(self, part) -> "Rows":
+        """Returns the rows of a part."""
+        return Rows(*(x[part] for x in self))
 
 
-def whole(tokeniser: Tokeniser, texts: Sequence[str]) -> list[list[int]]:
-    """Returns begin, tokens and end of each text."""
-    return [[tokeniser.begin, *tokeniser.encode(text), tokeniser.end] for text in texts]
+def whole(tokeniser: Tokeniser, texts: Iterable[tuple[str, str]]) -> list[list[int]]:
+    """Returns begin, the tokens of prompt and answer, and end of each (prompt, answer)."""
+    return [
+        [tokeniser.begin, *_encoded(tokeniser, prompt), *tokeniser.encode(text), tokeniser.end]
+        for prompt, text in texts
+    ]
 
 
-def rows(tokeniser: Tokeniser, texts: Sequence[str], length: int) -> Rows:
-    """Returns the texts as answers of at most `length` tokens: a longer one loses its end, as an answer does."""
-    tokens = np.full((len(texts), 1 + length), tokeniser.pad, np.int32)
-    for row, text in zip(tokens, whole(tokeniser, texts)):
-        row[: len(text)] = text[: 1 + length]
-    return Rows(tokens, (tokens != tokeniser.pad).astype(np.float32))
+def prompts(tokeniser: Tokeniser, texts: Sequence[str], room: int) -> np.ndarray:
+    """Returns the prompts as rows int32 [N, 1 + room], padded on the left; a longer one loses its beginning."""
+    found = np.full((len(texts), 1 + room), tokeniser.pad, np.int32)
+    for row, text in zip(found, texts):
+        own = [tokeniser.begin, *_encoded(tokeniser, text)[-room:]] if room else [tokeniser.begin]
+        row[-len(own) :] = own
+    return found
+
+
+def rows(tokeniser: Tokeniser, texts: Sequence[str], length: int, asked: np.ndarray | None = None) -> Rows:
+    """Returns the texts as answers of at most `length` tokens: a longer one loses its end, as an answer does.
+    asked: their prompts [N, P]; None: the begin token alone."""
+    asked = prompts(tokeniser, [""] * len(texts), 0) if asked is None else asked
+    answers = np.full((len(texts), length), tokeniser.pad, np.int32)
+    for row, text in zip(answers, texts):
+        own = [*tokeniser.encode(text), tokeniser.end][:length]
+        row[: len(own)] = own
+    tokens = np.concatenate([asked, answers], axis=1)
+    return Rows(tokens, (tokens != tokeniser.pad).astype(np.float32), (answers != tokeniser.pad).astype(np.float32))
 
 
 def texts_of(tokeniser: Tokeniser, answers: np.ndarray) -> list[str]:
     """Returns the texts of answers [N, L]; pad, begin and end say nothing."""
     return [tokeniser.decode(row) for row in np.asarray(answers).tolist()]
+
+
+def joined(prompt: str, text: str) -> str:
+    """Returns prompt and answer as one text."""
+    return f"{prompt} {text}" if prompt else text
+
+
+def _encoded(tokeniser: Tokeniser, prompt: str) -> list[int]:
+    return tokeniser.encode(prompt) if prompt else []

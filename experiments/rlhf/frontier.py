@@ -23,41 +23,53 @@ ENOUGH = 50.0  # effective answers, below which the optimum is drawn as a guess
 LARGEST_SHARE = 32  # of the answers, n of the best of n: each n has so many disjoint groups
 
 
-def optima(proxy: np.ndarray, gold: np.ndarray) -> list[dict[str, float]]:
-    """Returns the optimum for every beta, as far as more than a tenth of ENOUGH answers carry it."""
-    spread, found = max(float(np.std(proxy)), np.finfo(np.float32).tiny), []
+def by_prompt(values: np.ndarray, prompts: int) -> np.ndarray:
+    """Returns the values of answers that were given to so many prompts in turn as rows, one a prompt."""
+    return values[: len(values) // prompts * prompts].reshape(-1, prompts).T
+
+
+def optima(proxy: np.ndarray, gold: np.ndarray, prompts: int = 1) -> list[dict[str, float]]:
+    """Returns the optimum for every beta, of each prompt by itself and averaged, as far as more than a tenth of ENOUGH
+    answers a prompt carry it."""
+    rows = by_prompt(proxy, prompts), by_prompt(gold, prompts)
+    spread, found = max(float(np.std(rows[0])), np.finfo(np.float32).tiny), []
     for beta in BETAS * spread:
-        best = optimum.tilted(proxy, float(beta))
-        if best.effective_samples < ENOUGH / 10.0:
+        best = [optimum.tilted(own, float(beta)) for own in rows[0]]
+        carried = float(np.mean([one.effective_samples for one in best]))
+        if carried < ENOUGH / 10.0:
             break
         found.append(
             {
                 "beta": float(beta),
-                "kl": best.divergence,
-                "proxy_gain": best.reward - float(np.mean(proxy)),
-                "gold_gain": float(best.weight @ gold - np.mean(gold)),
-                "effective_samples": best.effective_samples,
+                "kl": float(np.mean([one.divergence for one in best])),
+                "proxy_gain": float(np.mean([one.reward for one in best]) - np.mean(rows[0])),
+                "gold_gain": float(np.mean([one.weight @ own for one, own in zip(best, rows[1])]) - np.mean(rows[1])),
+                "effective_samples": carried,
             }
         )
     return found
 
 
-def best_of(proxy: np.ndarray, gold: np.ndarray) -> list[dict[str, float]]:
-    """Returns the best of n for n = 1, 2, 4, ..."""
-    most = max(len(proxy) // LARGEST_SHARE, 1)
+def best_of(proxy: np.ndarray, gold: np.ndarray, prompts: int = 1) -> list[dict[str, float]]:
+    """Returns the best of n for n = 1, 2, 4, ..., of answers to one prompt, averaged over prompts."""
+    rows = list(zip(by_prompt(proxy, prompts), by_prompt(gold, prompts)))
+    most = max(len(rows[0][0]) // LARGEST_SHARE, 1)
     return [
         {
             "n": n,
             "kl": optimum.best_of_n_bound(n),
-            "proxy_gain": optimum.best_of_n_mean(proxy, proxy, n) - float(np.mean(proxy)),
-            "gold_gain": optimum.best_of_n_mean(proxy, gold, n) - float(np.mean(gold)),
+            "proxy_gain": float(np.mean([optimum.best_of_n_mean(one, one, n) - one.mean() for one, _ in rows])),
+            "gold_gain": float(np.mean([optimum.best_of_n_mean(one, own, n) - own.mean() for one, own in rows])),
         }
         for n in (2**power for power in range(most.bit_length()))
     ]
 
 
-def slope(proxy: np.ndarray, gold: np.ndarray) -> dict[str, float]:
-    """Returns the correlation under the reference, and the gold gain that sqrt(2 KL) is foretold to be multiplied by."""
+def slope(proxy: np.ndarray, gold: np.ndarray, prompts: int = 1) -> dict[str, float]:
+    """Returns the correlation under the reference, among answers to one prompt, and the gold gain that sqrt(2 KL) is foretold
+    to be multiplied by."""
+    proxy, gold = (own - own.mean(axis=1, keepdims=True) for own in (by_prompt(x, prompts) for x in (proxy, gold)))
+    proxy, gold = proxy.reshape(-1), gold.reshape(-1)
     if not (np.std(proxy) and np.std(gold)):
         return {"correlation": 0.0, "gold_gain_per_root_two_kl": 0.0}
     correlation = float(np.corrcoef(proxy, gold)[0, 1])

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 ORDER = 7
+LEAST = 0.01  # of a discount
 
 
 class Level(NamedTuple):
@@ -81,21 +82,23 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     """Returns D(0), D(1), D(2), D(3 and more) from how many n-grams are counted once, twice, ...:
 
     Y = n1 / (n1 + 2 n2); D(k) = k - (k + 1) Y n_{k+1} / n_k. Where texts are too few to have some of each it is Y for all,
-    and 1/2 where none is counted once: without a discount what is new had no probability.
+    and 1/2 where none is counted once; LEAST, where the formula gives less: without a discount what is new had no probability.
     """
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5]
     one = n1 / (n1 + 2 * n2) if n1 else 0.5
     if not (n1 and n2 and n3):
         return np.array([0.0, one, one, one])
-    return np.array([0.0, 1 - 2 * one * n2 / n1, *np.clip([2 - 3 * one * n3 / n2, 3 - 4 * one * n4 / n3], 0.0, None)])
+    return np.array([0.0, 1 - 2 * one * n2 / n1, *np.clip([2 - 3 * one * n3 / n2, 3 - 4 * one * n4 / n3], LEAST, None)])
 
 
 def log_prob(model: KneserNey, texts: Sequence[str], ended: bool | np.ndarray = True) -> np.ndarray:
     """Returns log P of each text, [N] in nats. ended: whether the end is one of its symbols; of all, or of each [N]."""
     history, symbol = _windows(model.characters, texts, model.order)
     lengths = np.array([len(text) + 1 for text in texts])
-    found = np.log(probability(model, history, symbol))
-    found[np.cumsum(lengths) - 1] *= np.broadcast_to(ended, len(texts))
+    with np.errstate(divide="ignore"):  # few texts may leave no chance at all to what they lack
+        found = np.log(probability(model, history, symbol))
+    ends = np.cumsum(lengths) - 1
+    found[ends] = np.where(np.broadcast_to(ended, len(texts)), found[ends], 0.0)
     return np.add.reduceat(found, np.cumsum(lengths) - lengths)
 
 

@@ -84,21 +84,30 @@ def fit_ratings(
 
 def fit_preferences(texts: Sequence[str], pairs: Pairs, kinds: Kinds, ridge: float) -> Linear:
     """Returns the Bradley-Terry model of pairs of the texts; those in a pair give the features."""
-    used, at = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
+    used, first, second = compared(pairs)
     fitted, rows = counted([texts[index] for index in used], kinds)
-    first, second = at[: len(pairs.first)], at[len(pairs.first) :]
+    return Linear(fitted, bradley_terry(rows, first, second, pairs.label, ridge), 0.0)
+
+
+def compared(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns (the sentences that are in a pair, where in them each pair's first is, and its second)."""
+    used, at = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
+    return used, at[: len(pairs.first)], at[len(pairs.first) :]
+
+
+def bradley_terry(rows: sparse.csr_array, first: np.ndarray, second: np.ndarray, label: np.ndarray, ridge: float):
+    """Returns w [F] of Bradley and Terry's model of the pairs (first, second) of rows [N, F]."""
 
     def loss_and_gradient(w):
         scores = rows @ w
         margin = scores[first] - scores[second]
-        nll = np.logaddexp(0.0, margin) - pairs.label * margin
-        slope = expit(margin) - pairs.label
-        by_text = np.bincount(first, slope, len(used)) - np.bincount(second, slope, len(used))
+        nll = np.logaddexp(0.0, margin) - label * margin
+        slope = expit(margin) - label
+        by_text = np.bincount(first, slope, rows.shape[0]) - np.bincount(second, slope, rows.shape[0])
         return nll.sum() + ridge / 2.0 * w @ w, rows.T @ by_text + ridge * w
 
     start = np.zeros(rows.shape[1])
-    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS})
-    return Linear(fitted, found.x, 0.0)
+    return minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
 
 
 def counted(

@@ -13,13 +13,14 @@ from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.overrides import overridden
 from experiments.lab.machine import devices
 from experiments.lab.recording import checkpoints
+from experiments.lab.recording.run_folder import OPTIMISATION
 from experiments.lab.running.launch import launch, prepared, resume, to_resume
-from experiments.rlhf import conclusion, corpus, task, user_reward
+from experiments.rlhf import conclusion, corpus, task, user_reward, vader
 from experiments.rlhf.settings import Sizes, contender
 from experiments.rlhf.stages import comparisons, judges, reward_model, supervised
 from experiments.rlhf.stages.stage import Finished, Interrupted
 
-OPTIMISATION, STAGES = "optimisation", "stages"
+STAGES = "stages"
 
 
 class Stages(NamedTuple):
@@ -31,27 +32,34 @@ class Stages(NamedTuple):
     reward_model: Finished | None  # None: the user's own reward stands in its place
 
 
-def run(args: Any, out: Path, sizes: Sizes, go_on: str) -> int:
-    """Runs what is not finished yet and returns the exit status. Raises BadInput, before anything trains, for what cannot
-    be."""
+def checked(args: Any, sizes: Sizes, begun: bool) -> corpus.Corpus:
+    """Returns the texts of a run. Raises BadInput, before anything trains, for what cannot be. begun: whether the
+    optimisation is, whose folder keeps the user's reward."""
     try:
-        texts = corpus.read(sizes, args.data, args.texts)
-        if args.reward:
+        texts = corpus.read(sizes, args.data, args.texts, args.preferences)
+        if args.reward and not begun:
             user_reward.checked(args.reward)
+        if args.vader:
+            vader.scores(["a good film."])
         overridden(experiment(args, sizes, None), args)  # refuses settings that there are not
     except ValueError as error:
         raise BadInput(error) from None
+    return texts
+
+
+def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) -> int:
+    """Runs what is not finished yet and returns the exit status. Raises BadInput."""
     devices.start()
     try:
         made = make_stages(args.stages or out / STAGES, texts, sizes, args.reward is None)
         status = optimise(args, out / OPTIMISATION, sizes, made)
+        conclusion.write(out, out / OPTIMISATION, made, interrupted=bool(status))
+        return status
     except Interrupted as stopped:
         print(f"interrupted: what is done is kept; {go_on}", flush=True)
         return 128 + stopped.signal_number
     except ValueError as error:
         raise BadInput(error) from None
-    conclusion.write(out, out / OPTIMISATION, made, interrupted=bool(status))
-    return status
 
 
 def make_stages(folder: Path, texts: corpus.Corpus, sizes: Sizes, learns_reward: bool) -> Stages:
@@ -67,12 +75,14 @@ def experiment(args: Any, sizes: Sizes, made: Stages | None) -> Experiment:
     """Returns the experiment of the optimisation; made: None before there are stages, for what is said of its settings.
     Raises ValueError."""
     contenders = tuple(contender(name, sizes.steps) for name in args.algos)
-    named = {}
+    name = task.OF_PREFERENCES if args.preferences else task.NAME
+    fields, judge = {"name": name}, None
     if made:
-        named = {"supervised": task.named(made.supervised), "comparisons": task.named(made.comparisons)}
-        named |= {"reward": _whole(args.reward)} if args.reward else {"reward_model": task.named(made.reward_model)}
-    judge = task.gold_judge(made.judges, made.supervised, args.eval_episodes or sizes.judged_answers) if made else None
-    tasks = (Task(task.NAME, contenders, named, task.language_task, judge),)
+        fields |= {"supervised": task.named(made.supervised), "comparisons": task.named(made.comparisons)}
+        fields |= {"reward": _whole(args.reward)} if args.reward else {"reward_model": task.named(made.reward_model)}
+        answers = args.eval_episodes or sizes.judged_answers
+        judge = task.gold_judge(made.judges, made.supervised, answers, args.vader)
+    tasks = (Task(name, contenders, fields, task.language_task, judge),)
     return Experiment(tasks, tuple(range(sizes.seeds)), sizes.steps, sizes.evaluations)
 
 
@@ -83,6 +93,11 @@ def optimise(args: Any, folder: Path, sizes: Sizes, made: Stages) -> int:
     shutil.rmtree(folder, ignore_errors=True)  # a run that was killed before it had begun
     chosen = overridden(experiment(args, sizes, made), args)
     return launch(prepared(chosen, args.trials), folder, args.tensorboard)
+
+
+def begun(out: Path) -> bool:
+    """Returns whether the optimisation in the pipeline's folder has begun."""
+    return (out / OPTIMISATION / checkpoints.PROGRESS).is_file()
 
 
 def _whole(reference: str) -> str:

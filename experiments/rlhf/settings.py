@@ -11,19 +11,23 @@ class Sizes:
     """The default takes two quiet cores about a quarter of an hour."""
 
     seed: int = 0  # of the split, the pairs and the training of the stages
-    vocabulary: int = 1_024
+    vocabulary: int = 512
     width: int = 128
     layers: int = 3
     heads: int = 4
-    length: int = 24  # L, the most tokens of an answer; texts that are compared are cut there too
+    prompt: int = 24  # the most tokens of a prompt: a longer one loses its beginning
+    length: int = 24  # L, the most tokens of an answer
     row: int = 128  # tokens of a packed row
     rows: int = 16  # of a supervised update
-    updates: int = 1_400  # of supervised training, at most
-    looks: int = 14  # at validation texts; two in a row without a gain end it
+    updates: int = 2_000  # of supervised training, at most
+    looks: int = 10  # at validation texts; two in a row without a gain end it
     learning_rate: float = 3e-3
-    pairs: int = 16_000  # human comparisons
+    pairs: int = 64_000  # human comparisons
+    reward_length: int = 96  # tokens of a text that the reward model reads
+    reward_pairs: int = 0  # of these, that a transformer learns from too; 0: n-grams are counted alone
     pairs_per_update: int = 32
-    reward_learning_rate: float = 3e-3
+    reward_learning_rate: float = 1e-3
+    reward_dropout: float = 0.1
     held_out: int = 1_000  # sentences, that figures are reported on
     validation: int = 500
     reference_answers: int = 4_096  # of the policy before optimisation
@@ -34,7 +38,7 @@ class Sizes:
 
 
 QUICK = Sizes(
-    vocabulary=512, width=64, layers=2, length=16, updates=400, looks=4, pairs=6_000, reference_answers=2_048,
+    vocabulary=512, width=64, layers=2, length=16, updates=400, looks=4, pairs=32_000, reference_answers=2_048,
     judged_answers=128, evaluations=3, steps=40_960,
 )  # fmt: skip
 

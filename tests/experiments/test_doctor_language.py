@@ -374,6 +374,37 @@ def test_a_reference_that_moves_is_told(make, said):
     assert said in found
 
 
+def same_noise(of_update: bool):
+    """Returns RLOO whose every update, or every seed, draws with one key."""
+
+    def make(env, config, **chosen):
+        method = rloo.make(env, config, **chosen)
+
+        def step(state, hparams):
+            key = jax.random.key(0) if of_update else state.key
+            after, metrics = method.step(state.replace(key=key), hparams)
+            return after, metrics
+
+        def init(key, hparams):
+            return method.init(key, hparams).replace(key=jax.random.key(0))
+
+        return method._replace(step=step) if of_update else method._replace(init=init)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (same_noise(True), ["the same answers at every update", "the same answers under every seed"]),
+        slow(same_noise(False), ["the same answers under every seed"]),
+    ],
+)
+def test_the_same_noise_at_every_update_or_under_every_seed_is_told(make, said):
+    found = wrong(examine_updates(prepare(task(), contender(make=make))))
+    assert len(found) == len(said) and all(words in each for words, each in zip(said, found)), found
+
+
 def with_pairs():
     return task(preferences=jax.jit(lambda key: preference.labelled(task().text, key, 64))(jax.random.key(3)))
 

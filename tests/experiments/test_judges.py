@@ -212,6 +212,10 @@ def wrong(measure, metric="regret"):
     return Judge(metric, False, measure)
 
 
+def wrong_on_host(told):
+    return Judge("regret", False, lambda *_: {"x": jnp.zeros((2, 3))}, {}, told)
+
+
 @pytest.mark.parametrize(
     ("judge", "said"),
     [
@@ -219,6 +223,9 @@ def wrong(measure, metric="regret"):
         (wrong(lambda *_: jnp.zeros(1)), "a dict that has its metric 'regret', not: "),
         (wrong(lambda *_: {"regret": jnp.zeros(1), "value_change": jnp.zeros(1)}), "gives 'value_change', which q_learn"),
         (wrong(lambda *_: {"regret": 1.0 / 0}), "ZeroDivisionError|division by zero"),
+        (wrong_on_host(lambda found: {"other": found["x"]}), "a dict that has its metric 'regret', not: other"),
+        (wrong_on_host(lambda found: {"regret": found["x"], "value_change": [1.0]}), "gives 'value_change', which q_learn"),
+        (wrong_on_host(lambda found: {"regret": found["y"]}), "KeyError|'y'"),
     ],
 )  # fmt: skip
 def test_a_judge_that_cannot_measure_is_told_in_one_line_before_anything_compiles(judge, said, learners):

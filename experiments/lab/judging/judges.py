@@ -1,4 +1,5 @@
-"""How the contenders of a task are judged: a function of what was trained, compiled with the rest.
+"""How the contenders of a task are judged: a function of what was trained, compiled with the rest, and, where arrays do not
+say it, one that the host calls with what the first gave.
 
 A task without a judge is judged by the return of whole episodes with the greedy policy.
 """
@@ -28,12 +29,16 @@ class Judge(NamedTuple):
 
     Each metric's value is the mean of its values, in float64. The one called `metric` ranks; the others are recorded
     beside it. The same key is given to every contender under one seed at one evaluation.
+
+    on_host(found, **settings) -> {metric: values [n]}, of what `measure` gave as NumPy arrays of any shape: for what no
+    program can say, as what a text is worth. No program calls back to it, so that all are found in the compilation cache.
     """
 
     metric: str
     higher_is_better: bool
     measure: Callable[..., dict[str, jax.Array]]
     settings: dict[str, Any] = {}  # numbers and words, recorded in the manifest
+    on_host: Callable[..., dict[str, np.ndarray]] | None = None  # None: `measure` says it all
 
     @property
     def criterion(self) -> Criterion:
@@ -43,10 +48,23 @@ class Judge(NamedTuple):
     def measured(self, algorithm: Algorithm, env: Env, state, key) -> dict[str, jax.Array]:
         """Returns what `measure` gives. Raises ValueError, in one line, where that is not as it should be."""
         found = self.measure(algorithm, env, state, key, **self.settings)
+        if self.on_host is not None:
+            return found
+        self._require_metric(found)
+        return {name: jax.numpy.asarray(values).reshape(-1) for name, values in found.items()}
+
+    def told(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the metrics of what the compiled part measured of one trial. Raises ValueError as `measured`."""
+        if self.on_host is None:
+            return found
+        told = self.on_host(found, **self.settings)
+        self._require_metric(told)
+        return {name: np.asarray(values, np.float32).reshape(-1) for name, values in told.items()}
+
+    def _require_metric(self, found: Any) -> None:
         if not isinstance(found, dict) or self.metric not in found:
             given = ", ".join(found) if isinstance(found, dict) else type(found).__name__
             raise ValueError(f"a judge gives a dict that has its metric {self.metric!r}, not: {given or 'nothing'}")
-        return {name: jax.numpy.asarray(values).reshape(-1) for name, values in found.items()}
 
 
 def exact_return(gamma: float = 0.99) -> Judge:

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import math
+import os
 import platform
 import shlex
 import shutil
@@ -28,6 +29,7 @@ from experiments.lab.outside.loss_errors import error_text
 from experiments.lab.recording import commits
 from experiments.lab.recording.files import sha256, write_json
 from experiments.lab.recording.kept_code import CODE, kept_name, made_by
+from experiments.lab.recording.run_folder import STAGE, is_stage
 
 PACKAGES = ("evenhand", "jax", "jaxlib", "flax", "optax", "chex", "gymnax", "numpy", "scipy")
 
@@ -42,7 +44,7 @@ def write_manifest(folder: Path, experiment: Experiment, command: str) -> None:
     manifest = {
         "command": command,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        **describe(experiment),
+        **relative(describe(experiment), folder),
         "promise": promise(experiment),
         "sources": {str(path): sha256(path) for path in sources},
         "users_git": commits.of_files([*sources, *commits.experiment_file()]),
@@ -97,11 +99,13 @@ def describe_contender(contender: Contender) -> dict[str, Any]:
 
 def describe_judge(judge: Judge) -> dict[str, Any]:
     """Returns how a task is judged, as plain data."""
-    return {**judge.criterion._asdict(), "measure": reference(judge.measure), "settings": judge.settings}
+    content = {**judge.criterion._asdict(), "measure": reference(judge.measure), "settings": judge.settings}
+    return content | ({"on_host": reference(judge.on_host)} if judge.on_host else {})
 
 
 def _judge(content: dict[str, Any], folder: Path) -> Judge:
-    return Judge(**content | {"measure": _load(content["measure"], folder)})
+    functions = {name: _load(content[name], folder) for name in ("measure", "on_host") if name in content}
+    return Judge(**content | functions | {"settings": placed(content["settings"], folder)})
 
 
 def own_loss(algorithm: ModuleType) -> str | None:
@@ -135,7 +139,7 @@ def user_sources(experiment: Experiment) -> list[Path]:
     contenders = [contender for task in experiment.tasks for contender in task.contenders]
     parts = [part for one in contenders for part in (one.loss, one.network, type(one.hparams))]
     parts += [task.factory for task in experiment.tasks]
-    parts += [task.judge.measure for task in experiment.tasks if task.judge]
+    parts += [part for task in experiment.tasks if task.judge for part in (task.judge.measure, task.judge.on_host)]
     files = {reference(part).rpartition(":")[0] for part in parts if part is not None}
     files |= {value.rpartition(":")[0] for task in experiment.tasks for value in task.fields.values() if _is_own(value)}
     own = {Path(file) for file in files if file.endswith(".py")}
@@ -148,8 +152,26 @@ def _is_own(value: Any) -> bool:
 
 
 def _fields(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Returns a task's fields with users' functions found in the folder's own copies."""
-    return {name: _kept(value, folder) if _is_own(value) else value for name, value in fields.items()}
+    """Returns a task's fields with users' functions found in the folder's own copies, and stages where they lie from it."""
+    return {name: _kept(value, folder) if _is_own(value) else placed(value, folder) for name, value in fields.items()}
+
+
+def relative(content: Any, folder: Path) -> Any:
+    """Returns settings with the stages that they name by their paths from the folder: both may be moved together."""
+    return _with_stages(content, lambda path: Path(os.path.relpath(path, folder.resolve())).as_posix())
+
+
+def placed(content: Any, folder: Path) -> Any:
+    """Returns settings with the stages that they name by their whole paths, as `relative` wrote them from the folder."""
+    return _with_stages(content, lambda path: str((folder / path).resolve()))
+
+
+def _with_stages(content: Any, path_of: Callable[[str], str]) -> Any:
+    if is_stage(content):
+        return {**content, STAGE: path_of(content[STAGE])}
+    if isinstance(content, dict):
+        return {key: _with_stages(value, path_of) for key, value in content.items()}
+    return content
 
 
 def _kept(name: str, folder: Path) -> str:

@@ -18,6 +18,9 @@ from experiments.lab.recording.files import file_name
 CURVES = "curves.csv"
 COLUMNS = ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
 SETTINGS = ("seeds", "steps", "evaluations", "eval_episodes", "width")  # of a manifest, beside its contenders
+STAGE, MARK = "stage", "mark"
+PIPELINE = "pipeline.json"  # of a folder that a run is one part of: its `command` goes on with the whole
+OPTIMISATION = "optimisation"  # that run's own folder
 SURROUNDINGS = ("versions", "git", "device", "flags")  # what decides bits and speed beside the settings
 TYPES = (str, str, int, int, str, float)
 FIGURES = ("iqm", "ci95", "mean", "diverged_seeds", "env_steps", "compile_seconds", "run_seconds", "steps_per_second")
@@ -79,6 +82,11 @@ class Result:
         counted = rows.groupby("env_steps").seed.transform("nunique")
         rows = rows[counted == len(self.seeds)]
         return rows.pivot(index="seed", columns="env_steps", values="value").reindex(self.seeds)
+
+
+def inside(path: Path) -> Path:
+    """Returns the run folder itself, where the path is of a pipeline that it is a part of."""
+    return path / OPTIMISATION if (path / PIPELINE).is_file() else path
 
 
 def read(path: Path) -> Folder:
@@ -166,12 +174,20 @@ def listed(seeds: Sequence[int]) -> str:
 
 
 def without_places(content: Any) -> Any:
-    """Returns settings with functions of users' files by their names alone: a run folder has copies, and may be moved."""
+    """Returns settings with functions of users' files by their names alone, and stages by their marks: a run folder has
+    copies, and may be moved."""
+    if is_stage(content):
+        return content[MARK]
     if isinstance(content, dict):
         return {key: without_places(value) for key, value in content.items()}
     if isinstance(content, str) and ".py:" in content:
         return content.rpartition(":")[2]
     return content
+
+
+def is_stage(content: Any) -> bool:
+    """Returns whether a setting names what another run made: a folder, and the hash of what must be in it."""
+    return isinstance(content, dict) and content.keys() == {STAGE, MARK}
 
 
 def with_divergence(returns: Sequence[float], seeds: Sequence[int], diverged: Sequence[int]) -> np.ndarray:

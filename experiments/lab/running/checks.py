@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from algos.core.config import require_in_range
 from algos.core.types import Algorithm
@@ -46,6 +47,8 @@ def check_judge(task: Task, algorithm: Algorithm, env: Env, contender: Contender
         measured = jax.eval_shape(
             lambda state, key: task.judge.measured(algorithm, env, state, key), state, jax.random.key(0)
         )
+        if task.judge.on_host is not None:
+            measured = task.judge.told({name: np.zeros(x.shape, x.dtype) for name, x in measured.items()})
     except Exception as error:  # a user's function raises what it likes
         raise ValueError(f"the judge {task.judge.metric} cannot measure {contender.name}: {reason(error)}") from None
     taken = {*loss_trace.RECORDED, *jax.eval_shape(algorithm.step, state, contender.hparams)[1]} - {task.judge.metric}

@@ -107,7 +107,12 @@ def evaluate_blocks(
 
 def judged(point: int, programs: Programs, block: Trials) -> Any:
     """Returns what the judge finds of a block."""
-    return programs.judge(block.state, block.key_eval, point)
+    found, finite = programs.judge(block.state, block.key_eval, point)
+    if programs.told is None:
+        return found, finite
+    arrays = jax.device_get(found)
+    trials = [programs.told({name: x[place] for name, x in arrays.items()}) for place in range(len(finite))]
+    return {name: np.stack([trial[name] for trial in trials]) for name in trials[0]}, finite
 
 
 def _evaluate_together(

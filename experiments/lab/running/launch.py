@@ -26,14 +26,13 @@ from experiments.lab.recording.manifest import (
     surroundings,
     write_manifest,
 )
+from experiments.lab.recording.run_folder import PIPELINE
 from experiments.lab.running import runner
 from experiments.lab.running.checks import check, check_numbers, check_sources
 from experiments.lab.running.conclusion import conclude, write_summary
 from experiments.lab.showing import screen
 from experiments.lab.showing.plan import announcement
 from experiments.lab.showing.report import page
-
-PIPELINE = "pipeline.json"  # of a folder that a run is one part of: its `command` goes on with the whole
 
 
 def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool = False) -> int:

@@ -7,12 +7,14 @@ there are, so a seed's bits are the same alone or among a hundred others, and mo
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import SingleDeviceSharding
 
 from algos.core.loop import Sums, advance, no_metrics
@@ -45,6 +47,9 @@ class Programs(NamedTuple):
     )
     judge: Callable | None = (
         None  # (state, key_eval, point) -> ({metric: values [width, n]}, params are finite [width])
+    )
+    told: Callable | None = (
+        None  # by the host, of what `judge` found of one trial: {metric: values [n]}; None: the same
     )
 
 
@@ -110,15 +115,17 @@ def compile_programs(
     given = seed, over_trials(hparams, seed)
     block = jax.eval_shape(begin, *given)
     trained = block.state, block.sums, block.hparams, number
-    functions = {"begin": (jax.jit(begin), given), "advance": (jax.jit(train, donate_argnums=0), trained)}
+    functions = {"begin": (begin, given), "advance": (train, trained)}
     if isinstance(judged_by, int):
         begin_test, test = over_block(begin_test, width, shared=1), over_block(test, width, shared=2)
         tested = block.state, jax.eval_shape(begin_test, block.key_eval, number), number
-        functions["begin_evaluation"] = jax.jit(begin_test), (block.key_eval, number)
-        functions["advance_evaluation"] = jax.jit(test), tested
+        functions["begin_evaluation"] = begin_test, (block.key_eval, number)
+        functions["advance_evaluation"] = test, tested
     else:
-        functions["judge"] = jax.jit(over_block(judged, width, shared=2)), (block.state, block.key_eval, number)
-    return compile_on(lanes, functions)
+        functions["judge"] = over_block(judged, width, shared=2), (block.state, block.key_eval, number)
+    programs = compile_given(lanes, functions) if env.text else compile_on(lanes, jitted(functions))
+    on_host = None if isinstance(judged_by, int) or judged_by.on_host is None else judged_by.told
+    return [of_lane._replace(told=on_host) for of_lane in programs]
 
 
 def all_finite(params) -> jax.Array:
@@ -126,7 +133,43 @@ def all_finite(params) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
 
 
-def compile_on(lanes: Sequence[jax.Device], functions: dict[str, tuple[Callable, Any]]) -> list[Programs]:
+def compile_given(lanes: Sequence[jax.Device], functions: dict[str, tuple[Callable, Any]]) -> list[Programs]:
+    """Returns the programs of every lane, to which what the functions close over is an argument: the parameters of a
+    reference policy, of a reward model, and the data of a run. So they are the same programs for every reference, and the
+    compilation cache has them."""
+    with devices.exact_products():
+        parted = {name: with_constants_apart(*of_one) for name, of_one in functions.items()}
+    apart = {name: (called, (constants, *functions[name][1])) for name, (called, constants) in parted.items()}
+    programs = compile_on(lanes, jitted(apart, state=1))
+
+    def bound(device: jax.Device, of_lane: Programs) -> Programs:
+        own = {name: jax.device_put(constants, device) for name, (_, constants) in parted.items()}
+        return Programs(**{name: partial(getattr(of_lane, name), constants) for name, constants in own.items()})
+
+    return [bound(device, of_lane) for device, of_lane in zip(lanes, programs)]
+
+
+def with_constants_apart(function: Callable, shapes: Any) -> tuple[Callable, list[Any]]:
+    """Returns (function of (constants, *arguments), constants): the arrays that `function` closes over."""
+    closed, result = jax.make_jaxpr(function, return_shape=True)(*shapes)
+
+    def called(constants, *arguments):
+        leaves = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, constants))(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(result), leaves)
+
+    return called, [jnp.asarray(x) for x in closed.consts]
+
+
+def jitted(functions: dict[str, tuple[Callable, Any]], state: int = 0) -> dict[str, tuple[Any, Any]]:
+    """Returns the functions jitted, with the shapes of their arguments. state: the place of the one that `advance` gives up."""
+    given_up = {"advance": state}
+    return {
+        name: (jax.jit(function, donate_argnums=given_up.get(name, ())), shapes)
+        for name, (function, shapes) in functions.items()
+    }
+
+
+def compile_on(lanes: Sequence[jax.Device], functions: dict[str, tuple[Any, Any]]) -> list[Programs]:
     """Returns the programs of every lane, each compiled for the shapes of its arguments: what the first lane compiles, the
     others find in the compilation cache."""
     options = flags.options(devices.platform())

@@ -35,7 +35,9 @@ def judged_by(task: Task) -> str:
     by the return of whole episodes."""
     if task.judge is None:
         return ""
-    settings = ", ".join(f"{name}={x}" for name, x in task.judge.settings.items() if not isinstance(x, list | tuple))
+    settings = ", ".join(
+        f"{name}={x}" for name, x in task.judge.settings.items() if not isinstance(x, dict | list | tuple)
+    )
     return f"; judged by {task.criterion.words}{f' ({settings})' if settings else ''}"
 
 

@@ -1,4 +1,4 @@
-"""Human comparisons of two sentences, as rows of tokens: what the reward model, DPO and IPO learn from."""
+"""Human comparisons of two texts, as rows of tokens: what the reward model, DPO and IPO learn from."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ TRAIN = "train.npz"
 
 
 class Compared(NamedTuple):
-    """The comparisons: sentences, and the rows of the sentences."""
+    """The comparisons: texts by their number, and the rows of the texts after their prompts."""
 
     drawn: pairs.Pairs
     first: encoding.Rows
@@ -27,30 +27,34 @@ class Compared(NamedTuple):
 
 def stage(folder: Path, corpus: Corpus, sizes, reference: Finished) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another."""
-    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "length", "pairs")}
+    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "prompt", "length", "pairs")}
     inputs = {**corpus.inputs, "supervised": reference.mark}
 
     def make(own: Stage):
-        drawn = draw(corpus, corpus.split.train, sizes.pairs, sizes.seed)
-        pieces = supervised.load(reference.folder, reference.mark).tokeniser
-        rows = [encoding.rows(pieces, corpus.texts(part), sizes.length) for part in (drawn.first, drawn.second)]
-        trees.write(own.folder / TRAIN, Compared(drawn._replace(ties=np.array(drawn.ties)), *rows))
-        print(f"{own.name}: {sizes.pairs:,} pairs, {drawn.ties:.1%} of them ties", flush=True)
-        return {"ties": drawn.ties}
+        drawn = corpus.opinions.compared(corpus.split.train, sizes.pairs, sizes.seed)
+        rows = rows_of(corpus, sizes.length, reference)
+        trees.write(
+            own.folder / TRAIN,
+            Compared(drawn._replace(ties=np.array(drawn.ties)), rows.of(drawn.first), rows.of(drawn.second)),
+        )
+        print(f"{own.name}: {len(drawn.label):,} pairs, {drawn.ties:.1%} of them ties", flush=True)
+        return {"pairs": len(drawn.label), "ties": drawn.ties}
 
     return made(Stage(folder, settings, inputs), (TRAIN,), make)
 
 
-def draw(corpus: Corpus, part: np.ndarray, number: int, seed: int) -> pairs.Pairs:
-    """Returns so many comparisons of sentences of the part, ties among them."""
-    return pairs.draw(corpus.rated.ratings, part, number, seed)
+def rows_of(corpus: Corpus, length: int, reference: Finished) -> encoding.Rows:
+    """Returns all texts of the corpus after their prompts, cut as answers and prompts of the reference policy are."""
+    pieces = supervised.load(reference.folder, reference.mark).tokeniser
+    room = supervised.load_prompts(reference.folder, reference.mark).train.shape[1] - 1
+    return encoding.rows(pieces, corpus.texts, length, encoding.prompts(pieces, corpus.prompts, room))
 
 
 def load(folder: Path) -> Compared:
     """Returns the comparisons of a finished stage."""
     found = trees.arrays_of(folder / TRAIN)
     drawn = pairs.Pairs(*(found[f".drawn.{name}"] for name in pairs.Pairs._fields))
-    rows = [encoding.Rows(found[f".{side}.tokens"], found[f".{side}.mask"]) for side in ("first", "second")]
+    rows = [encoding.Rows(*(found[f".{side}.{x}"] for x in encoding.Rows._fields)) for side in ("first", "second")]
     return Compared(drawn, *rows)
 
 
@@ -66,7 +70,10 @@ def preferred(compared: Compared) -> Pairs:
     label = compared.drawn.label
     decided = label != 0.5
     first = (label == 1.0)[decided, None]
-    both = [encoding.Rows(rows.tokens[decided], rows.mask[decided]) for rows in (compared.first, compared.second)]
+    both = [rows.of(decided) for rows in (compared.first, compared.second)]
     chosen = encoding.Rows(*(np.where(first, x, y) for x, y in zip(*both)))
     rejected = encoding.Rows(*(np.where(first, y, x) for x, y in zip(*both)))
-    return Pairs(Sequence(*chosen), chosen.answer_mask, Sequence(*rejected), rejected.answer_mask)
+    return Pairs(
+        Sequence(chosen.tokens, chosen.mask), chosen.answer_mask,
+        Sequence(rejected.tokens, rejected.mask), rejected.answer_mask,
+    )  # fmt: skip

@@ -1,11 +1,11 @@
-"""Who judges what policies write: the gold judge and the measure of fluency, both of sentences whose ratings training never
-sees. (Their texts the supervised stage reads.)
+"""Who judges what policies write: the gold judge and the measure of fluency, both of texts of which training never sees what
+people said. (The texts themselves the supervised stage reads.)
 """
 
 import numpy as np
 
 from experiments.lab.recording import trees
-from experiments.rlhf import features, gold, kneser_ney
+from experiments.rlhf import features, kneser_ney
 from experiments.rlhf.corpus import Corpus
 from experiments.rlhf.linear import Kind, Linear
 from experiments.rlhf.stages.stage import Finished, Stage, made
@@ -18,13 +18,13 @@ def stage(folder, corpus: Corpus, sizes) -> Finished:
     settings = {"seed": sizes.seed, "held_out": sizes.held_out, "validation": sizes.validation}
 
     def make(own: Stage):
-        split, rated = corpus.split, corpus.rated
-        judge = gold.fit(rated, split.gold)
+        split, said = corpus.split, corpus.opinions
+        judge = said.judge(corpus.texts, split.gold)
         write_linear(own.folder / GOLD, judge)
-        write_kneser_ney(own.folder / FLUENCY, kneser_ney.fit(corpus.texts(split.gold)))
-        agreement = gold.agreement(judge.score(corpus.texts(split.held_out)), rated, split.held_out)
-        print(f"{own.name}: the gold judge orders {agreement.pair_accuracy:.1%} of pairs as people do", flush=True)
-        return agreement._asdict()
+        write_kneser_ney(own.folder / FLUENCY, kneser_ney.fit([text for _, text in corpus.to_imitate(split.gold)]))
+        agreement = said.agreement(split.held_out, judge.score(corpus.of(split.held_out)))
+        print(f"{own.name}: the gold judge orders {agreement['pair_accuracy']:.1%} of pairs as people do", flush=True)
+        return {**agreement, "unit": said.unit}
 
     return made(Stage(folder, settings, corpus.inputs), (GOLD, FLUENCY), make)
 

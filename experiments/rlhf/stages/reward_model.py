@@ -1,33 +1,42 @@
-"""The reward model: Bradley and Terry's, of human comparisons, on the supervised model's transformer. A text's score is the
-mean of the head over its tokens.
+"""The reward model: Bradley and Terry's, of human comparisons. A text's score is the sum of two, each fitted to the same
+comparisons by itself: a count of its n-grams of tokens, and the mean over its tokens of a head on the supervised model's
+transformer. How much each counts is fitted on comparisons of validation sentences, neither less than nothing (Wolpert 1992,
+"Stacked generalization").
 
-Its accuracy is that of all pairs of held-out sentences, each cut as an answer is; beside it stand what a linear model of words
-and pairs of words makes of the same comparisons, of the texts whole and cut, and what no judge can surpass.
+Its accuracy is that of all pairs of held-out sentences, whole, and each cut as an answer is; beside it stand what a linear
+model of words and pairs of words makes of the same comparisons and texts, and what no judge can surpass.
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from algos.rlhf import reward_model
 from algos.rlhf.language_model import LanguageModel
-from algos.rlhf.reward_model import RewardModel
+from algos.rlhf.ngrams import Ngrams
+from algos.rlhf.reward_model import Comparisons, Mixture, RewardModel
 from experiments.lab.recording import trees
-from experiments.rlhf import encoding, linear, pairs
+from experiments.rlhf import counting, encoding, linear, pairs
 from experiments.rlhf.corpus import Corpus
 from experiments.rlhf.features import one_and_two_words
 from experiments.rlhf.stages import comparisons, supervised
-from experiments.rlhf.stages.stage import Finished, Stage, made
+from experiments.rlhf.stages.stage import Finished, Stage, made, read
 from experiments.rlhf.stages.supervised import Reference
 from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane, train
 
 LEARNED, LOOKS, RIDGE = "reward_model.npz", 4, 0.3
 READ = 250  # texts read at a time
-SETTINGS = ("seed", "pairs", "pairs_per_update", "reward_learning_rate", "held_out", "validation", "length")
+SETTINGS = (
+    "seed", "pairs", "reward_length", "reward_pairs", "pairs_per_update", "reward_learning_rate", "reward_dropout",
+    "held_out", "validation", "length",
+)  # fmt: skip
 LINEAR = ((one_and_two_words, 1.0),)
 
 
@@ -42,94 +51,121 @@ def stage(folder: Path, corpus: Corpus, sizes, reference: Finished, compared: Fi
 def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finished) -> dict[str, Any]:
     """Writes the stage and returns its figures."""
     begun, human = supervised.load(reference.folder, reference.mark), comparisons.load(compared.folder)
-    begun = begun._replace(model=reward_model.averaged(begun.model))
-    config = reward_model.Config(pairs=min(sizes.pairs_per_update, sizes.pairs))
-    training = reward_model.make(begun.model, comparisons.for_reward_model(human), config)
-    hparams = reward_model.HParams(
-        learning_rate=jnp.float32(sizes.reward_learning_rate), max_grad_norm=jnp.float32(1.0)
-    )
-    start = jax.tree.map(jnp.asarray, begun.params)
-    judged = judged_by(begun, corpus, sizes)
-    course = Course(
-        begin=lambda: training.init(jax.random.key(sizes.seed), hparams, start),
-        step=lambda state: training.step(state, hparams)[0],
-        keep=lambda state: state.params,
-        look=lambda params, _: judged.accuracy(params, corpus.split.validation),
-        updates=training.updates, looks=min(LOOKS, training.updates), patience=0, unit="validation pair accuracy",
-    )  # fmt: skip
-    found = train(own, course)
-    raw = judged.scores(found.best, supervised.load_answers(reference.folder))
-    learned = RewardModel(found.best, np.float32(raw.mean()), np.float32(raw.std()))
-    trees.write(own.folder / LEARNED, learned)
-    held_out = corpus.split.held_out
+    whole, cut = (comparisons.rows_of(corpus, length, reference) for length in (sizes.reward_length, sizes.length))
+    found = train(own, course_of(begun, human, whole, corpus, sizes)) if sizes.reward_pairs else None
+    params = Mixture(found and found.best, counting.fit(whole, human.drawn, begun.tokeniser), np.ones(2, np.float32))
+    validation, held_out = corpus.split.validation, corpus.split.held_out
+    parts = scores_apart(begun.model, params, whole, np.concatenate([validation, held_out]))
+    params = params.replace(share=shares(parts, corpus.opinions.compared(validation, sizes.pairs, sizes.seed)))
+    of_answers = scorer(model_of(begun.model), params, cut.tokens.shape[1])
+    raw = of_answers(params, supervised.load_answers(reference.folder))
+    trees.write(own.folder / LEARNED, RewardModel(params, np.float32(raw.mean()), np.float32(raw.std())))
+    scores, accuracy = params.share.astype(float) @ parts, corpus.opinions.accuracy
     figures = {
-        "pair_accuracy": judged.accuracy(found.best, held_out),
-        "linear_bigram": linear_accuracy(corpus, human, corpus.rated.texts),
-        "linear_bigram_cut": linear_accuracy(corpus, human, judged.cut),
-        "ceiling": pairs.ceiling([corpus.rated.ratings[index] for index in held_out]).accuracy,
-        "calibration": judged.calibration(found.best, comparisons.draw(corpus, held_out, sizes.pairs, sizes.seed)),
-        "seconds": round(found.seconds, 1),
+        "pair_accuracy": accuracy(held_out, scores[held_out]),
+        "pair_accuracy_cut": accuracy(held_out, of_answers(params, cut.of(held_out))),
+        "transformer": accuracy(held_out, parts[0, held_out]) if found else None,
+        "ngrams": accuracy(held_out, parts[1, held_out]),
+        "share": params.share.tolist(),
+        "linear_bigram": linear_accuracy(corpus, human, corpus.texts),
+        "linear_bigram_cut": linear_accuracy(corpus, human, encoding.texts_of(begun.tokeniser, cut.answers)),
+        "ceiling": corpus.opinions.ceiling(held_out),
+        "calibration": calibration(scores, corpus.opinions.compared(held_out, sizes.pairs, sizes.seed)),
+        "seconds": round(found.seconds, 1) if found else 0.0,
     }
     (own.folder / CHECKPOINT).unlink(missing_ok=True)
     told = f"{figures['pair_accuracy']:.1%} of held-out pairs as people have them, a linear model {figures['linear_bigram']:.1%}"
-    print(f"{own.name}: {told}, at most {figures['ceiling']:.1%}", flush=True)
+    most = "" if figures["ceiling"] is None else f", at most {figures['ceiling']:.1%}"
+    print(f"{own.name}: {told}{most}", flush=True)
     return figures
 
 
-class Judged(NamedTuple):
-    """The corpus's sentences, cut as answers are, and what a reward model makes of them."""
-
-    corpus: Corpus
-    rows: encoding.Rows
-    cut: list[str]
-    device: Any
-    program: Any  # (params, tokens [READ, 1 + L], mask) -> raw scores
-
-    def scores(self, params, rows: encoding.Rows) -> np.ndarray:
-        """Returns the raw scores of rows, float64 [N]."""
-        params, number = jax.device_put(params, self.device), len(rows.tokens)
-        filled = [np.pad(x, [(0, -number % READ), (0, 0)], mode="edge") for x in rows]
-        blocks = (jax.device_put([x[at : at + READ] for x in filled], self.device) for at in range(0, number, READ))
-        return np.concatenate([np.asarray(self.program(params, *block), float) for block in blocks])[:number]
-
-    def of(self, params, part: np.ndarray) -> np.ndarray:
-        """Returns the raw scores of sentences, float64 [N]."""
-        return self.scores(params, encoding.Rows(*(x[part] for x in self.rows)))
-
-    def accuracy(self, params, part: np.ndarray) -> float:
-        """Returns the share of all pairs of the part that are ordered as their raters had them."""
-        return pairs.accuracy([self.corpus.rated.ratings[index] for index in part], self.of(params, part))
-
-    def calibration(self, params, drawn: pairs.Pairs) -> list[list[float]]:
-        """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability."""
-        decided = drawn.label != 0.5
-        first, second, label = drawn.first[decided], drawn.second[decided], drawn.label[decided]
-        said = 1.0 / (1.0 + np.exp(self.of(params, second) - self.of(params, first)))
-        tenth = np.minimum((said * 10).astype(int), 9)
-        there = [tenth == number for number in range(10) if np.any(tenth == number)]
-        return [[float(said[own].mean()), float(label[own].mean()), int(own.sum())] for own in there]
+def course_of(begun: Reference, human: comparisons.Compared, rows: encoding.Rows, corpus: Corpus, sizes) -> Course:
+    """Returns the training of the transformer's score, which begins as the supervised stage left it."""
+    number, part = min(sizes.reward_pairs, len(human.drawn.label)), corpus.split.validation
+    model, watched = reward_model.averaged(begun.model), rows.of(part)
+    first, second = human.drawn.first[:number], human.drawn.second[:number]
+    texts = (x[own] for own in (first, second) for x in (rows.tokens, rows.mask))
+    learned = Comparisons(*texts, human.drawn.label[:number])
+    drops = sizes.reward_dropout > 0.0
+    training = reward_model.make(model, learned, reward_model.Config(min(sizes.pairs_per_update, number), drops))
+    hparams = reward_model.HParams(sizes.reward_learning_rate, 1.0, sizes.reward_dropout)
+    hparams, start = jax.tree.map(jnp.float32, hparams), jax.tree.map(jnp.asarray, begun.params)
+    scores = scorer(model, begun.params, rows.tokens.shape[1])
+    return Course(
+        begin=lambda: training.init(jax.random.key(sizes.seed), hparams, start),
+        step=lambda state: training.step(state, hparams)[0],
+        keep=lambda state: state.params,
+        look=lambda params, _: corpus.opinions.accuracy(part, scores(params, watched)),
+        updates=training.updates, looks=min(LOOKS, training.updates), patience=0, unit="validation pair accuracy",
+    )  # fmt: skip
 
 
-def judged_by(reference: Reference, corpus: Corpus, sizes) -> Judged:
-    """Returns how reward models on the reference's transformer judge sentences."""
-    rows, device = encoding.rows(reference.tokeniser, corpus.rated.texts, sizes.length), lane()
-    block = np.zeros((READ, 1 + sizes.length), np.int32), np.zeros((READ, 1 + sizes.length), np.float32)
-    score = functools.partial(reward_model.score, reference.model)
-    program = compiled(score, device, jax.eval_shape(reference.model.init, jax.random.key(0)), *block)
-    return Judged(corpus, rows, encoding.texts_of(reference.tokeniser, rows.tokens), device, program)
+def scores_apart(model: LanguageModel, params: Mixture, rows: encoding.Rows, part: np.ndarray) -> np.ndarray:
+    """Returns what the transformer (0 where there is none) and the n-grams each say of these rows, [2, N]; 0 of the others."""
+    found, width, alone = np.zeros((2, len(rows.tokens))), rows.tokens.shape[1], params.replace(params=None)
+    if params.params is not None:
+        found[0, part] = scorer(reward_model.averaged(model), params.params, width)(params.params, rows.of(part))
+    found[1, part] = scorer(reward_model.mixed(model), alone, width)(alone, rows.of(part))
+    return found
+
+
+def scorer(model: LanguageModel, params, width: int) -> Callable[[Any, encoding.Rows], np.ndarray]:
+    """Returns (params, rows [N, width]) -> the raw scores that a model of such parameters has for them, float64 [N]."""
+    device = lane()
+    block = np.zeros((READ, width), np.int32), np.zeros((READ, width), np.float32)
+    program = compiled(functools.partial(reward_model.score, model), device, params, *block)
+
+    def scores(params, rows):
+        params, number = jax.device_put(params, device), len(rows.tokens)
+        filled = [np.pad(x, [(0, -number % READ), (0, 0)], mode="edge") for x in (rows.tokens, rows.mask)]
+        blocks = (jax.device_put([x[at : at + READ] for x in filled], device) for at in range(0, number, READ))
+        return np.concatenate([np.asarray(program(params, *block), float) for block in blocks])[:number]
+
+    return scores
+
+
+def shares(parts: np.ndarray, drawn: pairs.Pairs) -> np.ndarray:
+    """Returns the weights, 0 or more, with which the sum of the two scores [2, N] foretells these pairs best, float32 [2]."""
+    apart = (parts[:, drawn.first] - parts[:, drawn.second]).T
+
+    def loss_and_gradient(share):
+        margin = apart @ share
+        nll = np.logaddexp(0.0, margin) - drawn.label * margin
+        return nll.mean(), apart.T @ (expit(margin) - drawn.label) / len(margin)
+
+    bounds = [(0.0, None if np.any(part) else 0.0) for part in parts]
+    return minimize(loss_and_gradient, np.zeros(2), jac=True, bounds=bounds, method="L-BFGS-B").x.astype(np.float32)
+
+
+def calibration(scores: np.ndarray, drawn: pairs.Pairs) -> list[list[float]]:
+    """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability."""
+    decided = drawn.label != 0.5
+    first, second, label = drawn.first[decided], drawn.second[decided], drawn.label[decided]
+    said = expit(scores[first] - scores[second])
+    tenth = np.minimum((said * 10).astype(int), 9)
+    there = [tenth == number for number in range(10) if np.any(tenth == number)]
+    return [[float(said[own].mean()), float(label[own].mean()), int(own.sum())] for own in there]
 
 
 def linear_accuracy(corpus: Corpus, human: comparisons.Compared, texts) -> float:
     """Returns the accuracy of a linear model of words and pairs of words, of these forms of the texts, on held-out pairs."""
     model, part = linear.fit_preferences(texts, human.drawn, LINEAR, RIDGE), corpus.split.held_out
-    return pairs.accuracy(
-        [corpus.rated.ratings[index] for index in part], model.score([texts[index] for index in part])
-    )
+    return corpus.opinions.accuracy(part, model.score([texts[index] for index in part]))
+
+
+def model_of(model: LanguageModel) -> LanguageModel:
+    """Returns the reward model's model on the transformer of a supervised stage."""
+    return reward_model.mixed(reward_model.averaged(model))
 
 
 @functools.lru_cache(maxsize=4)
 def load(folder: Path, mark: str, model: LanguageModel) -> RewardModel:
     """Returns the reward model that a finished stage made on the transformer."""
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    number = jax.ShapeDtypeStruct((), jnp.float32)
-    return jax.tree.map(jnp.asarray, trees.read(folder / LEARNED, RewardModel(params, number, number)))
+    arrays = trees.arrays_of(folder / LEARNED)
+    counted = {name: arrays[f".params.ngrams.{name}"] for name in Ngrams.__dataclass_fields__}
+    learns = read(folder)["settings"]["reward_pairs"] > 0
+    params = jax.eval_shape(model.init, jax.random.key(0)) if learns else None
+    number, share = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.float32)
+    like = RewardModel(Mixture(params, Ngrams(**counted), share), number, number)
+    return jax.tree.map(jnp.asarray, trees.read(folder / LEARNED, like))

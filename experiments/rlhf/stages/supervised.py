@@ -1,6 +1,6 @@
 """The reference policy: a transformer that imitates texts, by maximum likelihood, until validation texts gain no more.
 
-It reads the texts of the parts `train` and `gold`, and never a rating. Beside it stands what a Kneser-Ney model of the same
+It reads the texts of the parts `train` and `gold`, and never what people said of them but for which answer they chose. Beside it stands what a Kneser-Ney model of the same
 texts makes of the held-out ones.
 """
 
@@ -23,14 +23,15 @@ from experiments.rlhf.corpus import Corpus
 from experiments.rlhf.stages.stage import Finished, Stage, made, read
 from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane, train
 
-PIECES, PARAMS, ANSWERS = "tokeniser.model", "params.npz", "answers.npz"
+PIECES, PARAMS, PROMPTS, ANSWERS = "tokeniser.model", "params.npz", "prompts.npz", "answers.npz"
 SETTINGS = (
-    "seed", "held_out", "validation", "vocabulary", "width", "layers", "heads", "length", "row", "rows", "updates",
+    "seed", "held_out", "validation", "vocabulary", "width", "layers", "heads", "prompt", "length", "row", "rows", "updates",
     "looks", "learning_rate", "reference_answers",
 )  # fmt: skip
 PATIENCE = 2  # looks
 BLOCK = 512  # answers drawn at a time
-READ = 32  # rows read at a time
+READ = 4_096  # tokens read at a time
+JUDGED = 32  # prompts that answers are judged to, at most
 
 
 class Reference(NamedTuple):
@@ -41,23 +42,35 @@ class Reference(NamedTuple):
     tokeniser: Tokeniser
 
 
+class Prompts(NamedTuple):
+    """Prompts as rows int32 [N, P]."""
+
+    train: np.ndarray  # what policies are optimised on
+    judged: np.ndarray  # held out: what they are judged on
+
+
 def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another, Interrupted for a signal."""
     settings = {name: getattr(sizes, name) for name in SETTINGS}
-    return made(Stage(folder, settings, corpus.inputs), (PIECES, PARAMS, ANSWERS), lambda own: make(own, corpus, sizes))
+    return made(
+        Stage(folder, settings, corpus.inputs), (PIECES, PARAMS, PROMPTS, ANSWERS), lambda own: make(own, corpus, sizes)
+    )
 
 
 def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     """Writes the stage and returns its figures."""
-    learned, path = corpus.to_imitate, own.folder / PIECES
-    pieces = tokeniser.learned(path.read_bytes()) if path.exists() else tokeniser.learn(learned, sizes.vocabulary)
+    learned, path = corpus.learned_from, own.folder / PIECES
+    alone = [text for both in learned for text in both if text]
+    pieces = tokeniser.learned(path.read_bytes()) if path.exists() else tokeniser.learn(alone, sizes.vocabulary)
     write_whole(path, pieces.model)
+    asked = prompts_of(pieces, corpus, sizes.prompt)
+    trees.write(own.folder / PROMPTS, asked._asdict())
     model = model_of(own.settings)
     tokens, mask = supervised.pack(encoding.whole(pieces, learned), sizes.row, pieces.pad)
     training = supervised.make(model, tokens, mask, supervised.Config(rows=min(sizes.rows, len(tokens))))
     hparams = supervised.HParams(learning_rate=sizes.learning_rate, total_updates=float(sizes.updates))
     hparams = jax.tree.map(jnp.float32, hparams)
-    validation, held_out = corpus.texts(corpus.split.validation), corpus.texts(corpus.split.held_out)
+    validation, held_out = corpus.to_imitate(corpus.split.validation), corpus.to_imitate(corpus.split.held_out)
     bits = reader_of(model, pieces, max(sizes.row, *map(len, encoding.whole(pieces, validation + held_out))))
     course = Course(
         begin=lambda: training.init(jax.random.key(sizes.seed), hparams),
@@ -68,7 +81,7 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     )  # fmt: skip
     found = train(own, course)
     trees.write(own.folder / PARAMS, found.best)
-    answers = reference_answers(Reference(model, found.best, pieces), sizes)
+    answers = reference_answers(Reference(model, found.best, pieces), asked.judged, sizes)
     trees.write(own.folder / ANSWERS, answers._asdict())
     figures = {
         "bits_per_character": bits(found.best, held_out),
@@ -91,43 +104,54 @@ def model_of(settings: dict[str, Any]) -> LanguageModel:
     return transformer.make(transformer.Config(**shape, never=never))
 
 
-def reader_of(model: LanguageModel, pieces: Tokeniser, row: int) -> Callable[[Any, list[str]], float]:
-    """Returns (params, texts) -> bits a character of the texts, ends included. A text longer than the row is too long."""
-    device = lane()
+def prompts_of(pieces: Tokeniser, corpus: Corpus, most: int) -> Prompts:
+    """Returns the different prompts of the train part and, as far as they are judged, of what is held out, cut to so many
+    tokens; the begin token alone where texts have none."""
+    texts = [sorted({corpus.prompts[index] for index in part}) for part in (corpus.split.train, corpus.split.held_out)]
+    if len(texts[1]) > JUDGED:
+        texts[1] = [texts[1][place] for place in np.linspace(0, len(texts[1]) - 1, JUDGED).astype(int)]
+    room = min(most, max(len(pieces.encode(text)) if text else 0 for own in texts for text in own))
+    return Prompts(*(np.unique(encoding.prompts(pieces, own, room), axis=0) for own in texts))
+
+
+def reader_of(model: LanguageModel, pieces: Tokeniser, row: int) -> Callable[[Any, list[tuple[str, str]]], float]:
+    """Returns (params, texts) -> bits a character of (prompt, text), ends included. One longer than the row is too long."""
+    device, read = lane(), max(1, READ // row)
 
     def total(params, tokens, mask):
         loss, counts = supervised.nll(model.apply(params, tokens, mask).logits, tokens, mask)
         return jnp.sum(loss * counts)
 
-    block = np.zeros((READ, row), np.int32), np.zeros((READ, row), np.float32)
+    block = np.zeros((read, row), np.int32), np.zeros((read, row), np.float32)
     program = compiled(total, device, jax.eval_shape(model.init, jax.random.key(0)), *block)
 
     def bits(params, texts):
         params, packed = jax.device_put(params, device), supervised.pack(encoding.whole(pieces, texts), row, pieces.pad)
-        tokens, mask = (np.pad(x, [(0, -len(x) % READ), (0, 0)]) for x in packed)
-        blocks = (slice(at, at + READ) for at in range(0, len(tokens), READ))
+        tokens, mask = (np.pad(x, [(0, -len(x) % read), (0, 0)]) for x in packed)
+        blocks = (slice(at, at + read) for at in range(0, len(tokens), read))
         nats = [float(program(params, *jax.device_put((tokens[own], mask[own]), device))) for own in blocks]
-        return supervised.bits_per_character(sum(nats), sum(map(len, texts)))
+        return supervised.bits_per_character(sum(nats), sum(len(encoding.joined(*both)) for both in texts))
 
     return bits
 
 
-def kneser_ney_bits(learned: list[str], held_out: list[str]) -> float:
+def kneser_ney_bits(learned: list[tuple[str, str]], held_out: list[tuple[str, str]]) -> float:
     """Returns what a Kneser-Ney model of the texts makes of the held-out ones."""
-    return text_metrics.bits_per_character(kneser_ney.fit(learned), held_out)
+    known, unseen = ([encoding.joined(*both) for both in texts] for texts in (learned, held_out))
+    return text_metrics.bits_per_character(kneser_ney.fit(known), unseen)
 
 
-def reference_answers(reference: Reference, sizes) -> encoding.Rows:
-    """Returns answers of the reference policy, as rows."""
+def reference_answers(reference: Reference, asked: np.ndarray, sizes) -> encoding.Rows:
+    """Returns answers of the reference policy to prompts [J, P], as rows: one to each, then the next to each, and so on."""
     device, pieces, block = lane(), reference.tokeniser, min(BLOCK, sizes.reference_answers)
 
     def draw(params, number):
         key = jax.random.fold_in(jax.random.key(sizes.seed), number)
-        prompts = jnp.full((block, 1), pieces.begin, jnp.int32)
+        prompts = jnp.asarray(asked)[(number * block + jnp.arange(block)) % len(asked)]
         found = sampling.sample(
             reference.model, params, key, prompts, length=sizes.length, end=pieces.end, pad=pieces.pad
         )
-        return encoding.Rows(found.tokens, found.mask)
+        return encoding.Rows(found.tokens, found.mask, found.answer_mask)
 
     params = jax.device_put(reference.params, device)
     program = compiled(draw, device, params, jnp.int32(0))
@@ -148,4 +172,11 @@ def load(folder: Path, mark: str) -> Reference:
 def load_answers(folder: Path) -> encoding.Rows:
     """Returns the reference's answers that the stage drew."""
     found = trees.arrays_of(folder / ANSWERS)
-    return encoding.Rows(found["['tokens']"], found["['mask']"])
+    return encoding.Rows(*(found[f"['{name}']"] for name in encoding.Rows._fields))
+
+
+@functools.lru_cache(maxsize=4)
+def load_prompts(folder: Path, mark: str) -> Prompts:
+    """Returns the prompts of a finished stage."""
+    found = trees.arrays_of(folder / PROMPTS)
+    return Prompts(*(found[f"['{name}']"] for name in Prompts._fields))

@@ -128,3 +128,24 @@ def test_every_answer_is_listed_once_and_the_masses_of_a_uniform_policy_sum_to_1
         assert np.all(np.argmax(ended, 1)[ended.any(1)] == mask.sum(1)[ended.any(1)] - 1)
     whole, whole_mask = texts([3, 0], *answers(3, 1, 2, 3), 3)
     assert whole.tolist() == [[3, 0, 2], [3, 0, 0], [3, 0, 1]] and whole_mask[:, 0].tolist() == [0.0] * 3
+
+
+def test_answers_of_a_policy_and_of_the_reference_find_the_optimum_that_the_references_alone_are_too_few_for():
+    random = np.random.default_rng(4)
+    reward, log_rho = random.normal(size=400), random.normal(size=400)
+    log_rho = log_rho - np.log(np.sum(np.exp(log_rho)))
+    best, policy = optimum.optimal(log_rho, reward, 0.3), optimum.optimal(log_rho, reward, 0.4)
+    drawn = np.concatenate([random.choice(400, 4000, p=np.exp(own)) for own in (log_rho, policy)])
+    weight = optimum.mixed_weight(log_rho[drawn], policy[drawn], 4000)
+    np.testing.assert_allclose(weight, np.log(np.exp(log_rho) / (0.5 * np.exp(log_rho) + 0.5 * np.exp(policy)))[drawn])
+    some = optimum.mixed_weight(log_rho[drawn], policy[drawn], 2000)
+    np.testing.assert_allclose(some, np.log(np.exp(log_rho) / (0.75 * np.exp(log_rho) + 0.25 * np.exp(policy)))[drawn])
+    found = optimum.tilted(reward[drawn], 0.3, weight)
+    assert found.reward == pytest.approx(np.exp(best) @ reward, abs=0.03)
+    assert found.divergence == pytest.approx(optimum.divergence(best, log_rho), rel=0.03)
+    assert found.objective == pytest.approx(optimum.best_objective(log_rho, reward, 0.3), abs=0.03)
+    alone = optimum.tilted(reward[drawn[:4000]], 0.3)
+    assert found.effective_samples > 4 * alone.effective_samples
+    to, beta = optimum.tilted_to(reward[drawn], optimum.divergence(best, log_rho), weight)
+    assert beta == pytest.approx(0.3, rel=0.03)
+    assert to.divergence == pytest.approx(optimum.divergence(best, log_rho), rel=1e-6)

@@ -1,5 +1,7 @@
 """The reward model against choix on a table of scores, against scipy, and where it reads its texts."""
 
+import functools
+
 import choix
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,21 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from algos.rlhf import reward_model
+from algos.rlhf import ngrams, reward_model
 from algos.rlhf.language_model import LanguageModel, Output
-from algos.rlhf.reward_model import Comparisons, Config, HParams, accuracy, bradley_terry, normalised, reward, score
+from algos.rlhf.ngrams import Ngrams
+from algos.rlhf.reward_model import (
+    Comparisons,
+    Config,
+    HParams,
+    Mixture,
+    accuracy,
+    bradley_terry,
+    mixed,
+    normalised,
+    reward,
+    score,
+)
 
 ITEMS = 6
 
@@ -146,3 +160,41 @@ def test_an_averaged_score_is_the_mean_over_the_real_tokens_so_far_wherever_the_
     averaged = reward_model.averaged(table())
     np.testing.assert_allclose(averaged.apply(params, tokens, mask).score[0, 1:], [-1.0, 0.5, 4.0 / 3.0], rtol=1e-6)
     np.testing.assert_allclose(score(averaged, params, tokens, mask), [4.0 / 3.0, -0.25], rtol=1e-6)
+
+
+def test_a_mixed_score_is_the_weighted_sum_of_the_models_and_the_ngrams_and_may_be_the_ngrams_alone():
+    random = np.random.default_rng(3)
+    tokens, mask = jnp.asarray(random.integers(0, ITEMS, (8, 5))), jnp.asarray(np.arange(5) < [[3]] * 8, jnp.float32)
+    hashed, counts = jax.jit(ngrams.found)(np.arange(ITEMS), tokens, mask)
+    known = np.unique(np.asarray(hashed)[np.asarray(counts)])
+    numbers = (jnp.asarray(random.uniform(-1.0, 1.0, len(known)), jnp.float32), jnp.ones(len(known)))
+    counted = Ngrams(jnp.arange(ITEMS), known, *numbers)
+    params, share = jnp.arange(float(ITEMS)), jnp.array([0.5, 2.0])
+    alone = jax.jit(ngrams.score)(counted, tokens, mask)[:, 2]
+    assert float(jnp.std(alone)) > 0.1
+    of_texts = jax.jit(functools.partial(score, mixed(table())))
+    found = of_texts(Mixture(params, counted, share), tokens, mask)
+    np.testing.assert_allclose(found, 0.5 * tokens[:, 2] + 2.0 * alone, rtol=1e-5)
+    found = of_texts(Mixture(None, counted, share), tokens, mask)
+    np.testing.assert_allclose(found, 2.0 * alone, rtol=1e-5)
+
+
+def test_where_the_config_drops_both_texts_are_read_with_the_rate_and_a_key_of_the_update():
+    def apply(params, tokens, mask, dropout=None):
+        key, rate = (None, 0.0) if dropout is None else dropout
+        noise = 0.0 if key is None else jax.random.normal(key, tokens.shape)
+        return Output(None, None, (1.0 + rate) * params[tokens] + noise)
+
+    model = LanguageModel(lambda key: jnp.linspace(-1.0, 1.0, ITEMS), apply, None, None, ITEMS)
+    comparisons, hparams = judged(64), HParams(learning_rate=0.0, dropout=0.5)
+    for drops in (False, True):  # one batch is all pairs: without noise each update has the same loss
+        training = reward_model.make(model, comparisons, Config(pairs=64, drops=drops))
+        state, step = training.init(jax.random.key(0), hparams), jax.jit(training.step)
+        losses = [float(step(state.replace(update=jnp.int32(k)), hparams)[1]["loss"]) for k in range(2)]
+        plain = np.mean(
+            bradley_terry(
+                state.params[comparisons.first] - state.params[comparisons.second], comparisons.label[:, None]
+            )
+        )
+        assert (abs(losses[0] - losses[1]) > 1e-5) == drops
+        assert (abs(losses[0] - float(plain)) > 0.01) == drops

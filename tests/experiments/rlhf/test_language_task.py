@@ -1,5 +1,7 @@
 """The task and its judge, held against loops; what stages write and read back."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import envs
 from algos.rlhf import best_of_n, dpo, rloo, tokeniser
 from envs.text import Text
 from experiments.lab.recording import trees
+from experiments.lab.running import programs
 from experiments.rlhf import encoding, frontier, gold, kneser_ney, pairs, task, text_metrics, user_reward
 from experiments.rlhf.reading import Rated
 from experiments.rlhf.stages import comparisons, judges, supervised
@@ -43,11 +46,17 @@ def judged(language):
     @jax.jit
     def both(params):
         own, key = state.replace(params=params), jax.random.key(2)
-        return task.measure(algorithm, env, own, key, [], [], 6), algorithm.answer(own, key, prompts)
+        return task.measure(algorithm, env, own, key, {}, {}, 6), algorithm.answer(own, key, prompts)
+
+    def found(params):
+        measured, answers = both(params)
+        return task.told(jax.device_get(measured), {}, {}, 6), answers
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(task, "load_judges", lambda *_: who)
-        yield both
+        patch.setattr(task, "judged_prompts", lambda *_: env.text.prompts)
+        assert "callback" not in str(jax.make_jaxpr(both)(env.text.reference_params))  # so that a cache finds it
+        yield found
 
 
 def kl_by_loops(env, params, answers):
@@ -80,6 +89,7 @@ def test_the_judge_sums_the_exact_divergence_at_each_prefix_and_asks_the_judges_
     np.testing.assert_array_equal(found["characters"], [len(text) for text in texts])
     np.testing.assert_array_equal(found["end_share"], ended)
     np.testing.assert_array_equal(found["proxy_reward"], answers.answer_mask.sum(axis=1))
+    assert "tokens" not in found
     np.testing.assert_allclose(found["fluency"], text_metrics.fluency(who.fluency, texts, np.array(ended)), rtol=1e-5)
 
 
@@ -109,13 +119,16 @@ def test_dpo_learns_from_the_preferences_of_its_task(language):
     env, _ = language
     with pytest.raises(ValueError, match="made has no preferences to learn from"):
         dpo.make(env)
-    rows = encoding.rows(PIECES, ["ab", "c", "def"], LENGTH)
+    asked = encoding.prompts(PIECES, ["", "?", "why"], 2)
+    rows = encoding.rows(PIECES, ["ab", "c", "def"], LENGTH, asked)
+    others = encoding.rows(PIECES, ["x", "y", "z"], LENGTH, asked)
     drawn = pairs.Pairs(np.array([0, 0, 0]), np.array([1, 1, 1]), np.array([1.0, 0.5, 0.0], np.float32), 1 / 3)
-    preferred = comparisons.preferred(comparisons.Compared(drawn, rows, encoding.rows(PIECES, ["x", "y", "z"], LENGTH)))
-    told = [encoding.texts_of(PIECES, side.tokens) for side in (preferred.chosen, preferred.rejected)]
+    preferred = comparisons.preferred(comparisons.Compared(drawn, rows, others))
+    told = [encoding.texts_of(PIECES, side.tokens[:, 3:]) for side in (preferred.chosen, preferred.rejected)]
     assert told == [["ab", "z"], ["x", "def"]]  # a tie is no preference
     np.testing.assert_array_equal(preferred.chosen_mask.sum(axis=1), [3, 2])
-    env = env._replace(text=env.text._replace(preferences=preferred))
+    np.testing.assert_array_equal(preferred.chosen.tokens[:, :3], asked[[0, 2]])
+    env = env._replace(text=env.text._replace(preferences=preferred, prompts=asked[:1]))
     given = dpo.make(env, dpo.Config(batch_size=2), pairs=preferred)
     own = dpo.make(env, dpo.Config(batch_size=2))
     params = [jax.jit(x.step)(x.init(jax.random.key(0), dpo.HParams()), dpo.HParams())[0].params for x in (given, own)]
@@ -127,6 +140,16 @@ def test_texts_are_rows_that_are_cut_where_answers_are():
     assert rows.tokens.shape == (2, 1 + LENGTH) and rows.tokens[0].tolist().count(PIECES.end) == 1
     assert encoding.texts_of(PIECES, rows.tokens) == ["abc", "abcde"]
     np.testing.assert_array_equal(rows.mask, [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]])
+
+
+def test_a_prompt_is_padded_on_the_left_and_loses_its_beginning_first():
+    asked = encoding.prompts(PIECES, ["abc", "", "z"], 2)
+    begin, pad, one = PIECES.begin, PIECES.pad, PIECES.encode
+    np.testing.assert_array_equal(asked, [[begin, *one("bc")], [pad, pad, begin], [pad, begin, *one("z")]])
+    found = encoding.rows(PIECES, ["a", "b", "c"], LENGTH, asked)
+    np.testing.assert_array_equal(found.answers[:, 0], [*one("a"), *one("b"), *one("c")])
+    np.testing.assert_array_equal(found.mask.sum(axis=1), [5, 3, 4])
+    np.testing.assert_array_equal(found.answer_mask.sum(axis=1), [2, 2, 2])
 
 
 def test_judges_read_back_say_what_they_said(tmp_path):
@@ -166,7 +189,7 @@ def test_a_users_reward_is_of_texts_or_of_tokens(tmp_path):
         "def other(text):\n    return 1.0\n"
     )
     rows = encoding.rows(PIECES, ["abc", "d"], LENGTH)
-    given = [jnp.asarray(x) for x in (*rows, rows.answer_mask)]
+    given = [jnp.asarray(x) for x in rows]
     for name, expected in (("short", [-3.0, -1.0]), ("quick", [-4.0, -2.0]), ("slow", [-4.0, -2.0])):
         reward = user_reward.of_answers(f"{file}:{name}", PIECES, LENGTH)
         np.testing.assert_array_equal(jax.jit(reward)(*given), expected)
@@ -191,8 +214,39 @@ def test_the_optimum_and_the_slope_are_those_of_gaussian_rewards():
     found = frontier.slope(proxy, judge)
     assert found["correlation"] == pytest.approx(0.6, abs=0.01)
     assert found["gold_gain_per_root_two_kl"] == pytest.approx(0.18, abs=0.003)
+    shifts = np.tile(
+        [-3.0, 0.0, 5.0, 9.0], 50_000
+    )  # of four prompts, answered in turn: a policy cannot choose among them
+    assert frontier.slope(proxy + shifts, judge + shifts, 4)["correlation"] == pytest.approx(0.6, abs=0.01)
+    one, four = (
+        frontier.optima(proxy[:4096], judge[:4096], 4),
+        frontier.optima((proxy + shifts)[:4096], judge[:4096], 4),
+    )
+    kl, gains = ([point[name] for point in four] for name in ("kl", "proxy_gain"))
+    known = ([point[name] for point in one] for name in ("kl", "proxy_gain"))
+    np.testing.assert_allclose(np.interp([0.2, 0.5, 1.0], kl, gains), np.interp([0.2, 0.5, 1.0], *known), rtol=0.02)
     best = {point["n"]: point for point in frontier.best_of(proxy[:4096], judge[:4096])}
     assert best[2]["proxy_gain"] == pytest.approx(1 / np.sqrt(np.pi), abs=0.05) and best[1][
         "gold_gain"
     ] == pytest.approx(0.0, abs=1e-9)
     assert max(best) == 128
+
+
+def test_a_program_is_given_what_it_closes_over_and_is_one_for_all_references(language):
+    text, rows = language[0].text, encoding.rows(PIECES, ["ab", "c"], LENGTH)
+
+    def lowered(scale):
+        params = jax.tree.map(lambda x: scale * x, text.reference_params)
+        read = functools.partial(text.reference.apply, params)
+        called, constants = programs.with_constants_apart(lambda *given: read(*given).logits, rows[:2])
+        return jax.jit(called).lower(constants, *rows[:2]).as_text(), constants
+
+    (one, first), (other, second) = lowered(1.0), lowered(2.0)
+    assert one == other and sum(x.size for x in first) >= 259 * 16  # the embedding's, at least
+    assert any(not np.array_equal(x, y) for x, y in zip(first, second))
+    matrix = jnp.arange(6.0).reshape(2, 3)
+    called, constants = programs.with_constants_apart(
+        lambda x, y: {"sum": y + matrix @ x["a"]}, ({"a": jnp.ones(3)}, 1.0)
+    )
+    found = jax.jit(called)([2.0 * x for x in constants], {"a": jnp.arange(3.0)}, 0.5)
+    np.testing.assert_array_equal(found["sum"], 0.5 + 2.0 * np.arange(6.0).reshape(2, 3) @ np.arange(3.0))

@@ -10,16 +10,14 @@ from experiments.lab.examination.language import examine_language, examine_metho
 from experiments.lab.recording import run_folder
 from experiments.lab.recording.kept_code import require_trust
 from experiments.lab.recording.manifest import read_experiment, read_manifest
-from experiments.lab.running.launch import PIPELINE
 
-BELOW = "optimisation"  # the run folder in that of a pipeline
 DRIFT, SELDOM, OFTEN = 0.5, 0.05, 0.2  # shares of a length, and of answers that end
 RATIO, CACHE, BELOW_ZERO, SAME_TEXTS = 1e-3, 1e-2, -0.1, 0.5
 
 
 def examine_run(folder: Path, bounds, trust: bool) -> list[Finding]:
     """Returns the findings. Raises BadInput for code of others that is not trusted, ValueError for a folder of something else."""
-    folder = folder / BELOW if (folder / PIPELINE).is_file() else folder
+    folder = run_folder.inside(folder)
     require_trust(folder, read_manifest(folder), trust)
     experiment, found = read_experiment(folder), []
     for task in experiment.tasks:

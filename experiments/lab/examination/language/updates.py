@@ -14,6 +14,7 @@ UPDATES = 6
 FAST = 0.03  # a learning rate at which any network is elsewhere after them
 SAME, ROUNDING = 1e-4, 1e-3  # nats an answer, of two passes of one form; nats a token, and of a margin
 APART = 3.0  # times, of a divergence that is told and one that is measured
+OF_ANSWERS = ("score", "answer_entropy", "answer_length", "reference_score")  # what an update tells of those it drew
 SEEN = 0.02  # nats, of one that can be told apart from 0
 
 
@@ -33,6 +34,7 @@ def examine_updates(case: Case) -> list[Finding]:
         ]
     found = (
         begins(name, told[0])
+        + draws_anew(case, step)
         + stays(case, kept)
         + measured(case, before, told[-1], bool(jax.tree.leaves(case.state.opt_state)))
     )
@@ -60,6 +62,29 @@ def begins(name: str, first: dict[str, float]) -> list[Finding]:
     if first.get("fault_count"):
         found.append(Finding(PROBLEM, f"{name}: {first['fault_count']:.0f} rewards of the first update are not finite"))
     return found
+
+
+def draws_anew(case: Case, step) -> list[Finding]:
+    """Returns the problem of answers that are the same ones at every update, or under every seed: of the same policy, asked
+    for the same prompts, what is told of two batches is the same number for number only if they are."""
+    hparams = dataclasses.replace(case.contender.hparams, **{**moving(case.contender.hparams), **still(case.contender)})
+    start, other = (jax.jit(case.algorithm.init)(jax.random.key(seed), hparams) for seed in (0, 1))
+    later, first = step(start, hparams)
+    found = []
+    for state, what in (
+        (later, "at every update: its key is not moved on"),
+        (other, "under every seed: its key is none of the seed's"),
+    ):
+        _, again = step(state.replace(environment=start.environment, params=start.params), hparams)
+        told = [metric for metric in OF_ANSWERS if metric in first]
+        if told and all(float(first[metric]) == float(again[metric]) for metric in told):
+            found.append(Finding(PROBLEM, f"{case.contender.name}: it draws the same answers {what}"))
+    return found
+
+
+def still(contender) -> dict[str, float]:
+    """Returns what keeps a method's policy where it is."""
+    return {"learning_rate": 0.0} if hasattr(contender.hparams, "learning_rate") else {}
 
 
 def stays(case: Case, kept) -> list[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.lab.showing.drawing import classic, grids
+from experiments.lab.showing.drawing import classic, grids, texts
 from experiments.lab.showing.drawing.shapes import Scene
 
 
@@ -40,12 +40,15 @@ DRAWINGS = {
 OWN = Drawing(grids.anything, 100)
 
 
-def drawing(environment: str, fields: dict[str, Any], own: bool = False, model=None) -> Drawing:
+def drawing(environment: str, fields: dict[str, Any], own: bool = False, model=None, text=None) -> Drawing:
     """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). A finite
-    model whose states have cells is drawn on its grid, another one of a user's own file by its observation.
+    model whose states have cells is drawn on its grid, a language task (its `text`) as words, another one of a user's own
+    file by its observation.
 
     Raises ValueError, listing those that can be drawn, for one that cannot.
     """
+    if text is not None:
+        return Drawing(partial(texts.so_far, text), 200)
     if model is not None and model.cell is not None:
         return Drawing(partial(grids.finite_model, grids.landscape(model)), 200)
     if own:

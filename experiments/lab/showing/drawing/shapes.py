@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 BACKGROUND, INK, LIGHT, GREY = "#ffffff", "#222222", "#dddddd", "#888888"
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # these and three more: Okabe and Ito
@@ -43,10 +43,20 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Words:
+    """A line of text whose letters are so high, its upper left corner at the place."""
+
+    place: Point
+    text: str
+    height: float
+    colour: str
+
+
+@dataclass(frozen=True)
 class Scene:
     """What one state looks like: shapes, the later ones on top, and the rectangle that is seen."""
 
-    shapes: tuple[Polygon | Disc | Line, ...]
+    shapes: tuple[Polygon | Disc | Line | Words, ...]
     view: tuple[float, float, float, float]  # left, right, bottom, top
 
 
@@ -66,6 +76,9 @@ def rasterise(scene: Scene, side: int) -> Image.Image:
             pen.polygon(pixels(shape.points), fill=shape.colour)
         elif isinstance(shape, Disc):
             pen.circle(*pixels([shape.centre]), shape.radius * scale, fill=shape.colour)
+        elif isinstance(shape, Words):
+            font = ImageFont.load_default(max(1.0, shape.height * scale))
+            pen.text(*pixels([shape.place]), shape.text, fill=shape.colour, font=font)
         else:
             pen.line(pixels(shape.points), fill=shape.colour, width=max(1, round(shape.width * scale)), joint="curve")
     return image.reduce(SMOOTHNESS)

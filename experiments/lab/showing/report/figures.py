@@ -60,30 +60,30 @@ def swatch(style: Style) -> Markup:
 def learning_curves(results: Sequence[Result], style: dict[str, Style]) -> Markup:
     """Returns the ranking metric against steps: IQM over seeds and its 95% interval."""
     with matplotlib.rc_context(FONTS | INKED):
-        figure, panel = _panel(PANEL)
+        figure, panel = new_panel(PANEL)
         for result in results:
             if result.evaluations.size:
                 draw_band(panel, result.evaluations, *style[result.name])
         dress(panel, STEPS, results[0].criterion.words, INK, GRID)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-        return _svg(figure, "Learning curves of all contenders")
+        return as_svg(figure, "Learning curves of all contenders")
 
 
 def each_seed(result: Result, style: Style, limits: tuple[float, float]) -> Markup:
     """Returns one contender's curves, a line a seed; seeds that diverged in the colour of warnings."""
     with matplotlib.rc_context(FONTS | INKED):
-        figure, panel = _panel(SMALL)
+        figure, panel = new_panel(SMALL)
         for seed, returns in result.evaluations.iterrows():
             colour, line = (BAD, ":") if seed in result.diverged else style
             panel.plot(returns.index, returns, line, color=colour, linewidth=0.9, alpha=0.8)
         _dress_small(panel, limits)
-        return _svg(figure, f"{result.name}: one line a seed")
+        return as_svg(figure, f"{result.name}: one line a seed")
 
 
 def diagnostic(results: Sequence[Result], style: dict[str, Style], metric: str) -> Markup:
     """Returns one training metric against steps: IQM over the seeds that have a value, and their middle half."""
     with matplotlib.rc_context(FONTS | INKED):
-        figure, panel = _panel(SMALL)
+        figure, panel = new_panel(SMALL)
         for result in results:
             values = result.curves[result.curves.metric == metric].groupby("env_steps").value
             if len(values):
@@ -97,13 +97,13 @@ def diagnostic(results: Sequence[Result], style: dict[str, Style], metric: str) 
         values = values[np.isfinite(values)]
         if values.size and values.min() > 0.0 and values.max() > LOGARITHMIC * values.min():
             panel.set_yscale("log")
-        return _svg(figure, f"{metric} of each contender")
+        return as_svg(figure, f"{metric} of each contender")
 
 
 def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -> Markup:
     """Returns each contender's score with its interval, and every run as a point; a diverged one is a cross."""
     with matplotlib.rc_context(FONTS | INKED):
-        figure, panel = _panel((PANEL[0], 0.9 + 0.42 * len(scores)))
+        figure, panel = new_panel((PANEL[0], 0.9 + 0.42 * len(scores)))
         finite = np.concatenate([score.runs[np.isfinite(score.runs)] for score in scores])
         leftmost = finite.min() if finite.size else 0.0
         for row, (name, estimate, runs, diverged) in enumerate(scores):
@@ -118,26 +118,26 @@ def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -
         panel.margins(x=0.03)
         panel.set_yticks(range(len(scores)), [_short(score.name) for score in scores])
         panel.set_ylim(len(scores) - 0.4, -0.6)
-        return _svg(figure, f"{below} of each contender")
+        return as_svg(figure, f"{below} of each contender")
 
 
 def profiles(taus: np.ndarray, shares: dict[str, Estimate], style: dict[str, Style], below: str) -> Markup:
     """Returns the share of runs that are better than each value, with the interval at each."""
     with matplotlib.rc_context(FONTS | INKED):
-        figure, panel = _panel(PANEL)
+        figure, panel = new_panel(PANEL)
         for name, share in shares.items():
             colour, line = style[name]
             panel.fill_between(taus, share.low, share.high, color=colour, alpha=0.15, linewidth=0, step="post")
             panel.step(taus, share.value, line, where="post", color=colour, linewidth=1.8)
         dress(panel, below, "share of runs better", INK, GRID)
         panel.set_ylim(-0.02, 1.02)
-        return _svg(figure, "Performance profile of each contender")
+        return as_svg(figure, "Performance profile of each contender")
 
 
 def reached(efficiencies: dict[str, Efficiency], last: dict[str, int], style: dict[str, Style]) -> Markup:
     """Returns the share of seeds that have reached a score after so many steps; last: where each contender ended."""
     with matplotlib.rc_context(FONTS | INKED):
-        figure, panel = _panel(PANEL)
+        figure, panel = new_panel(PANEL)
         for name, efficiency in efficiencies.items():
             colour, line = style[name]
             steps = np.sort(efficiency.steps[np.isfinite(efficiency.steps)])
@@ -147,10 +147,11 @@ def reached(efficiencies: dict[str, Efficiency], last: dict[str, int], style: di
         dress(panel, STEPS, "share of seeds at the score", INK, GRID)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.set_ylim(-0.02, 1.02)
-        return _svg(figure, "Share of seeds that have reached the score")
+        return as_svg(figure, "Share of seeds that have reached the score")
 
 
-def _panel(size: tuple[float, float]):
+def new_panel(size: tuple[float, float]):
+    """Returns a figure of so many inches, and its one panel."""
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.subplots()
 
@@ -171,7 +172,7 @@ def _short(name: str, longest: int = 20) -> str:
     return "\n".join(word if len(word) <= longest else f"{word[: longest - 1]}…" for word in words)
 
 
-def _svg(figure: Figure, label: str) -> Markup:
+def as_svg(figure: Figure, label: str) -> Markup:
     """Returns the figure as an SVG element with ids of its own and no size of its own."""
     file = StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

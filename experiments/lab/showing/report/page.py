@@ -236,7 +236,7 @@ def number(value: float | None) -> str:
     if value is None or not np.isfinite(value):
         return "–"
     decimals = 1 if abs(value) >= 100.0 else 2 if abs(value) >= 1.0 else 3
-    return f"{float(value):,.{decimals}f}".replace("-", "−")
+    return f"{round(float(value), decimals) + 0.0:,.{decimals}f}".replace("-", "−")  # + 0.0: no negative zero
 
 
 def whole(value: float) -> str:

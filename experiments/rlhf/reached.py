@@ -1,0 +1,119 @@
+"""What policies of a run gain in gold reward, and what the optimum of the same divergence gains."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algos.rlhf import optimum
+from algos.rlhf.sampling import log_probs, sample
+from envs.text import rewarded
+from experiments.lab.recording import policies
+from experiments.lab.recording.manifest import read_experiment
+from experiments.lab.recording.run_folder import OPTIMISATION
+from experiments.rlhf import encoding, task, text_metrics
+from experiments.rlhf.stages.training import compiled, lane
+
+BLOCK = 512
+
+
+class Drawn(NamedTuple):
+    """Answers, and what policy and reference make of them."""
+
+    tokens: np.ndarray  # int32 [N, P + L]
+    mask: np.ndarray
+    log_policy: np.ndarray  # [N], sums over an answer's tokens
+    log_reference: np.ndarray
+    kl: np.ndarray  # [N], the sum over an answer's tokens of KL(pi || rho) at the text before it
+    proxy: np.ndarray  # [N]
+
+
+def of_run(out: Path, number: int) -> list[dict[str, Any]]:
+    """Returns a row for each policy and seed of the run. Raises ValueError where there is none."""
+    folder = out / OPTIMISATION
+    experiment = read_experiment(folder)
+    (only,) = experiment.tasks
+    env, judging = only.make(), only.judge.settings
+    who = task.load_judges(judging["judges"], judging["supervised"])
+    draw, read = programs(env)
+    base = draw(env.text.reference_params, number, 0)
+    texts = encoding.texts_of(who.pieces, base.tokens[:, -env.text.length :])
+    gold, distinct, rows = who.gold.score(texts), text_metrics.distinct_2(texts), []
+    for contender in only.contenders:
+        for seed in experiment.seeds:
+            algorithm, state, _ = policies.trained(folder, only.environment, contender.name, seed)
+            if algorithm.answer_kl:
+                continue  # it chooses among whole answers: what their probability is, nobody knows
+            own = draw(state.params, number, 1 + seed)
+            texts = encoding.texts_of(who.pieces, own.tokens[:, -env.text.length :])
+            of_base = read(state.params, base)
+            row = against_the_optimum(own, base, of_base, who.gold.score(texts), gold)
+            row["distinct_2_share"] = text_metrics.distinct_2(texts) / distinct
+            rows.append({"contender": contender.name, "seed": seed, **row})
+    return rows
+
+
+def against_the_optimum(own: Drawn, base: Drawn, of_base: np.ndarray, own_gold, gold) -> dict[str, float]:
+    """Returns what a policy gains by its own answers, and what the optimum of its divergence gains. of_base [N]: the policy's
+    log-probabilities of the reference's answers."""
+    reward, golds = np.concatenate([base.proxy, own.proxy]), np.concatenate([gold, own_gold])
+    log_policy = np.concatenate([of_base, own.log_policy])
+    weight = optimum.mixed_weight(np.concatenate([base.log_reference, own.log_reference]), log_policy, len(own.proxy))
+    best, beta = optimum.tilted_to(reward, float(own.kl.mean()), weight)
+    return {
+        "kl": float(own.kl.mean()),
+        "gold_gain": float(own_gold.mean() - gold.mean()),
+        "proxy_gain": float(own.proxy.mean() - base.proxy.mean()),
+        "optimum_gold_gain": float(best.weight @ golds - gold.mean()),
+        "optimum_proxy_gain": float(best.reward - base.proxy.mean()),
+        "optimum_kl": best.divergence,
+        "beta": beta,
+        "effective_samples": best.effective_samples,
+    }
+
+
+def programs(env) -> tuple[Callable[..., Drawn], Callable[..., np.ndarray]]:
+    """Returns ((params, number, seed) -> answers drawn, (params, answers) -> their log-probabilities)."""
+    text, device = env.text, lane()
+    limits = {"length": text.length, "end": text.end, "pad": text.pad}
+
+    def drawn(params, key):
+        prompts = jnp.repeat(jnp.asarray(text.prompts[:1]), BLOCK, axis=0)
+        found = sample(text.reference, params, key, prompts, **limits)
+        policy, reference = (
+            log_probs(text.reference, own, found.tokens, found.mask, text.length, 1.0)[0]
+            for own in (params, text.reference_params)
+        )
+        action, real = found.tokens[:, -text.length :], found.answer_mask > 0
+        sums = (
+            jnp.sum(x, axis=1, where=real)
+            for x in (policy.log_prob(action), reference.log_prob(action), policy.kl(reference))
+        )
+        return Drawn(found.tokens, found.mask, *sums, rewarded(text, found.tokens, found.mask, found.answer_mask))
+
+    def reading(params, tokens, mask):
+        policy, _ = log_probs(text.reference, params, tokens, mask, text.length, 1.0)
+        answer = mask[:, -text.length :] > 0
+        return jnp.sum(policy.log_prob(tokens[:, -text.length :]), axis=1, where=answer)
+
+    draws = compiled(drawn, device, text.reference_params, jax.random.key(0))
+    row = np.zeros((BLOCK, text.prompts.shape[1] + text.length), np.int32)
+    reads = compiled(reading, device, text.reference_params, row, row.astype(np.float32))
+
+    def draw(params, number, seed):
+        keys = (jax.random.fold_in(jax.random.key(seed), block) for block in range(-(-number // BLOCK)))
+        blocks = [jax.device_get(draws(*jax.device_put((params, key), device))) for key in keys]
+        return Drawn(*(np.concatenate(x)[:number] for x in zip(*blocks)))
+
+    def read(params, answers):
+        filled = [np.pad(x, [(0, -len(x) % BLOCK), (0, 0)], mode="edge") for x in (answers.tokens, answers.mask)]
+        blocks = (
+            jax.device_put((params, *(x[at : at + BLOCK] for x in filled)), device)
+            for at in range(0, len(filled[0]), BLOCK)
+        )
+        return np.concatenate([np.asarray(reads(*block), float) for block in blocks])[: len(answers.tokens)]
+
+    return draw, read
