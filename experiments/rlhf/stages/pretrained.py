@@ -1,6 +1,7 @@
-"""What SmolLM2 makes of the rated sentences: how fluent each is, its features, and a reward model of human comparisons on them.
+"""What SmolLM2 makes of the texts that people judged: how fluent each is, its features, and a reward model of comparisons on
+them. Prompts are not read.
 
-Sentences are read once, CHUNK at a time; a chunk lies on the disk when it is read, so that a run that was killed goes on.
+Texts are read once, CHUNK at a time; a chunk lies on the disk when it is read, so that a run that was killed goes on.
 """
 
 import time
@@ -12,7 +13,7 @@ import numpy as np
 from experiments.lab.recording import trees
 from experiments.lab.recording.files import sha256
 from experiments.lab.showing.screen import duration
-from experiments.rlhf import dense, pairs, smollm2
+from experiments.rlhf import dense, smollm2
 from experiments.rlhf.corpus import Corpus
 from experiments.rlhf.stages.stage import Finished, Stage, made
 
@@ -32,25 +33,26 @@ def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
 
 def make(own: Stage, corpus: Corpus, path: Path) -> dict[str, Any]:
     """Writes the stage and returns its figures."""
-    split, ratings = corpus.split, corpus.rated.ratings
-    found = read(own, corpus.rated.texts, path)
-    drawn = pairs.draw(ratings, split.train, PAIRS, own.settings["seed"])
+    split, opinions = corpus.split, corpus.opinions
+    found = read(own, corpus.texts, path)
+    drawn = opinions.compared(split.train, PAIRS, own.settings["seed"])
 
     def accuracy(scores, part):
-        return pairs.accuracy([ratings[index] for index in part], scores[part])
+        return opinions.accuracy(part, scores[part])
 
     head, ridge = dense.best(found.features, drawn, RIDGES, lambda scores: accuracy(scores, split.validation))
     trees.write(own.folder / HEAD, head)
-    characters = sum(map(len, corpus.texts(split.held_out)))
+    scores = head.score(found.features)
     figures = {
-        "pair_accuracy": accuracy(head.score(found.features), split.held_out),
-        "validation_pair_accuracy": accuracy(head.score(found.features), split.validation),
-        "ceiling": pairs.ceiling([ratings[index] for index in split.held_out]).accuracy,
+        "pair_accuracy": accuracy(scores, split.held_out),
+        "validation_pair_accuracy": accuracy(scores, split.validation),
+        "ceiling": opinions.ceiling(split.held_out),
         "ridge": ridge,
-        "nats_per_character": -float(found.log_likelihood[split.held_out].sum()) / characters,
+        "nats_per_character": smollm2.nats_per_character(
+            found.log_likelihood[split.held_out], corpus.of(split.held_out)
+        ),
     }
-    told = f"{figures['pair_accuracy']:.1%} of held-out pairs as people have them, at most {figures['ceiling']:.1%}"
-    print(f"{own.name}: {told}", flush=True)
+    print(f"{own.name}: {figures['pair_accuracy']:.1%} of held-out pairs as people have them", flush=True)
     return figures
 
 
@@ -67,7 +69,7 @@ def read(own: Stage, texts: tuple[str, ...], path: Path) -> smollm2.Read:
         trees.write(chunk, found._replace(features=found.features.astype(np.float16)))
         here += 1
         left = duration((time.monotonic() - began) / here * sum(not one.exists() for one in chunks))
-        print(f"{own.name}: {(place + 1) / number:.0%} of the sentences read, {left} left", flush=True)
+        print(f"{own.name}: {(place + 1) / number:.0%} of the texts read, {left} left", flush=True)
     parts = [trees.arrays_of(chunk) for chunk in chunks]
     whole = smollm2.Read(*(np.concatenate([part[f".{name}"] for part in parts]) for name in smollm2.Read._fields))
     trees.write(own.folder / READ, whole)
