@@ -5,6 +5,7 @@ Texts are read once, CHUNK at a time; a chunk lies on the disk when it is read, 
 """
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ def read(own: Stage, texts: tuple[str, ...], path: Path) -> smollm2.Read:
     for chunk in chunks:
         chunk.unlink()
     return whole
+
+
+def scorer(folder: Path) -> Callable[[Sequence[str]], list[float]]:
+    """Returns the reward of texts, a number each, that a finished stage learned: a function for --reward."""
+    learned = head(folder)
+    return lambda texts: learned.score(smollm2.installed()(texts).features).tolist()
 
 
 def head(folder: Path) -> dense.Head:

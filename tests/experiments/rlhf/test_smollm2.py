@@ -2,7 +2,8 @@
 
 import importlib.util
 import sys
-from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import choix
 import jax
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from algos.rlhf import byte_pairs
+from algos.rlhf import byte_pairs, tokeniser
 from experiments.lab.commands.cli import BadInput
-from experiments.rlhf import corpus, dense, gguf_file, pairs, smollm2
+from experiments.rlhf import corpus, dense, gguf_file, pairs, smollm2, task
 from experiments.rlhf.settings import Sizes
 from experiments.rlhf.stages import pretrained
+from experiments.rlhf.stages.stage import Finished
 
 WIDTH, HIDDEN, HEADS, SHARED, DEPTH, BASE, EPSILON = 32, 64, 4, 2, 2, 500.0, 1e-5
 MERGES = ["Ġ t", "h e", "Ġt he"]
@@ -128,6 +130,7 @@ def test_texts_read_in_packed_rows_are_as_each_alone_by_the_files_own_tensors(sm
         np.testing.assert_allclose(found.features[place + 5], features, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_products_in_bfloat16_give_nearly_the_same(small):
     exact, rounded = (smollm2.reading(smollm2.load(small, rounded=kind))(TEXTS[:3]) for kind in (False, True))
     assert not np.array_equal(exact.features, rounded.features)
@@ -223,14 +226,36 @@ def test_the_stage_reads_each_text_once_however_often_it_is_killed(fake, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_a_head_on_what_people_said_orders_held_out_pairs_as_they_do(fake, tmp_path, monkeypatch):
     _, found = fake
     ratings = corpus.read_ratings(corpus.HUMAN_SENTIMENT).means
-    read = partial(dict, zip(found.texts, ratings))()
+    read = dict(zip(found.texts, ratings))
     rows = lambda texts: smollm2.Read(np.zeros(len(texts)), np.array([[read[text], 1.0] for text in texts]))  # noqa: E731
     monkeypatch.setattr(smollm2, "reading", lambda reader: rows)
     figures = pretrained.stage(tmp_path / "smollm2", found, Sizes()).figures
     assert figures["pair_accuracy"] > figures["ceiling"] > 0.85  # the mean of all raters knows the drawn one, too
+
+
+def test_the_column_is_asked_for_where_it_is_wanted_alone(monkeypatch):
+    monkeypatch.setattr(smollm2, "installed", lambda: lambda texts: smollm2.Read(np.full(len(texts), -6.0), None))
+    linear = SimpleNamespace(score=lambda texts: np.zeros(len(texts)))
+    monkeypatch.setattr(task.text_metrics, "fluency", lambda *_: 0.0)
+    who = task.Judges(linear, None, tokeniser.in_bytes(), smollm2=True)
+    tokens = np.array([[100, 101, 102, tokeniser.END]] * 3)
+    assert task.of_answers(who, tokens, np.full(3, True))["smollm2_fluency"] == pytest.approx(-18.0 / 9.0)
+    assert "smollm2_fluency" not in task.of_answers(who._replace(smollm2=False), tokens, np.full(3, True))
+    finished = Finished(Path("stage"), "mark", {})
+    assert task.gold_judge(finished, finished, 9, smollm2=True, vader=False).settings["smollm2"]
+    assert not {"smollm2", "vader"} & task.gold_judge(finished, finished, 9, smollm2=False, vader=False).settings.keys()
+
+
+def test_a_finished_stage_gives_a_reward_of_texts(tmp_path, monkeypatch):
+    head = dense.Head(np.zeros(2), np.ones(2), np.array([0.0, np.sqrt(2.0)]))
+    pretrained.trees.write(tmp_path / pretrained.HEAD, head)
+    rows = lambda texts: smollm2.Read(None, np.array([[1.0, len(text)] for text in texts]))  # noqa: E731
+    monkeypatch.setattr(smollm2, "installed", lambda: rows)
+    assert pretrained.scorer(tmp_path)(["abc", ""]) == pytest.approx([3.0, 0.0])
 
 
 @real
