@@ -23,22 +23,26 @@ def visible(mask: jax.Array) -> jax.Array:
 
 
 def attention(query: jax.Array, key: jax.Array, value: jax.Array, sees: jax.Array) -> jax.Array:
-    """Returns softmax(q k^T / sqrt(d)) v over what is seen, [B, S, N, d], of q [B, S, N, d], k and v [B, R, K, d].
+    """Returns softmax(q k^T / sqrt(d)) v over what is seen, [B, S, N, d], of q [B, S, N, d], k and v [B, K, R, d].
 
     Query heads n with one n // (N / K) share keys and values. As products over [B, N], this is 1.6 times as fast, forth and
     back, on a CPU as `jax.nn.dot_product_attention`. A row that sees nothing reads the mean of all: it stays finite.
     """
     batch, length, heads, size = query.shape
-    shared = key.shape[2]
+    shared = key.shape[1]
     group = heads // shared
     # The queries of a group are rows of one product: their keys and values need not be repeated.
-    query = query.reshape(batch, length, shared, group, size).transpose(0, 2, 3, 1, 4)
-    key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
-    weight = query.reshape(batch, shared, group * length, size) @ key.swapaxes(-1, -2) * size**-0.5
+    query = heads_first(query).reshape(batch, shared, group * length, size)
+    weight = query @ key.swapaxes(-1, -2) * size**-0.5
     weight = weight.reshape(batch, shared, group, length, -1)
     weight = jax.nn.softmax(jnp.where(sees[:, None, None], weight, jnp.finfo(weight.dtype).min))
     read = weight.reshape(batch, shared, group * length, -1) @ value
-    return read.reshape(batch, shared, group, length, size).transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, size)
+    return read.reshape(batch, heads, length, size).swapaxes(1, 2)
+
+
+def heads_first(x: jax.Array) -> jax.Array:
+    """Returns [B, N, S, d] of [B, S, N, d]: what products take. Keys and values are remembered so, and turned once."""
+    return x.swapaxes(1, 2)
 
 
 def rotations(place: jax.Array, size: int, base: float) -> tuple[jax.Array, jax.Array]:

@@ -20,7 +20,7 @@ from flax import struct
 from jax import lax
 
 from algos.core.config import require
-from algos.rlhf.attention import attention, positions, rotated, rotations, visible
+from algos.rlhf.attention import attention, heads_first, positions, rotated, rotations, visible
 from algos.rlhf.language_model import LanguageModel, Output
 
 MLPS, NORMS, POSITIONS = ("swiglu", "gelu"), ("rms", "layer"), ("rotary", "learned")
@@ -55,7 +55,7 @@ class Config:
 class Memory:
     """Keys and values of the tokens so far, R = P + room columns, and where the next token goes."""
 
-    keys: tuple[jax.Array, ...]  # a layer: [B, R, key-value heads, width / heads]
+    keys: tuple[jax.Array, ...]  # a layer: [B, key-value heads, R, width / heads]
     values: tuple[jax.Array, ...]
     mask: jax.Array  # float32 [B, R]
     column: jax.Array  # int32
@@ -75,7 +75,8 @@ def make(config: Config) -> LanguageModel:
 
     def start(params, tokens, mask, room: int):
         output, keys, values = network.apply({"params": params}, tokens, positions(mask), visible(mask), last=True)
-        keys, values, mask = jax.tree.map(lambda x: _with_room(x, room), (keys, values, mask))
+        keys, values = jax.tree.map(lambda x: jnp.pad(x, [(0, 0), (0, 0), (0, room), (0, 0)]), (keys, values))
+        mask = jnp.pad(mask, [(0, 0), (0, room)])
         return Memory(keys, values, mask, jnp.int32(tokens.shape[1])), output
 
     def step(params, memory: Memory, token):
@@ -103,10 +104,6 @@ def _check(config: Config) -> None:
         raise ValueError(f"never={config.never} must be tokens, 0 to {config.vocabulary - 1}")
     if (config.positions == "learned") != (config.longest > 0):
         raise ValueError("`longest` is for positions='learned', which need it")
-
-
-def _with_room(x: jax.Array, room: int) -> jax.Array:
-    return jnp.pad(x, [(0, 0), (0, room)] + [(0, 0)] * (x.ndim - 2))
 
 
 class Transformer(nn.Module):
@@ -157,7 +154,7 @@ class Transformer(nn.Module):
 
 
 class Attention(nn.Module):
-    """(x [B S, width], turns, sees [B, S, R], past) -> (what is read [B S, width], keys, values [B, R, heads, size]).
+    """(x [B S, width], turns, sees [B, S, R], past) -> (what is read [B S, width], keys, values [B, heads, R, size]).
 
     One product gives queries, keys and values. `past`: the layer's (keys, values, column), where the new ones are written.
     """
@@ -173,9 +170,9 @@ class Attention(nn.Module):
         turned, value = joint[:, :, : config.heads + shared], joint[:, :, config.heads + shared :]
         if turns is not None:
             turned = rotated(turned, turns)
-        query, key = turned[:, :, : config.heads], turned[:, :, config.heads :]
+        query, key, value = turned[:, :, : config.heads], heads_first(turned[:, :, config.heads :]), heads_first(value)
         if past is not None:
-            key, value = (lax.dynamic_update_slice_in_dim(old, new, past[2], 1) for old, new in zip(past, (key, value)))
+            key, value = (lax.dynamic_update_slice_in_dim(old, new, past[2], 2) for old, new in zip(past, (key, value)))
         read = attention(query, key, value, sees).reshape(x.shape)
         return Linear(config.width, config.bias, _residual(config, config.width), name="out")(read), key, value
 

@@ -1,6 +1,5 @@
 """Our side of `language`: sampling, supervised training and PPO of language policies, compiled as the pipeline compiles them."""
 
-import functools
 import time
 from importlib.metadata import version
 from typing import NamedTuple
@@ -25,7 +24,10 @@ class Shape(NamedTuple):
     side: int = 1_024  # of the square matrices whose product is the machine's peak
 
 
-def make_round(workload: str, times: int, _: int = 0, shape: Shape = Shape()) -> Round:
+PIPELINE = Shape()
+
+
+def make_round(workload: str, times: int, _: int = 0, shape: Shape = PIPELINE) -> Round:
     """Returns a function that runs the workload `times` times and returns the processor's seconds of one."""
     import jax
 
@@ -178,10 +180,10 @@ def facts() -> dict[str, str | int]:
     """Returns our versions and the number of parameters."""
     import jax
 
-    params = jax.eval_shape(model(Shape()).init, jax.random.key(0))
+    params = jax.eval_shape(model(PIPELINE).init, jax.random.key(0))
     return {"jax": version("jax"), "parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
 
 
 if __name__ == "__main__":
     devices.start()
-    serve(functools.partial(make_round), facts)
+    serve(make_round, facts)

@@ -3,11 +3,15 @@
 Policy, reference, reward model and value model are four networks there; the value model is trained too.
 """
 
+import contextlib
+import os
 import tempfile
 import time
+import warnings
 from importlib.metadata import version
 
 import torch
+import transformers
 from datasets import Dataset
 from tokenizers import Tokenizer, models
 from transformers import (
@@ -23,6 +27,8 @@ VOCABULARY, ANSWERS, LENGTH, EPOCHS, MINIBATCHES = 1024, 64, 24, 2, 2
 WARM = 1  # updates before the clock starts
 
 torch.set_num_threads(1)
+transformers.logging.set_verbosity_error()
+warnings.filterwarnings("ignore")  # of settings' names that change, one a round
 
 
 class Clock(TrainerCallback):
@@ -71,7 +77,8 @@ def make_round(workload, times, _):
                 value_model=network(GPT2ForSequenceClassification, num_labels=1), train_dataset=prompts,
                 eval_dataset=prompts, callbacks=[clock],
             )  # fmt: skip
-            trainer.train()
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # its metrics of each update
+                trainer.train()
         return (clock.ends[-1] - clock.ends[WARM - 1]) / times
 
     return one_round

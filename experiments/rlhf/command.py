@@ -40,6 +40,9 @@ class Args(Options):
     """Sentences, one a line, that the supervised stage learns from beside those that are judged."""
     stages: Path | None = None
     """Where the stages lie that are reused, and made where they are not there. Default: DIR/stages."""
+    model: str | None = None
+    """A pretrained model that judges fluency, and that a reward model is learned on for comparison: smollm2 (needs a package
+    that the documentation names)."""
     vader: bool = False
     """A second judge of sentiment, a lexicon, as one more column (needs: pip install vaderSentiment)."""
 

@@ -27,6 +27,7 @@ DISTINCT_2, NATS, LENGTH = (
 METRICS = {"kl_to_reference": "kl"} | {
     name: name for name in ("proxy_reward", "gold_reward", "fluency", "distinct_2", "characters", "end_share")
 }
+MORE = {"vader": "vader", "smollm2": "smollm2_fluency"}  # a judge that is asked too, and its metric
 
 
 class References(NamedTuple):
@@ -44,8 +45,8 @@ def write(out: Path, folder: Path, made, interrupted: bool) -> None:
     env = only.make()
     answers = supervised.load_answers(made.supervised.folder)
     judges, reference = task.named(made.judges), task.named(made.supervised)
-    vader = bool(only.judge.settings.get("vader"))
-    who = task.load_judges(judges, reference)._replace(vader=vader)
+    more = {name: True for name in MORE if only.judge.settings.get(name)}
+    who = task.load_judges(judges, reference)._replace(**more)
     asked = task.judged_prompts(reference)
     references = judged(env, who, answers, only.judge.settings["answers"])
     curves = run_folder.read(folder).curves
@@ -93,7 +94,7 @@ def figures(curves, contender: Contender, experiment: Experiment, references: Re
     own = curves[curves.algorithm == contender.name]
     own = own[own.env_steps == own.env_steps.max()]
     found = {name: rows.set_index("seed")["value"] for name, rows in own.groupby("metric")}
-    names = METRICS | ({"vader": "vader"} if "vader" in references.told else {})
+    names = METRICS | {name: name for name in MORE.values() if name in references.told}
     if any(name not in found or len(found[name]) < len(experiment.seeds) for name in names):
         return {}
     values = {new: found[old].reindex(experiment.seeds).to_numpy() for old, new in names.items()}

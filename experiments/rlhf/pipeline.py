@@ -15,9 +15,9 @@ from experiments.lab.machine import devices
 from experiments.lab.recording import checkpoints
 from experiments.lab.recording.run_folder import OPTIMISATION
 from experiments.lab.running.launch import launch, prepared, resume, to_resume
-from experiments.rlhf import conclusion, corpus, task, user_reward, vader
+from experiments.rlhf import conclusion, corpus, smollm2, task, user_reward, vader
 from experiments.rlhf.settings import Sizes, contender
-from experiments.rlhf.stages import comparisons, judges, reward_model, supervised
+from experiments.rlhf.stages import comparisons, judges, pretrained, reward_model, supervised
 from experiments.rlhf.stages.stage import Finished, Interrupted
 
 STAGES = "stages"
@@ -30,6 +30,7 @@ class Stages(NamedTuple):
     supervised: Finished
     comparisons: Finished
     reward_model: Finished | None  # None: the user's own reward stands in its place
+    smollm2: Finished | None = None  # what a pretrained model makes of the texts
 
 
 def checked(args: Any, sizes: Sizes, begun: bool) -> corpus.Corpus:
@@ -39,6 +40,8 @@ def checked(args: Any, sizes: Sizes, begun: bool) -> corpus.Corpus:
         texts = corpus.read(sizes, args.data, args.texts, args.preferences)
         if args.reward and not begun:
             user_reward.checked(args.reward)
+        if args.model:
+            smollm2.required(args.model)
         if args.vader:
             vader.scores(["a good film."])
         overridden(experiment(args, sizes, None), args)  # refuses settings that there are not
@@ -51,7 +54,7 @@ def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) ->
     """Runs what is not finished yet and returns the exit status. Raises BadInput."""
     devices.start()
     try:
-        made = make_stages(args.stages or out / STAGES, texts, sizes, args.reward is None)
+        made = make_stages(args.stages or out / STAGES, texts, sizes, args.reward is None, args.model)
         status = optimise(args, out / OPTIMISATION, sizes, made)
         conclusion.write(out, out / OPTIMISATION, made, interrupted=bool(status))
         return status
@@ -62,13 +65,16 @@ def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) ->
         raise BadInput(error) from None
 
 
-def make_stages(folder: Path, texts: corpus.Corpus, sizes: Sizes, learns_reward: bool) -> Stages:
+def make_stages(
+    folder: Path, texts: corpus.Corpus, sizes: Sizes, learns_reward: bool, model: str | None = None
+) -> Stages:
     """Returns the stages, those that are finished as they are. Raises BadInput, Interrupted."""
     judged = judges.stage(folder / "judges", texts, sizes)
     reference = supervised.stage(folder / "supervised", texts, sizes)
     compared = comparisons.stage(folder / "comparisons", texts, sizes, reference)
     reward = reward_model.stage(folder / "reward_model", texts, sizes, reference, compared) if learns_reward else None
-    return Stages(judged, reference, compared, reward)
+    read = pretrained.stage(folder / model, texts, sizes) if model else None
+    return Stages(judged, reference, compared, reward, read)
 
 
 def experiment(args: Any, sizes: Sizes, made: Stages | None) -> Experiment:
@@ -81,7 +87,7 @@ def experiment(args: Any, sizes: Sizes, made: Stages | None) -> Experiment:
         fields |= {"supervised": task.named(made.supervised), "comparisons": task.named(made.comparisons)}
         fields |= {"reward": _whole(args.reward)} if args.reward else {"reward_model": task.named(made.reward_model)}
         answers = args.eval_episodes or sizes.judged_answers
-        judge = task.gold_judge(made.judges, made.supervised, answers, args.vader)
+        judge = task.gold_judge(made.judges, made.supervised, answers, vader=args.vader, smollm2=bool(args.model))
     tasks = (Task(name, contenders, fields, task.language_task, judge),)
     return Experiment(tasks, tuple(range(sizes.seeds)), sizes.steps, sizes.evaluations)
 

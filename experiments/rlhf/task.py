@@ -20,7 +20,7 @@ from envs import Env
 from envs.text import Text, rewarded
 from experiments.lab.judging.judges import Judge
 from experiments.lab.recording.run_folder import MARK, STAGE
-from experiments.rlhf import text_metrics, user_reward
+from experiments.rlhf import smollm2, text_metrics, user_reward
 from experiments.rlhf import vader as second_judge
 from experiments.rlhf.encoding import texts_of
 from experiments.rlhf.kneser_ney import KneserNey
@@ -41,6 +41,7 @@ class Judges(NamedTuple):
     fluency: KneserNey
     pieces: Tokeniser
     vader: bool = False  # whether there is a second judge
+    smollm2: bool = False  # whether a pretrained model says how fluent texts are
 
 
 def named(stage: Finished) -> dict[str, str]:
@@ -76,14 +77,15 @@ def language_task(
     return envs.text.env(name, text)
 
 
-def gold_judge(judged: Finished, reference: Finished, answers: int, vader: bool = False) -> Judge:
-    """Returns the judge of a run: what the gold judge foretells that people say of so many answers."""
+def gold_judge(judged: Finished, reference: Finished, answers: int, **more: bool) -> Judge:
+    """Returns the judge of a run: what the gold judge foretells that people say of so many answers. more: judges that are asked
+    too, vader and smollm2."""
     settings = {"judges": named(judged), "supervised": named(reference), "answers": answers}
-    return Judge("gold_reward", True, measure, settings | ({"vader": True} if vader else {}), told)
+    return Judge("gold_reward", True, measure, settings | {name: True for name, asked in more.items() if asked}, told)
 
 
 def measure(
-    algorithm, env: Env, state, key, judges, supervised: dict[str, str], answers: int, vader: bool = False
+    algorithm, env: Env, state, key, judges, supervised: dict[str, str], answers: int, **more: bool
 ) -> dict[str, jax.Array]:
     """Returns what programs can say of answers drawn as the algorithm answers, to held-out prompts in turn.
 
@@ -106,11 +108,12 @@ def measure(
     }
 
 
-def told(found: dict[str, np.ndarray], judges, supervised, answers: int, vader: bool = False) -> dict[str, np.ndarray]:
+def told(found: dict[str, np.ndarray], judges, supervised, answers: int, **more: bool) -> dict[str, np.ndarray]:
     """Returns every metric of what `measure` gave: beside its own, gold_reward [N], the gold judge's; fluency, nats a
-    character under a model of the gold part's texts (higher is better); distinct_2; characters [N]; vader [N] if asked."""
+    character under a model of the gold part's texts (higher is better); distinct_2; characters [N]; if asked, vader [N] and
+    smollm2_fluency."""
     found = dict(found)
-    who = load_judges(judges, supervised)._replace(vader=vader)
+    who = load_judges(judges, supervised)._replace(**more)
     return {**of_answers(who, found.pop("tokens"), found["end_share"] > 0.0), **found}
 
 
@@ -125,6 +128,8 @@ def of_answers(who: Judges, tokens, ended) -> dict[str, np.ndarray]:
     }
     if who.vader:
         found["vader"] = second_judge.scores(texts)
+    if who.smollm2:
+        found["smollm2_fluency"] = [smollm2.fluency(texts)]
     return {name: np.asarray(values, np.float32) for name, values in found.items()}
 
 

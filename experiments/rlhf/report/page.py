@@ -17,7 +17,7 @@ from experiments.rlhf.samples import Samples
 COLUMNS = (  # of the table of what policies write: name, words
     ("gold_reward", "gold reward"), ("proxy_reward", "proxy reward"), ("kl", "KL, nats"), ("characters", "characters"),
     ("distinct_2", "distinct-2"), ("fluency", "fluency, nats a character"), ("end_share", "share that ends"),
-    ("vader", "VADER"),
+    ("vader", "VADER"), ("smollm2_fluency", "SmolLM2, nats a character"),
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from algos.rlhf import transformer
-from algos.rlhf.sampling import log_probs, sample
+from algos.rlhf.sampling import first_greatest, log_probs, sample
 from tests.algos.rlhf.bigrams import bigrams, probabilities
 
 PAD, END, LENGTH = 5, 1, 3
@@ -23,6 +23,13 @@ def drawn():
             MODEL, PARAMS, key, prompts, length=LENGTH, end=END, pad=PAD, temperature=temperature
         )
     )
+
+
+def test_the_greatest_is_the_first_among_equals():
+    x = np.array([[1.0, 3.0, 3.0, -np.inf], [-np.inf] * 4, [2.0, -1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0]], np.float32)
+    found = first_greatest(jnp.asarray(x))
+    assert found.dtype == jnp.int32
+    np.testing.assert_array_equal(found, np.argmax(x, axis=1))
 
 
 @pytest.fixture(scope="module")
