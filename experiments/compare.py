@@ -44,7 +44,9 @@ class Args(Options, What):
     """How often each seed is evaluated, evenly spaced."""
     eval_episodes: count("--eval-episodes") = 32
     """Whole episodes with the greedy policy at each evaluation."""
-    judge: Annotated[str | None, said("exact_return on finite models, nash_conv on games, else evaluation_return", "NAME")] = None
+    judge: Annotated[
+        str | None, said("exact_return on finite models, nash_conv on games, else evaluation_return", "NAME")
+    ] = None
     """What ranks the contenders, or FILE.py:FUNCTION of your own that returns a Judge.
     evaluation_return: of whole episodes with the greedy policy. exact_return: computed, for finite models; gamma 0.99."""
 
