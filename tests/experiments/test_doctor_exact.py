@@ -15,7 +15,7 @@ from experiments.lab.examination.exact import examine_exact
 from experiments.lab.examination.exact.fields import backup, best_q
 from experiments.lab.examination.exact.models import EPISODES, models
 from experiments.lab.outside.user_loss import UserLoss, load_loss
-from tests.test_docs import table
+from test_docs import table
 
 WRONG = Path(__file__).parent / "wrong_losses"
 # what a cell of the page holds, of the findings' lines

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bigrams import bigrams, probabilities
 from scipy import stats
 
 from algos.rlhf import transformer
 from algos.rlhf.sampling import first_greatest, log_probs, sample
-from tests.algos.rlhf.bigrams import bigrams, probabilities
 
 PAD, END, LENGTH = 5, 1, 3
 MANY = 20_000

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from bigrams import bigrams
 
 from algos.rlhf import epochs, supervised, transformer
 from algos.rlhf.supervised import Config, HParams, bits_per_character, learning_rate, pack
-from tests.algos.rlhf.bigrams import bigrams
 
 PAD, BEGIN, END = 0, 1, 2
 nll = jax.jit(supervised.nll)

@@ -1,6 +1,7 @@
 """Tokenisers: any text comes back, the same texts give the same tokeniser, specials are no part of a text."""
 
 import hashlib
+import json
 import subprocess
 import sys
 
@@ -19,9 +20,9 @@ BPE, BYTES = learn(TEXTS, 90), in_bytes()
 ODD = ["", " ", "  two  spaces ", "tab\tand\nline\r\n", "日本語 😀", "\u2581", OPEN, f"{OPEN}41{CLOSE}", "\0", "\ud800", "e\u0301",
        "ÀÉ", "\u00a0", "\ufeff", "<s></s><unk>"]  # fmt: skip
 PRINT = """
-import hashlib, sys
+import hashlib, json, sys
 from algos.rlhf.tokeniser import learn
-from tests.algos.rlhf.test_tokeniser import TEXTS
+TEXTS = json.loads(sys.argv[1])
 found = learn(TEXTS, 90)
 print(hashlib.sha256(found.model).hexdigest(), found.encode("The older film jokes."))
 """
@@ -86,7 +87,9 @@ def test_the_same_texts_give_the_same_tokeniser_in_every_process():
     here = f"{hashlib.sha256(BPE.model).hexdigest()} {BPE.encode('The older film jokes.')}"
     for seed in ("1", "2"):
         env = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
-        done = subprocess.run([sys.executable, "-c", PRINT], capture_output=True, text=True, env=env, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT, json.dumps(TEXTS)], capture_output=True, text=True, env=env, check=True
+        )
         assert done.stdout.strip() == here
         assert done.stderr == ""
 
