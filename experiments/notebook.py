@@ -161,7 +161,7 @@ def compare(env: str | Sequence[str], algos: str | Sequence[str], out: str | Pat
         raise BadInput(str(error).replace("Args.__init__() ", "compare ")) from None
     if args.resume is not None:
         raise BadInput("a run is resumed by resume(folder)")
-    folder = create_for(names, None if out is None else Path(out))
+    folder = create_for([name.rpartition("/")[2] for name in names], None if out is None else Path(out))
     try:
         command.compare(_in(args, folder))
     except BaseException:

@@ -57,6 +57,14 @@ def test_a_verdict_says_at_which_look_it_was_reached():
     assert "6 seeds suffice, shown at look 1 of 2 looks (6, then 7 seeds)" in verdict("a", "b", x, y, looks=first)
 
 
+def test_a_look_that_all_seeds_together_contradict_shows_nothing():
+    x, y = scores(np.r_[np.full(7, 1.0), np.full(40, -1.0)])
+    rows = [np.arange(7), np.arange(47)]
+    assert verdict("a", "b", x[:7], y[:7]).startswith("a is ahead of b")
+    assert verdict("a", "b", x, y).startswith("b is ahead of a")
+    assert verdict("a", "b", x, y, looks=rows).startswith("a against b: no difference shown in 2 looks")
+
+
 def test_what_one_look_would_show_a_second_look_does_not_at_the_same_p_value():
     """13 pairs with 11 to 2: p = 0.022 of a sign test. At a first look it is a lead, at a second it is not enough."""
     x, y = scores(np.r_[np.full(11, 1.0), np.full(2, -1.0)])

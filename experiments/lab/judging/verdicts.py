@@ -15,6 +15,7 @@ from experiments.lab.judging.statistics import (
     as_worst,
     finite,
     matrix_of,
+    probability,
     probability_of_improvement,
     same_shape,
 )
@@ -148,13 +149,14 @@ def _finding(names, returns, p_values, pairs: int, effect, looks: Looks) -> str:
     corrected = f", Holm-corrected over {pairs} pairs" if pairs > 1 else ""
     better = probability_of_improvement(x, y)
     after = f" in {looked.in_words(looks)}" if len(looks) > 1 else ""
-    if p_values[-1] > LEVEL or better.low <= 0.5 <= better.high:
+    reached = int(np.argmax(np.asarray(p_values) <= LEVEL))  # 0 where no look reached it
+    then = probability(x[looks[reached]], y[looks[reached]])
+    if p_values[-1] > LEVEL or better.low <= 0.5 <= better.high or (then - 0.5) * (better.value - 0.5) <= 0.0:
         wanting = _wanting(x, y, effect, LEVEL * looked.share(len(looks) + 1) / pairs)
         return f"{name} against {other}: no difference shown{after}; {wanting}{corrected}"
     if better.high < 0.5:
         name, other, better = other, name, Estimate(1.0 - better.value, 1.0 - better.high, 1.0 - better.low)
     chance = f"P = {better.value:.2f} [{better.low:.2f}, {better.high:.2f}]"
-    reached = int(np.argmax(np.asarray(p_values) <= LEVEL))
     at = f", shown at look {reached + 1} of {looked.in_words(looks)}" if len(looks) > 1 else ""
     return f"{name} is ahead of {other}: {chance}; {len(looks[reached])} seeds suffice{at}{corrected}"
 
