@@ -12,6 +12,8 @@ import jax
 import numpy as np
 import pytest
 import tyro
+from mkdocs.commands import build
+from mkdocs.config import load_config
 
 import envs
 from experiments import losses as gallery
@@ -69,6 +71,14 @@ def test_every_page_is_linked_from_the_index_and_has_its_place_in_the_site():
         if name.startswith("docs/") and name != "docs/index.md":
             assert (ROOT / name).resolve() in linked, name
             assert f" {name.removeprefix('docs/')}\n" in site, name
+
+
+def test_the_site_builds_without_a_warning_and_its_pages_fetch_nothing(tmp_path):
+    build.build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))  # a warning is an error
+    for page in tmp_path.rglob("*.html"):
+        assert not re.search(r'<(?:script|img|link)[^>]*(?:src|href)="https?:', page.read_text()), page
+    text = (tmp_path / "algorithms" / "ppo.html").read_text()
+    assert 'href="../readme.html#results"' in text and "<code>algos/ppo.py</code>" in text
 
 
 def commands(text):

@@ -74,7 +74,7 @@ def test_the_legend_of_the_picture_covers_no_curve_and_names_every_contender_onc
     monkeypatch.setattr(plots.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     plots.draw_curves(folder, {"CartPole-v1": Criterion(), "Acrobot-v1": Criterion()})
     (figure,) = drawn
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(many)
     places = [panel.get_window_extent() for panel in figure.axes]

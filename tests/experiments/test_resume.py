@@ -183,7 +183,7 @@ def test_a_second_process_is_refused_and_the_first_one_loses_no_row(uncut, tmp_p
 
 def test_resume_takes_no_other_option(uncut):
     with pytest.raises(BadInput, match="^--resume takes no other option"):
-        compare(Args(resume=uncut, seeds=3))
+        compare(Args(resume=uncut, steps=7))
 
 
 @struct.dataclass

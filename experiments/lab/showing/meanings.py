@@ -21,7 +21,7 @@ OF_JUDGES = {
     "gold_reward": "the mean human rating that the gold judge foretells of the policy's answers",
     "proxy_reward": "what a language policy is trained on, of the judged answers",
     "kl_to_reference": "KL(policy || reference) of a whole answer in nats, exact at each prefix; of best of n its bound",
-    "fluency": "nats a character under a model of texts that training does not see; higher is better",
+    "fluency": "nats a character under a model of the gold part's texts; higher is better",
     "distinct_2": "share of different pairs of words among all pairs of the answers; low: they repeat themselves",
     "characters": "characters of an answer",
     "end_share": "share of judged answers that end within their budget of tokens",
