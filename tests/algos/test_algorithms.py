@@ -51,7 +51,11 @@ def step_size(name, size):
 
 
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
-DAILY = ("ppo", "dqn", "trpo")  # what takes long to compile is asked of these every day, of the others by `pytest -m slow`
+DAILY = (
+    "ppo",
+    "dqn",
+    "trpo",
+)  # what takes long to compile is asked of these every day, of the others by `pytest -m slow`
 every_algorithm_in_time = pytest.mark.parametrize(
     "name", [name if name in DAILY else pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS]
 )
