@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,10 +92,14 @@ def main(args: Args) -> int:
 def update(checkout: Path, name: str, environment: str, width: int, options: dict[str, str]) -> Update:
     """Returns the update of a checkout's algorithm, with the settings that it has here, for so many trials."""
     ours = contender(name, environment, BUDGET)
-    module, envs = loaded(checkout, ours.algorithm.__name__)
-    config = module.Config(**known(module.Config, ours.config))
-    hparams = jax.tree.map(jnp.float32, module.HParams(**known(module.HParams, ours.hparams)))
-    algorithm = module.make(envs.make(environment), config)
+    with loaded(checkout, ours.algorithm.__name__) as (module, envs):
+        config = module.Config(**known(module.Config, ours.config))
+        hparams = jax.tree.map(jnp.float32, module.HParams(**known(module.HParams, ours.hparams)))
+        return compiled(module.make(envs.make(environment), config), hparams, width, options)
+
+
+def compiled(algorithm, hparams, width: int, options: dict[str, str]) -> Update:
+    """Returns the algorithm's compiled update."""
 
     def of_block(function):
         return jax.vmap(function) if width > 1 else lambda x: jax.tree.map(lambda x: x[None], function(_first(x)))
@@ -119,14 +124,16 @@ def _first(x):
     return jax.tree.map(lambda x: x[0], x)
 
 
-def loaded(checkout: Path, algorithm: str):
-    """Returns (the algorithm's module, envs) of a checkout. Those of this one stay where they are."""
+@contextmanager
+def loaded(checkout: Path, algorithm: str) -> Iterator[tuple[Any, Any]]:
+    """Gives (the algorithm's module, envs) of a checkout, whose modules are the ones to be imported meanwhile."""
     if checkout == HERE:
-        return importlib.import_module(algorithm), importlib.import_module("envs")
+        yield importlib.import_module(algorithm), importlib.import_module("envs")
+        return
     mine = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in ("algos", "envs")}
     sys.path.insert(0, str(checkout))
     try:
-        return importlib.import_module(algorithm), importlib.import_module("envs")
+        yield importlib.import_module(algorithm), importlib.import_module("envs")
     finally:
         sys.path.remove(str(checkout))
         for name in [name for name in sys.modules if name.split(".")[0] in ("algos", "envs")]:

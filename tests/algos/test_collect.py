@@ -92,3 +92,20 @@ def test_observations_and_rewards_are_normalised_as_a_loop_over_all_that_was_see
         np.testing.assert_allclose(batch.reward, expected, rtol=1e-4)
         np.testing.assert_array_equal(batch.terminated, raw.terminated)
     assert (begins_inside > 0) == (name != "reinforce")  # whose rollouts begin with new episodes
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [((2, 8, 64, 3, 4, 2), (512, 3, 4, 2)), ((2, 5, 3, 3, 4, 2), (2, 5, 3, 3, 4, 2)), ((2, 8, 64, 7), (2, 8, 64, 7))],
+)
+def test_many_images_are_valued_in_rows_and_all_else_at_once(shape, seen):
+    shapes = []
+
+    def value(observation):
+        shapes.append(observation.shape)
+        return jnp.sum(observation, axis=tuple(range(observation.ndim - len(shape) + 3, observation.ndim)))
+
+    observations = jnp.arange(np.prod(shape)).reshape(shape)
+    found = on_policy.in_rows(value, observations)
+    np.testing.assert_array_equal(found, np.asarray(observations).sum(axis=tuple(range(3, len(shape)))))
+    assert set(shapes) == {seen}

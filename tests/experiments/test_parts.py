@@ -1,5 +1,7 @@
 """The benchmarks' own arithmetic: where a kernel comes from, what an update's products are, and how speeds are read."""
 
+import importlib
+import sys
 from collections import Counter
 
 import jax
@@ -92,11 +94,13 @@ def test_another_checkouts_algorithm_is_another_module_and_ours_stays(tmp_path):
     for folder in ("algos", "envs"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").touch()
-    (tmp_path / "algos" / "ppo.py").write_text("from envs import *\nWHOSE = 'theirs'\n")
-    theirs, envs = updates.loaded(tmp_path, "algos.ppo")
-    assert theirs.WHOSE == "theirs" and envs.__file__ == str(tmp_path / "envs" / "__init__.py")
-    ours, _ = updates.loaded(updates.HERE, "algos.ppo")
-    assert ours is ppo and not hasattr(ours, "WHOSE")
+    (tmp_path / "algos" / "ppo.py").write_text("WHOSE = 'theirs'\n")
+    (tmp_path / "envs" / "late.py").write_text("WHOSE = 'theirs'\n")
+    with updates.loaded(tmp_path, "algos.ppo") as (theirs, envs):
+        assert theirs.WHOSE == "theirs" and envs.__file__ == str(tmp_path / "envs" / "__init__.py")
+        assert importlib.import_module("envs.late").WHOSE == "theirs"
+    with updates.loaded(updates.HERE, "algos.ppo") as (ours, _):
+        assert ours is ppo and sys.modules["algos.ppo"] is ppo and "envs.late" not in sys.modules
 
 
 @pytest.mark.parametrize(
