@@ -19,6 +19,7 @@ __all__ = [
     "vectorize", "with_ids",
 ]  # fmt: skip
 
+PGX = "pgx:"  # what names of pgx's games begin with
 _registered: dict[str, Callable[..., Env]] = {}
 
 
@@ -40,6 +41,10 @@ def make(name: str, **fields) -> Env:
         from envs.gymnax_env import make_gymnax
 
         return make_gymnax(name, **fields)
+    if name.startswith(PGX):
+        from envs.pgx_env import make_pgx
+
+        return make_pgx(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
     if name in games.IDS:
