@@ -21,6 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 JAXMARL = "jaxmarl:"  # what names of JaxMARL's environments begin with
+PGX = "pgx:"  # what names of pgx's games begin with
 _registered: dict[str, Callable[..., Env]] = {}
 
 
@@ -55,6 +56,10 @@ def make(name: str, **fields) -> Env:
         return make_jaxmarl(name, **fields)
     if "/" in name and name not in _registered:
         return suites.make_of(name, **fields)
+    if name.startswith(PGX):
+        from envs.pgx_env import make_pgx
+
+        return make_pgx(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
     if name in games.IDS:

@@ -280,7 +280,7 @@ def test_what_is_not_legal_has_probability_0_and_entropy_kl_and_gradients_are_fi
     assert (head["kernel"][:, 2] == 0.0).all() and head["bias"][2] == 0.0 and (head["bias"][:2] != 0.0).all()
 
 
-@pytest.mark.parametrize("module", [dqn, pytest.param(pgql, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("module", [pytest.param(module, marks=pytest.mark.slow) for module in (dqn, pgql)])
 def test_replayed_values_are_maximised_over_legal_actions_alone(module):
     config = module.Config(num_envs=2, batch_size=8, buffer_size=64, warmup_steps=16, hidden_sizes=(4,))
     algorithm = module.make(KNOWS, config)
@@ -331,6 +331,7 @@ def test_the_first_minibatch_has_ratio_1_at_episode_borders_too_and_ids_travel_w
     assert metrics["gap"] < 1e-6 and metrics["wrong_id"] == 0.0 and metrics["counted"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ids", "least", "most"), [(False, 0.0, 0.5), (True, 0.95, 1.0)])
 def test_who_shares_a_policy_acts_unlike_the_other_only_by_knowing_who_it_is(ids, least, most):
     env = envs.with_ids(scripted.different()) if ids else scripted.different()

@@ -82,7 +82,7 @@ def every_episode(policy):
     return reach[ends].prod(1), acting, info_set, action, reward, terminated
 
 
-@pytest.mark.parametrize("lambda_", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("lambda_", [pytest.param(x, marks=pytest.mark.slow) for x in (0.0, 1.0)] + [0.6])
 def test_the_expected_gradient_by_turn_based_gae_is_the_exact_one(lambda_, float64):
     logits = some_logits()
     policy = softmax(logits)
@@ -259,6 +259,7 @@ def nfsp_run(anticipatory):
     return algorithm, state, metrics
 
 
+@pytest.mark.slow
 def test_nfsps_reservoir_takes_what_was_done_by_best_response_alone_and_its_replay_everything():
     decisions = 3 * 16 * (8 - 1)  # one a step, but for the last one of each rollout
     seen = {eta: int(nfsp_run(eta)[1].reservoir.seen) for eta in (0.0, 0.3, 1.0)}

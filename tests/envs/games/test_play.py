@@ -56,7 +56,9 @@ def test_chance_leads_where_the_tree_says_and_as_often(game):
         np.testing.assert_allclose([found[to] for to in found], [expected[history][to] for to in found], atol=1e-6)
 
 
-@pytest.mark.parametrize("game", ["kuhn", "kuhn for 3", "leduc"])
+@pytest.mark.parametrize(
+    "game", ["kuhn"] + [pytest.param(game, marks=pytest.mark.slow) for game in ("kuhn for 3", "leduc")]
+)
 def test_a_step_leads_to_the_child_and_shows_it_to_the_player_to_move_alone(game):
     tree = GAMES[game]
     env = tree_env(tree)
@@ -83,6 +85,7 @@ def test_a_step_leads_to_the_child_and_shows_it_to_the_player_to_move_alone(game
     np.testing.assert_array_equal(jax.vmap(env.observe)(jnp.asarray(info_sets)), seen[acting])
 
 
+@pytest.mark.slow
 def test_what_is_not_legal_is_taken_as_the_first_legal_action():
     tree = GAMES["leduc"]
     env = tree_env(tree)
