@@ -26,7 +26,11 @@ def with_ids(env: Env) -> Env:
         state, reached = env.step(key, state, action)
         return state, reached.replace(observation=told(reached.observation))
 
+    def observe(info_set):
+        return jnp.concatenate([identity[jnp.asarray(env.game.mover)[info_set]], env.observe(info_set)])
+
     return env._replace(
+        observe=None if env.game is None else observe,
         reset=reset,
         step=step,
         observation_shape=(env.agents + env.observation_shape[0],),
