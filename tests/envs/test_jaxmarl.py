@@ -72,11 +72,12 @@ def test_the_state_is_what_all_agents_see_side_by_side(spread):
 
 def test_the_riddles_limit_is_a_truncation_and_whoever_tells_ends_it():
     env = envs.make("jaxmarl:switch_riddle")
-    silent, tells = (played(env, choose=lambda key, seen, a=a: jnp.full(3, a))[1][1] for a in (0, 2))
+    (_, silent), (reached, tells) = (played(env, choose=lambda key, seen, a=a: jnp.full(3, a))[1] for a in (0, 2))
     assert env.max_steps == 6 and env.reward_convention == "team"
     np.testing.assert_array_equal(np.flatnonzero(silent.truncated), [5])
     assert not silent.terminated.any() and tells.terminated[0].all() and not tells.truncated[0]
     np.testing.assert_array_equal(tells.reward[0], [-1.0, -1.0, -1.0])
+    assert int(reached.game.step[0]) == 1 and bool(reached.game.done[0])  # the state reached, not that of a new riddle
 
 
 def test_agents_who_see_and_do_less_are_filled_up_with_zeros_and_actions_that_are_not_legal():
