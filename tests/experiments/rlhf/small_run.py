@@ -38,7 +38,7 @@ def lighten(patch) -> None:
     compile_programs, known = runner.compile_programs, {}
 
     def compiled(env, algorithm, hparams, lanes, *rest):
-        key = type(hparams), len(lanes)
+        key = type(hparams), len(lanes), env.name, env.text.reward.__qualname__
         if key not in known:
             known[key] = compile_programs(env, algorithm, hparams, lanes, *rest)
         return known[key]
