@@ -16,7 +16,7 @@ from algos.core.optimize import adam
 from algos.rlhf import advantages, kl, optimum
 from envs.text import rewarded
 from experiments import doctor
-from experiments.rlhf import command, pipeline, settings, task, user_reward
+from experiments.rlhf import command, pipeline, reach, settings, task, user_reward
 from experiments.rlhf.splits import Split
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +91,7 @@ def test_parts_stages_and_metrics_are_those_that_there_are():
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_is_one(words, tmp_path, monkeypatch):
     module, *arguments = shlex.split(words)
-    kinds = {"experiments.rlhf": command.Args, "experiments.doctor": doctor.Args}
+    kinds = {"experiments.rlhf": command.Args, "experiments.doctor": doctor.Args, "experiments.rlhf.reach": reach.Args}
     args = tyro.cli(kinds[module], args=arguments)
     if module == "experiments.rlhf":
         (tmp_path / "my_rewards.py").write_text(CODE[1])

@@ -110,12 +110,13 @@ class Tilted(NamedTuple):
 
 
 def tilted(reward, beta: float, log_weight=0.0) -> Tilted:
-    """Returns importance sampling of pi* from the rewards [N] of answers: drawn from rho, or from another distribution q, with
-    log_weight [N] their log rho / q. `mixed_weight` gives it where they were drawn from several."""
+    """Returns self-normalised importance sampling of pi* from the rewards [N] of answers: drawn from rho, or from another
+    distribution q, with log_weight [N] their log rho / q. `mixed_weight` gives it where they were drawn from two."""
     reward = np.asarray(reward, np.float64)
+    log_weight = np.zeros(len(reward)) + log_weight
     energy = reward / beta + log_weight
-    log_mean = _log_sum_exp(energy) - math.log(len(reward))
-    weight = np.exp(energy - log_mean) / len(reward)
+    log_mean = _log_sum_exp(energy) - _log_sum_exp(log_weight)
+    weight = np.exp(energy - _log_sum_exp(energy))
     mean = float(np.sum(weight * reward))
     return Tilted(weight, mean, mean / beta - log_mean, beta * log_mean, float(1.0 / np.sum(weight**2)))
 

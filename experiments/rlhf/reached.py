@@ -63,12 +63,13 @@ def against_the_optimum(own: Drawn, base: Drawn, of_base: np.ndarray, own_gold, 
     log_policy = np.concatenate([of_base, own.log_policy])
     weight = optimum.mixed_weight(np.concatenate([base.log_reference, own.log_reference]), log_policy, len(own.proxy))
     best, beta = optimum.tilted_to(reward, float(own.kl.mean()), weight)
+    rho = np.exp(weight) / np.sum(np.exp(weight))  # the reference, as the same answers show it
     return {
         "kl": float(own.kl.mean()),
-        "gold_gain": float(own_gold.mean() - gold.mean()),
-        "proxy_gain": float(own.proxy.mean() - base.proxy.mean()),
-        "optimum_gold_gain": float(best.weight @ golds - gold.mean()),
-        "optimum_proxy_gain": float(best.reward - base.proxy.mean()),
+        "gold_gain": float(own_gold.mean() - rho @ golds),
+        "proxy_gain": float(own.proxy.mean() - rho @ reward),
+        "optimum_gold_gain": float(best.weight @ golds - rho @ golds),
+        "optimum_proxy_gain": float(best.reward - rho @ reward),
         "optimum_kl": best.divergence,
         "beta": beta,
         "effective_samples": best.effective_samples,

@@ -19,10 +19,11 @@ class Sizes:
     length: int = 24  # L, the most tokens of an answer
     row: int = 128  # tokens of a packed row
     rows: int = 16  # of a supervised update
-    updates: int = 2_000  # of supervised training, at most
-    looks: int = 10  # at validation texts; two in a row without a gain end it
+    updates: int = 2_400  # of supervised training, at most
+    looks: int = 12  # at validation texts; two in a row without a gain end it
     learning_rate: float = 3e-3
-    pairs: int = 64_000  # human comparisons
+    pairs: int = 64_000  # human comparisons, that the reward model learns from
+    preferences: int = 16_000  # of these, that DPO and IPO learn from
     reward_length: int = 96  # tokens of a text that the reward model reads
     reward_pairs: int = 0  # of these, that a transformer learns from too; 0: n-grams are counted alone
     pairs_per_update: int = 32
@@ -44,10 +45,10 @@ QUICK = Sizes(
 
 # (module, Config fields, HParams fields): 64 answers an update, as many tokens as 32 pairs have
 METHODS = {
-    "ppo": (ppo, {"num_epochs": 2, "num_minibatches": 2}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
-    "rloo": (rloo, {}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
+    "ppo": (ppo, {"num_epochs": 2, "num_minibatches": 2}, {"learning_rate": 5e-4, "kl_coef": 0.3}),
+    "rloo": (rloo, {}, {"learning_rate": 5e-4, "kl_coef": 0.3}),
     "grpo": (grpo, {}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
-    "reinforce": (reinforce, {}, {"learning_rate": 5e-4, "kl_coef": 0.1}),
+    "reinforce": (reinforce, {}, {"learning_rate": 5e-4, "kl_coef": 0.3}),
     "dpo": (dpo, {"batch_size": 32}, {"learning_rate": 5e-4, "beta": 0.1}),
     "ipo": (ipo, {"batch_size": 32}, {"learning_rate": 5e-4, "beta": 0.1}),
     "best_of_n": (best_of_n, {"num_prompts": 8, "n": 8}, {}),

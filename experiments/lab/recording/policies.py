@@ -22,7 +22,7 @@ from experiments.lab.recording.manifest import read_experiment
 from experiments.lab.recording.run_folder import policy_file
 
 SEEDS = "seeds"
-ACTING = ("params", "normalizer")  # the fields of a train state that a greedy action depends on
+ACTING = ("params", "normalizer", "temperature")  # the fields of a train state that acting reads, those that it has
 Act = Callable[[jax.Array, jax.Array], jax.Array]  # (key, observation) -> action, in the policy's units
 
 
@@ -36,7 +36,7 @@ class Episode(NamedTuple):
 
 
 def acting(state) -> dict[str, Any]:
-    """Returns the part of a train state that acting reads: its parameters, and its normaliser where it has one."""
+    """Returns the part of a train state that acting reads: its parameters, and what of normaliser and temperature it has."""
     return {name: getattr(state, name) for name in ACTING if hasattr(state, name)}
 
 

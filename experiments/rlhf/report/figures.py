@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.ticker import EngFormatter, PercentFormatter
+from scipy.stats import binomtest
 
 from experiments.lab.judging.statistics import iqm
 from experiments.lab.showing.plots import draw_band, dress
-from experiments.lab.showing.report.figures import FONTS, GRID, INK, INKED, PANEL, Style, as_svg, new_panel
+from experiments.lab.showing.report.figures import FONTS, GRID, INK, INKED, PANEL, SERIES, Style, as_svg, new_panel
 from experiments.rlhf.frontier import ENOUGH
 
 GREY = "#8a8f94"
@@ -70,10 +71,10 @@ def calibration(points: Sequence[Sequence[float]]) -> Markup:
         figure, panel = new_panel(CURVE)
         said, came, number = (np.array(column) for column in zip(*points))
         panel.plot([0, 1], [0, 1], "-", color=GREY, linewidth=1.0)
-        error = 1.96 * np.sqrt(np.maximum(came * (1.0 - came), 1e-9) / number)
-        panel.errorbar(said, came, yerr=error, fmt="none", color=INK, linewidth=1.0)
+        reach = np.abs(intervals(came, number) - came)
+        panel.errorbar(said, came, yerr=reach, fmt="none", color=INK, linewidth=1.0)
         panel.scatter(
-            said, came, s=12.0 + 150.0 * number / number.max(), color="#fd0100", alpha=0.75, linewidth=0, zorder=3
+            said, came, s=12.0 + 150.0 * number / number.max(), color=SERIES[0], alpha=0.75, linewidth=0, zorder=3
         )
         dress(panel, "probability that was said", "share that came", INK, GRID)
         for axis in (panel.xaxis, panel.yaxis):
@@ -81,6 +82,14 @@ def calibration(points: Sequence[Sequence[float]]) -> Markup:
         panel.set_xlim(0.0, 1.0)
         panel.set_ylim(0.0, 1.0)
         return as_svg(figure, "Calibration of the reward model")
+
+
+def intervals(share: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Returns Wilson's 95% intervals of shares of so many, [2, N]."""
+    counted = [
+        binomtest(round(one * many), int(many)).proportion_ci(method="wilson") for one, many in zip(share, number)
+    ]
+    return np.array([[one.low for one in counted], [one.high for one in counted]])
 
 
 def over_optimisation(summary: dict[str, Any], curves: pd.DataFrame, styles: dict[str, Style]) -> Markup:
@@ -112,7 +121,7 @@ def way(summary: dict[str, Any], curves: pd.DataFrame, name: str, gain: str) -> 
 
 def furthest(summary: dict[str, Any]) -> float:
     """Returns the largest divergence that is to be seen."""
-    ends = [found["kl"][what] for found in summary["contenders"].values() for what in ("iqm",)]
+    ends = [found["kl"]["iqm"] for found in summary["contenders"].values()]
     ends += [found["kl"]["ci95"][1] for found in summary["contenders"].values()]
     ends += [point["kl"] for point in (*summary["optimum"][-1:], *summary["best_of_n"][-1:])]
     return max([1.0, *(end for end in ends if end is not None and np.isfinite(end))])

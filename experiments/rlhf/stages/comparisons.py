@@ -1,4 +1,4 @@
-"""Human comparisons of two texts, as rows of tokens: what the reward model, DPO and IPO learn from."""
+"""Human comparisons of two texts: what the reward model learns from; some of them as rows of tokens: what DPO and IPO do."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from algos.rlhf.preference import Pairs
-from algos.rlhf.reward_model import Comparisons
 from algos.rlhf.types import Sequence
 from experiments.lab.recording import trees
 from experiments.rlhf import encoding, pairs
@@ -15,10 +14,11 @@ from experiments.rlhf.stages import supervised
 from experiments.rlhf.stages.stage import Finished, Stage, made
 
 TRAIN = "train.npz"
+SETTINGS = ("seed", "held_out", "validation", "prompt", "length", "pairs", "preferences")
 
 
 class Compared(NamedTuple):
-    """The comparisons: texts by their number, and the rows of the texts after their prompts."""
+    """The comparisons: texts by their number, and the rows of the texts of the first of them, after their prompts."""
 
     drawn: pairs.Pairs
     first: encoding.Rows
@@ -27,16 +27,14 @@ class Compared(NamedTuple):
 
 def stage(folder: Path, corpus: Corpus, sizes, reference: Finished) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another."""
-    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "prompt", "length", "pairs")}
+    settings = {name: getattr(sizes, name) for name in SETTINGS}
     inputs = {**corpus.inputs, "supervised": reference.mark}
 
     def make(own: Stage):
         drawn = corpus.opinions.compared(corpus.split.train, sizes.pairs, sizes.seed)
         rows = rows_of(corpus, sizes.length, reference)
-        trees.write(
-            own.folder / TRAIN,
-            Compared(drawn._replace(ties=np.array(drawn.ties)), rows.of(drawn.first), rows.of(drawn.second)),
-        )
+        first, second = (rows.of(side[: sizes.preferences]) for side in (drawn.first, drawn.second))
+        trees.write(own.folder / TRAIN, Compared(drawn._replace(ties=np.array(drawn.ties)), first, second))
         print(f"{own.name}: {len(drawn.label):,} pairs, {drawn.ties:.1%} of them ties", flush=True)
         return {"pairs": len(drawn.label), "ties": drawn.ties}
 
@@ -58,16 +56,9 @@ def load(folder: Path) -> Compared:
     return Compared(drawn, *rows)
 
 
-def for_reward_model(compared: Compared) -> Comparisons:
-    """Returns them as the reward model takes them: a tie is half a preference for each."""
-    return Comparisons(
-        compared.first.tokens, compared.first.mask, compared.second.tokens, compared.second.mask, compared.drawn.label
-    )
-
-
 def preferred(compared: Compared) -> Pairs:
     """Returns those that are no ties, as DPO and IPO take them."""
-    label = compared.drawn.label
+    label = compared.drawn.label[: len(compared.first.tokens)]
     decided = label != 0.5
     first = (label == 1.0)[decided, None]
     both = [rows.of(decided) for rows in (compared.first, compared.second)]

@@ -182,8 +182,8 @@ def test_a_mixed_score_is_the_weighted_sum_of_the_models_and_the_ngrams_and_may_
 def test_where_the_config_drops_both_texts_are_read_with_the_rate_and_a_key_of_the_update():
     def apply(params, tokens, mask, dropout=None):
         key, rate = (None, 0.0) if dropout is None else dropout
-        noise = 0.0 if key is None else jax.random.normal(key, tokens.shape)
-        return Output(None, None, (1.0 + rate) * params[tokens] + noise)
+        noise = 0.0 if key is None else 0.3 * jax.random.normal(key)
+        return Output(None, None, (1.0 + rate + noise) * params[tokens])
 
     model = LanguageModel(lambda key: jnp.linspace(-1.0, 1.0, ITEMS), apply, None, None, ITEMS)
     comparisons, hparams = judged(64), HParams(learning_rate=0.0, dropout=0.5)

@@ -13,8 +13,9 @@ from experiments.rlhf import command, pipeline, settings
 GOOD, BAD = ("good", "great", "fine", "lovely"), ("bad", "poor", "dull", "awful")
 NOUNS = ("film", "plot", "cast", "score", "scene", "script")
 SIZES = settings.Sizes(
-    vocabulary=72, width=16, layers=1, length=6, row=32, rows=4, updates=12, looks=3, pairs=96, reward_length=10,
-    reward_pairs=64, pairs_per_update=16, held_out=20, validation=10, reference_answers=64, judged_answers=16, evaluations=2, steps=48, seeds=2,
+    vocabulary=72, width=16, layers=1, length=6, row=32, rows=4, updates=12, looks=3, pairs=96, preferences=48,
+    reward_length=10, reward_pairs=64, pairs_per_update=16, held_out=20, validation=10, reference_answers=64,
+    judged_answers=16, evaluations=2, steps=48, seeds=2,
 )  # fmt: skip
 SET = ("rloo.num_prompts=2", "rloo.group=2")
 

@@ -12,6 +12,7 @@ from algos.rlhf import best_of_n, dpo, rloo, tokeniser
 from envs.text import Text
 from experiments.lab.recording import trees
 from experiments.lab.running import programs
+from experiments.lab.showing.drawing import texts
 from experiments.rlhf import encoding, frontier, gold, kneser_ney, pairs, task, text_metrics, user_reward
 from experiments.rlhf.reading import Rated
 from experiments.rlhf.stages import comparisons, judges, supervised
@@ -122,7 +123,8 @@ def test_dpo_learns_from_the_preferences_of_its_task(language):
     asked = encoding.prompts(PIECES, ["", "?", "why"], 2)
     rows = encoding.rows(PIECES, ["ab", "c", "def"], LENGTH, asked)
     others = encoding.rows(PIECES, ["x", "y", "z"], LENGTH, asked)
-    drawn = pairs.Pairs(np.array([0, 0, 0]), np.array([1, 1, 1]), np.array([1.0, 0.5, 0.0], np.float32), 1 / 3)
+    label = np.array([1.0, 0.5, 0.0, 1.0], np.float32)  # a fourth, of which there are no rows
+    drawn = pairs.Pairs(np.array([0, 0, 0, 0]), np.array([1, 1, 1, 1]), label, 1 / 4)
     preferred = comparisons.preferred(comparisons.Compared(drawn, rows, others))
     told = [encoding.texts_of(PIECES, side.tokens[:, 3:]) for side in (preferred.chosen, preferred.rejected)]
     assert told == [["ab", "z"], ["x", "def"]]  # a tie is no preference
@@ -250,3 +252,15 @@ def test_a_program_is_given_what_it_closes_over_and_is_one_for_all_references(la
     )
     found = jax.jit(called)([2.0 * x for x in constants], {"a": jnp.arange(3.0)}, 0.5)
     np.testing.assert_array_equal(found["sum"], 0.5 + 2.0 * np.arange(6.0).reshape(2, 3) @ np.arange(3.0))
+
+
+def test_a_text_is_drawn_as_words_prompt_and_answer_as_far_as_it_is_written(language):
+    text = language[0].text._replace(decode=PIECES.decode)
+    row = encoding.rows(PIECES, ["ok"], LENGTH, encoding.prompts(PIECES, ["well?"], 5)).tokens[0]
+    row[-3:] = text.pad
+    shown = [(each.text, each.colour) for each in texts.so_far(text, None, row).shapes if hasattr(each, "text")]
+    assert shown == [("well?", texts.BLUE), ("ok", texts.INK)]
+    (prompt, _), (answer, _) = (
+        (each.text, each.colour) for each in texts.so_far(text._replace(decode=None), None, row).shapes[1:]
+    )
+    assert answer == " ".join(str(token) for token in PIECES.encode("ok"))

@@ -13,7 +13,7 @@ from experiments import diff, report, rerun, watch
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.recording.manifest import read_experiment
 from experiments.lab.running.launch import launch, prepared, to_resume
-from experiments.rlhf import command, conclusion, corpus, pipeline, task
+from experiments.rlhf import command, conclusion, corpus, pipeline, reach, task
 from experiments.rlhf.stages import training
 from experiments.rlhf.stages.stage import Interrupted
 
@@ -44,6 +44,7 @@ def test_it_goes_from_a_rating_file_to_policies_judged_by_a_gold_judge(run):
     assert summary["supervised"]["bits_per_character"] > 0 and summary["supervised"]["kneser_ney"] > 0
     figures = summary["reward_model"]
     assert 0 <= figures["pair_accuracy"] <= figures["ceiling"] <= 1 and figures["linear_bigram"] > 0.8
+    assert figures["ngrams"] > 0.8 and figures["share"][1] > 0 and 0 <= figures["transformer"] <= 1
     found = summary["contenders"]["rloo"]
     gain = np.array(found["gold_reward"]["values"]) - summary["reference"]["gold_reward"]
     np.testing.assert_allclose(found["gold_gain"]["values"], gain)
@@ -75,6 +76,18 @@ def test_a_gain_that_costs_fluency_length_or_diversity_is_no_win(changed, win, l
     held = conclusion.holds(found, told)
     assert [name for name, kept in held.items() if not kept] == lost
     assert conclusion.wins(found, held) == win
+
+
+def test_its_policies_are_held_against_the_optimum_of_their_divergence(run, capsys):
+    assert reach.reach(reach.Args(run, answers=600)) == 0
+    found, summary = json.loads((run / "reach.json").read_text()), json.loads((run / "summary.json").read_text())
+    assert [(row["contender"], row["seed"]) for row in found["policies"]] == [("rloo", 0), ("rloo", 1)]
+    for row, kl in zip(found["policies"], summary["contenders"]["rloo"]["kl"]["values"]):
+        assert row["kl"] == pytest.approx(kl, rel=0.2) and row["optimum_kl"] == pytest.approx(row["kl"], rel=1e-6)
+        assert row["optimum_proxy_gain"] > 0 and row["effective_samples"] > 100
+    assert "effective answers" not in capsys.readouterr().out
+    with pytest.raises(BadInput, match="two or more"):
+        reach.reach(reach.Args(run, answers=1))
 
 
 def test_what_is_finished_is_not_made_again(run, ratings, capsys):

@@ -44,6 +44,11 @@ def test_the_optimum_reaches_all_that_the_optimum_of_its_divergence_gains(listed
     assert row["gold_gain"] == pytest.approx(row["optimum_gold_gain"], abs=0.03)
 
 
+def test_what_has_not_moved_has_gained_nothing_and_nor_has_the_optimum(listed):
+    row = measured(listed, listed[0])
+    assert row["kl"] == 0.0 and abs(row["gold_gain"]) < 0.03 and abs(row["optimum_gold_gain"]) < 0.01
+
+
 def test_a_policy_that_spends_its_divergence_badly_is_held_against_what_that_divergence_buys(listed):
     log_rho, proxy, gold = listed
     wasteful = optimum.optimal(log_rho, proxy + np.random.default_rng(5).normal(size=300), 0.7)
