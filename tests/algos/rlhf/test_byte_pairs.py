@@ -4,7 +4,7 @@ from algos.rlhf import byte_pairs
 from algos.rlhf.byte_pairs import byte_level
 
 END, PAD, BEGIN = "<end>", "<pad>", "<begin>"
-MERGES = ["Ġ t", "h e", "Ġt he", "l o", "lo w", "e r"]
+MERGES = ["Ġ t", "h e", "Ġt he", "l o", "lo w", "e r", "w l", "e e"]
 PIECES = [BEGIN, PAD, END, *byte_pairs.SPELLING, *(merge.replace(" ", "") for merge in MERGES)]
 
 
@@ -19,8 +19,9 @@ def spelt(tokeniser, text):
 def test_the_pair_that_was_learned_first_is_merged_first():
     assert spelt(made(), " the lower") == ["Ġthe", "Ġ", "low", "er"]
     assert spelt(made(), "hehe") == ["he", "he"]
-    # `l o` goes before `lo w`, and "Ġ t" is no pair inside a word
-    assert spelt(made(), "lolow") == ["lo", "low"]
+    assert spelt(made(), "wlolow") == ["w", "lo", "low"]  # `l o` goes before `w l`, wherever it stands
+    assert spelt(made(), "eeee") == ["ee", "ee"]
+    assert spelt(made(), "eee") == ["ee", "e"]  # of two alike the left one
 
 
 def test_words_are_cut_as_gpt2_cuts_them():

@@ -276,5 +276,5 @@ def test_the_real_model_reads_as_numpy_does_finds_english_likely_and_encodes_as_
         "worst times the It of best was, was times of",
     )
     judged = smollm2.reading(smollm2.load(path))([plain, mixed])
-    assert judged.log_likelihood[0] / len(plain) > -0.5 > -1.0 > judged.log_likelihood[1] / len(mixed)
+    assert judged.log_likelihood[0] / len(plain) > -0.8 > -1.5 > judged.log_likelihood[1] / len(mixed)
     assert "gguf" in sys.modules
