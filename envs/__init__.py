@@ -20,13 +20,11 @@ __all__ = [
     "vectorize", "with_ids",
 ]  # fmt: skip
 
-JAXMARL = "jaxmarl:"  # what names of JaxMARL's environments begin with
-PGX = "pgx:"  # what names of pgx's games begin with
 _registered: dict[str, Callable[..., Env]] = {}
 
 
 def ids() -> tuple[str, ...]:
-    """Returns the ids that `make` knows, beside jaxmarl:NAME."""
+    """Returns the ids that `make` knows, beside those of other packages, `envs.suites.ids_of`."""
     return (*IDS, *problems.IDS, *games.IDS, *_registered)
 
 
@@ -50,16 +48,8 @@ def make(name: str, **fields) -> Env:
         from envs.gymnax_env import make_gymnax
 
         return make_gymnax(name, **fields)
-    if name.startswith(JAXMARL):
-        from envs.jaxmarl_env import make_jaxmarl
-
-        return make_jaxmarl(name, **fields)
     if "/" in name and name not in _registered:
         return suites.make_of(name, **fields)
-    if name.startswith(PGX):
-        from envs.pgx_env import make_pgx
-
-        return make_pgx(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
     if name in games.IDS:

@@ -1,4 +1,4 @@
-"""JaxMARL's environments as `Env`, by the names `jaxmarl:MPE_simple_spread_v3` and so on: the only file that knows jaxmarl.
+"""JaxMARL's environments as `Env`, by the names `jaxmarl/MPE_simple_spread_v3` and so on: the only file that knows jaxmarl.
 
 Episodes are as long as they say: JaxMARL counts a step after it has compared, so that its MPE and SMAX go on for one step more
 than their limit, and calls the end of time an end of the task; here the limit is kept and is a truncation, and the observation is
@@ -20,7 +20,7 @@ from flax import struct
 from envs.agents import with_ids
 from envs.core import Box, Discrete, Env, Layout, TimeStep
 
-PREFIX = "jaxmarl:"  # as envs.JAXMARL, which is told without importing this
+PREFIX = "jaxmarl/"  # as `envs.suites` names it
 MPE = (
     "MPE_simple_v3", "MPE_simple_tag_v3", "MPE_simple_world_comm_v3", "MPE_simple_spread_v3", "MPE_simple_crypto_v3",
     "MPE_simple_speaker_listener_v4", "MPE_simple_push_v3", "MPE_simple_adversary_v3", "MPE_simple_reference_v3",
@@ -50,7 +50,12 @@ class Limit(NamedTuple):
     alone: bool  # whether JaxMARL ends a game for nothing else
 
 
-def make_jaxmarl(name: str, max_steps: int | None = None, agent_ids: bool = False, **fields) -> Env:
+def names() -> tuple[str, ...]:
+    """Returns the names that `make` knows."""
+    return NAMES
+
+
+def make(name: str, max_steps: int | None = None, agent_ids: bool = False, **fields) -> Env:
     """Returns JaxMARL's environment of that name, with or without the prefix; `fields` go to its constructor.
 
     Observations that are vectors are [own | state | legal]: own with the agent's one-hot id before it where `agent_ids`,
@@ -116,7 +121,7 @@ def _construct(name: str, max_steps: int | None, fields: dict[str, Any]):
         with contextlib.redirect_stdout(io.StringIO()):  # importing it prints lines, and so does its first use
             import jaxmarl
     except ImportError as error:
-        needs = "pip install 'evenhand[marl]', or 'jaxmarl>=0.2,<0.3'"
+        needs = "pip install 'evenhand[jaxmarl]', or 'jaxmarl>=0.2,<0.3'"
         raise ValueError(f"{PREFIX}{name} needs JaxMARL: {needs} ({error})") from None
     fields = dict(fields)
     if name == "overcooked":  # its observation tells when time is nearly up

@@ -1,4 +1,4 @@
-"""Pgx's board and card games as `Env`, by the names `pgx:tic_tac_toe` and so on: the only file that knows pgx.
+"""Pgx's board and card games as `Env`, by the names `pgx/tic_tac_toe` and so on: the only file that knows pgx.
 
 Agents are seats, 0 the one who moves first: pgx deals its player ids to seats anew in every game. Who waits sees nothing. What pgx's
 Kuhn and Leduc poker do not show is put before what they do, the seat and all actions so far: without them one observation stands
@@ -11,7 +11,7 @@ from flax import struct
 
 from envs.core import Discrete, Env, Layout, TimeStep
 
-PREFIX = "pgx:"  # as envs.PGX, which is told without importing this
+PREFIX = "pgx/"  # as `envs.suites` names it
 # name: (players, the longest game, how long one waits, whether seat and history are shown)
 GAMES = {
     "tic_tac_toe": (2, 9, 1, False),
@@ -33,7 +33,12 @@ class Playing:
     time: jax.Array  # int32
 
 
-def make_pgx(name: str, **fields) -> Env:
+def names() -> tuple[str, ...]:
+    """Returns the names that `make` knows."""
+    return tuple(GAMES)
+
+
+def make(name: str, **fields) -> Env:
     """Returns pgx's game of that name, with or without the prefix. Raises ValueError, in one line, where pgx is not installed,
     and for a name or a field that there is not."""
     name = name.removeprefix(PREFIX)

@@ -6,7 +6,12 @@ import importlib.util
 from envs.core import Env
 from envs.names import unknown
 
-SUITES = {"brax": "envs.brax_env", "jumanji": "envs.jumanji_env"}  # package: (name, **fields) -> Env is its `make`
+SUITES = {
+    "brax": "envs.brax_env",
+    "jaxmarl": "envs.jaxmarl_env",
+    "jumanji": "envs.jumanji_env",
+    "pgx": "envs.pgx_env",
+}  # fmt: skip; package: (name, **fields) -> Env is its `make`, its `names` are known
 
 
 def make_of(name: str, **fields) -> Env:

@@ -29,7 +29,7 @@ def test_every_comparison_is_one(module, command):
     from experiments import compare
 
     args = tyro.cli(compare.Args, args=shlex.split(command))
-    if args.env[0].startswith("jaxmarl:"):
+    if args.env[0].startswith("jaxmarl/"):
         pytest.importorskip("jaxmarl")
     experiment = compare.experiment_of(args)
     wanted = "normalised_return" if args.env == ("Spread",) else "evaluation_return"

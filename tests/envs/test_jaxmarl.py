@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import envs
+from envs import jaxmarl_env
 from envs.games.spread import Spread
-from envs.jaxmarl_env import NAMES, PREFIX, _natural, make_jaxmarl
+from envs.jaxmarl_env import NAMES, PREFIX, _natural, make
 
 jaxmarl = pytest.importorskip("jaxmarl")
 
@@ -38,7 +39,7 @@ def played(env, num_steps=None, choose=None):
 @pytest.fixture(scope="module")
 def spread():
     """Returns (environment, one episode of it and a step beyond)."""
-    env = envs.make("jaxmarl:MPE_simple_spread_v3")
+    env = envs.make("jaxmarl/MPE_simple_spread_v3")
     return env, played(env, 26)
 
 
@@ -71,7 +72,7 @@ def test_the_state_is_what_all_agents_see_side_by_side(spread):
 
 
 def test_the_riddles_limit_is_a_truncation_and_whoever_tells_ends_it():
-    env = envs.make("jaxmarl:switch_riddle")
+    env = envs.make("jaxmarl/switch_riddle")
     (_, silent), (reached, tells) = (played(env, choose=lambda key, seen, a=a: jnp.full(3, a))[1] for a in (0, 2))
     assert env.max_steps == 6 and env.reward_convention == "team"
     np.testing.assert_array_equal(np.flatnonzero(silent.truncated), [5])
@@ -81,7 +82,7 @@ def test_the_riddles_limit_is_a_truncation_and_whoever_tells_ends_it():
 
 
 def test_agents_who_see_and_do_less_are_filled_up_with_zeros_and_actions_that_are_not_legal():
-    env = envs.make("jaxmarl:MPE_simple_speaker_listener_v4", agent_ids=True)
+    env = envs.make("jaxmarl/MPE_simple_speaker_listener_v4", agent_ids=True)
     (_, observation), _ = played(env, 1)
     assert env.agents == 2 and env.action.n == 5 and env.layout == (2 + 11, 14, 5)
     listener, speaker = observation  # in the order of their names: alice is not first because she speaks
@@ -95,14 +96,14 @@ def test_rows_are_agents_in_the_order_of_their_names_as_people_count():
 
 
 def test_max_steps_is_kept_to_the_step():
-    env = make_jaxmarl("MPE_simple_spread_v3", max_steps=3)
+    env = make("MPE_simple_spread_v3", max_steps=3)
     steps = played(env, 4)[1][1]
     np.testing.assert_array_equal(steps.truncated, [False, False, True, True])
 
 
 @pytest.mark.parametrize(
     "name, fields, words",
-    [("Nope", {}, "unknown environment jaxmarl:Nope; choose from: MPE_simple_v3"),
+    [("Nope", {}, "unknown environment jaxmarl/Nope; choose from: MPE_simple_v3"),
      ("MPE_simple_spread_v3", {"num_agent": 3}, "has no field num_agent; its fields are"),
      ("MPE_simple_spread_v3", {"max_steps": 0}, "max_steps must be a whole number"),
      ("SMAX", {"scenario": "9m"}, "unknown scenario '9m'; choose from: 3m")],
@@ -115,13 +116,13 @@ def test_bad_input_is_one_line(name, fields, words):
 
 def test_where_jaxmarl_is_not_installed_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jaxmarl", None)
-    with pytest.raises(ValueError, match=r"needs JaxMARL: pip install 'evenhand\[marl\]'"):
-        envs.make("jaxmarl:SMAX")
+    with pytest.raises(ValueError, match=r"needs JaxMARL: pip install 'evenhand\[jaxmarl\]'"):
+        jaxmarl_env.make("SMAX")
 
 
 @pytest.mark.slow
 def test_in_smax_the_dead_have_ended_and_may_do_nothing_but_stop():
-    env = envs.make("jaxmarl:HeuristicEnemySMAX", scenario="3m")
+    env = envs.make("jaxmarl/HeuristicEnemySMAX", scenario="3m")
     (_, first), (states, steps) = played(env)
     alive = np.asarray(states.game.state.unit_alive)[:, : env.agents]
     over = np.flatnonzero(np.asarray(steps.terminated).all(1) | np.asarray(steps.truncated))[0] + 1
@@ -135,7 +136,7 @@ def test_in_smax_the_dead_have_ended_and_may_do_nothing_but_stop():
 
 @pytest.mark.slow
 def test_overcooked_shows_images_for_400_steps_and_is_cut_there():
-    env = envs.make("jaxmarl:overcooked")
+    env = envs.make("jaxmarl/overcooked")
     steps = played(env, 400)[1][1]
     assert env.layout is None and steps.observation.shape == (400, 2, 4, 5, 26)
     np.testing.assert_array_equal(np.flatnonzero(steps.truncated), [399])
@@ -147,7 +148,7 @@ def test_overcooked_shows_images_for_400_steps_and_is_cut_there():
 
 @pytest.mark.slow
 def test_in_hanabi_the_one_to_move_is_the_one_who_may_do_more_than_wait():
-    env = envs.make("jaxmarl:hanabi")
+    env = envs.make("jaxmarl/hanabi")
     (state, _), (states, steps) = played(env, 12)
     acting = np.asarray(jax.vmap(env.acting)(states))
     over = np.flatnonzero(np.asarray(steps.terminated).all(1))
@@ -161,7 +162,7 @@ def test_in_hanabi_the_one_to_move_is_the_one_who_may_do_more_than_wait():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("MPE") and "facmac_" not in name])
 def test_every_scenario_of_mpe_is_made_and_stepped(name):
-    env = make_jaxmarl(name)
+    env = make(name)
 
     def choose(key, _):
         low, high = (jnp.asarray(getattr(env.action, bound)) for bound in ("low", "high"))

@@ -1,33 +1,30 @@
 """Pgx's games as environments: seats for ids, turns, what is shown, and what is paid."""
 
-import builtins
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import envs
+from envs import pgx_env, suites
 
 
 def test_without_pgx_one_line_says_what_to_install(monkeypatch):
-    real = builtins.__import__
-    blocked = lambda name, *args: (_ for _ in ()).throw(ImportError()) if name == "pgx" else real(name, *args)  # noqa: E731
-    monkeypatch.setattr(builtins, "__import__", blocked)
-    with pytest.raises(ValueError, match=r"pgx:tic_tac_toe needs pgx: pip install 'evenhand\[pgx\]'"):
-        envs.make("pgx:tic_tac_toe")
+    monkeypatch.setattr(suites.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pgx/tic_tac_toe needs the package pgx.*: pip install 'evenhand\[pgx\]'"):
+        envs.make("pgx/tic_tac_toe")
 
 
 def test_an_unknown_game_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="unknown game pgx:chess; choose from: pgx:tic_tac_toe"):
-        envs.make("pgx:chess")
+    with pytest.raises(ValueError, match="unknown game pgx/chess; choose from: pgx/tic_tac_toe"):
+        pgx_env.make("chess")
 
 
 @pytest.fixture(scope="module")
 def poker():
     """Kuhn poker, and 600 games of it by a policy that takes any legal action: (acting, observation, action, reward, ended)."""
     pytest.importorskip("pgx", reason="pgx is not installed: pip install 'evenhand[pgx]'")
-    env = envs.make("pgx:kuhn_poker")
+    env = envs.make("pgx/kuhn_poker")
 
     def one_step(carry, key):
         state, observation, over = carry
@@ -74,7 +71,7 @@ def test_the_first_seat_earns_what_uniform_play_earns_the_first_mover(poker):
 @pytest.mark.parametrize("name", ["tic_tac_toe", "connect_four"])
 def test_a_board_is_played_in_turn_and_what_is_taken_is_not_legal(name):
     pytest.importorskip("pgx", reason="pgx is not installed: pip install 'evenhand[pgx]'")
-    env = envs.make(f"pgx:{name}")
+    env = envs.make(f"pgx/{name}")
     state, observation = env.reset(jax.random.key(0))
     legal = observation[:, -env.action.n :]
     assert (

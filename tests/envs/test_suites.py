@@ -45,7 +45,9 @@ def test_a_package_that_is_not_there_says_what_to_install(monkeypatch):
     monkeypatch.setattr(suites.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"brax/ant needs the package brax.*: pip install 'evenhand\[brax\]'"):
         envs.make("brax/ant")
-    with pytest.raises(ValueError, match="unknown package of environments 'gym'; choose from: brax, jumanji"):
+    with pytest.raises(
+        ValueError, match="unknown package of environments 'gym'; choose from: brax, jaxmarl, jumanji, pgx"
+    ):
         envs.make("gym/ant")
     assert suites.ids_of("jumanji") == ()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from test_docs import table
 
 from experiments.doctor import Args, doctor
 from experiments.lab.commands.cli import BadInput
@@ -15,7 +16,6 @@ from experiments.lab.examination.exact import examine_exact
 from experiments.lab.examination.exact.fields import backup, best_q
 from experiments.lab.examination.exact.models import EPISODES, models
 from experiments.lab.outside.user_loss import UserLoss, load_loss
-from test_docs import table
 
 WRONG = Path(__file__).parent / "wrong_losses"
 # what a cell of the page holds, of the findings' lines

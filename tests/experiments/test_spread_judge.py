@@ -67,7 +67,7 @@ def test_the_lab_judges_spread_so_and_knows_its_learners():
 
 
 def test_a_name_of_jaxmarl_is_no_file_of_the_users():
-    assert named("jaxmarl:SMAX") == ("jaxmarl:SMAX", None)
+    assert named("jaxmarl/SMAX(scenario='3m')") == ("jaxmarl/SMAX", None, {"scenario": "3m"})
 
 
 def test_the_picture_has_agents_where_they_are_and_a_line_from_each_landmark_to_the_nearest():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs import JAXMARL, Env
+from envs import Env
 from experiments.lab.definition.experiment import Contender, Task
 from experiments.lab.judging.judges import Judge
 from experiments.lab.outside.calls import check_fields, parsed, written
@@ -29,7 +29,7 @@ def named(env: str) -> Named:
     """Returns what ID, ID(FIELD=VALUE), FILE.py:FUNCTION or FILE.py:FUNCTION(FIELD=VALUE) means. A user's own is called as
     its function is, with its fields: `line(size=5)`. Raises ValueError as `load_factory` does."""
     name, fields = parsed(env)
-    if not is_reference(name) or name.startswith(JAXMARL):
+    if not is_reference(name):
         return Named(name, None, fields)
     factory = load_factory(name, fields)
     return Named(written(factory.__name__, fields), factory, fields)

@@ -27,10 +27,12 @@ def lines(what: str, names: tuple[str, ...]) -> Iterator[str]:
 def environments() -> Iterator[str]:
     """Yields the ids that `--env` takes, by where they come from."""
     from envs import gymnax_ids, suites
+    from envs.games import ids as games
     from envs.mdp import problems
 
     yield f"gymnax: {', '.join(gymnax_ids.IDS)}"
     yield f"finite models: {', '.join(problems.IDS)}"
+    yield f"of several agents: {', '.join(games.IDS)}"
     for package in suites.SUITES:
         missing = f'not installed: pip install "evenhand[{package}]"'
         yield f"{package}: {', '.join(suites.ids_of(package)) or missing}"
