@@ -176,7 +176,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("Kuhn", "mmd"): (
         TABLE,
-        {"learning_rate": 0.02, "temperature": 0.1, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
+        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
     ("RandomWalk-19", "gradient_monte_carlo"): ({}, {"learning_rate": 0.005, "anneal": 1.0}),
