@@ -20,11 +20,12 @@ __all__ = [
 ]  # fmt: skip
 
 PGX = "pgx:"  # what names of pgx's games begin with
+JAXMARL = "jaxmarl:"  # what names of JaxMARL's environments begin with
 _registered: dict[str, Callable[..., Env]] = {}
 
 
 def ids() -> tuple[str, ...]:
-    """Returns the ids that `make` knows."""
+    """Returns the ids that `make` knows, beside jaxmarl:NAME."""
     return (*IDS, *problems.IDS, *games.IDS, *_registered)
 
 
@@ -45,6 +46,10 @@ def make(name: str, **fields) -> Env:
         from envs.pgx_env import make_pgx
 
         return make_pgx(name, **fields)
+    if name.startswith(JAXMARL):
+        from envs.jaxmarl_env import make_jaxmarl
+
+        return make_jaxmarl(name, **fields)
     if name in problems.IDS:
         return problems.make_finite(name, **fields)
     if name in games.IDS:

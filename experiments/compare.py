@@ -66,10 +66,11 @@ def task_of(env: str, args: Args):
 
 def judge_of(task):
     """Returns the judge that knows the truth where there is one to know: of finite models the exact return, of known games
-    NashConv; else None. What is wrong with a user's own environment is said as it is checked."""
+    NashConv, of spread the return between a random and a scripted one; else None. What is wrong with a user's own
+    environment is said as it is checked."""
     from envs.games import ids
     from envs.mdp import problems
-    from experiments.lab.judging import equilibrium, judges
+    from experiments.lab.judging import equilibrium, judges, spread
 
     if task.factory is None and task.environment not in (*problems.IDS, *ids.IDS):
         return None
@@ -79,6 +80,8 @@ def judge_of(task):
         return None
     if getattr(env, "model", None) is not None:
         return judges.exact_return()
+    if getattr(env, "name", None) == "Spread":
+        return spread.normalised_return(None if task.factory is None else env)
     return equilibrium.nash_conv() if getattr(env, "game", None) is not None else None
 
 

@@ -63,19 +63,22 @@ def patches(image: jax.Array, size: int) -> jax.Array:
 class ActorCritic(nn.Module):
     """(observation) -> (policy, value): separate towers, so that fitting the value never moves the policy.
 
-    With a layout the actor reads what is the agent's own and never chooses what is not legal; the critic reads the state too.
+    With a layout both read what is the agent's own, a centralised critic the state too, and the actor never chooses what is not
+    legal.
     """
 
     observation_shape: tuple[int, ...]
     action: Discrete | Box
     hidden_sizes: Sequence[int] = (64, 64)
     layout: Layout | None = None
+    centralised: bool = False
 
     @nn.compact
     def __call__(self, observation):
         if self.layout is None:
             return self.read(self.observation_shape, observation, self.observation_shape, observation)
         own, known, legal = parts(self.layout, observation)
+        known = known if self.centralised else own
         policy, value = self.read(own.shape[-1:], own, known.shape[-1:], known)
         return (policy if legal is None else Categorical(only_legal(policy.logits, legal))), value
 
@@ -94,10 +97,11 @@ class ActorCritic(nn.Module):
         return policy, value[..., 0]
 
 
-def actor_critic(env: Env, hidden_sizes: Sequence[int]) -> ActorCritic:
-    """Returns the default network for `env`. Raises ValueError for a layout that does not fit."""
+def actor_critic(env: Env, hidden_sizes: Sequence[int], centralised: bool = False) -> ActorCritic:
+    """Returns the default network for `env`; centralised: the critic reads the state. Raises ValueError for a layout that does
+    not fit."""
     check_layout(env)
-    return ActorCritic(env.observation_shape, env.action, tuple(hidden_sizes), env.layout)
+    return ActorCritic(env.observation_shape, env.action, tuple(hidden_sizes), env.layout, centralised)
 
 
 def check_layout(env: Env) -> None:

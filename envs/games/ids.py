@@ -9,6 +9,7 @@ from envs.games.kuhn import kuhn
 from envs.games.leduc import leduc
 from envs.games.liars_dice import liars_dice
 from envs.games.play import matrix_env, tree_env
+from envs.games.spread import spread
 
 REPEATED = 25  # rounds of an episode, as games of common interest are published (arXiv 2006.07869)
 
@@ -23,12 +24,14 @@ MATRICES = {
     "Climbing": (matrix.climbing, REPEATED),
     "Penalty": (matrix.penalty, REPEATED),
 }
-IDS = (*TREES, *MATRICES)
+IDS = (*TREES, *MATRICES, "Spread")
 
 
 def make_game(name: str, **fields) -> Env:
     """Returns the environment of that name. Fields: those of the game, and of a tree `observation`, in normal form `rounds`,
     `memory` and `ids`. Raises ValueError, listing the valid ones, for another."""
+    if name == "Spread":
+        return _spread(**fields)
     maker, default = (TREES | MATRICES)[name]
     chosen = {"observation": default} if name in TREES else {"rounds": default, "memory": False, "ids": True}
     allowed = [*inspect.signature(maker).parameters, *chosen]
@@ -40,6 +43,14 @@ def make_game(name: str, **fields) -> Env:
     if name in MATRICES:
         return matrix_env(maker(**of_game), name, **chosen)
     return tree_env(_tree(name, tuple(sorted(of_game.items()))), name, **chosen)
+
+
+def _spread(**fields) -> Env:
+    allowed = list(inspect.signature(spread).parameters)
+    unknown = sorted(set(fields) - set(allowed))
+    if unknown:
+        raise ValueError(f"Spread has no field {unknown[0]}; its fields are: {', '.join(allowed)}")
+    return spread(**fields)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
-from algos.agents import exact_play, mmd, nfsp
+from algos.agents import exact_play, mappo, mmd, nfsp, qmix, vdn
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
@@ -88,6 +88,15 @@ AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "nfsp": (nfsp, {}),
     **{name: (exact_play, {"method": name}) for name in exact_play.METHODS},
 }
+
+# those of agents who are a team. All the others learn there too, each agent by itself with the parameters of all
+TEAMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "ippo": (mappo, {"centralised": False}),
+    "mappo": (mappo, {}),
+    "iql": (dqn, {}),
+    "vdn": (vdn, {}),
+    "qmix": (qmix, {}),
+}
 CONTROLS, PREDICTS = TABULAR | LINEAR, PREDICTION | LINEAR_PREDICTION
 
 NORMALIZED = {"normalize_observation": True}
@@ -107,6 +116,11 @@ ON_GAMES = {
     "dqn": (REPLAYED | {"target_interval": 100, "hidden_sizes": (128, 128)}, {"exploration_fraction": 0.1}),
     "pgql": (MANY_GAMES | REPLAYED, {"gae_lambda": 0.95, "entropy_coef": 0.03}),
 }
+
+TEAM_STEPS = {"num_envs": 16, "num_steps": 100, "num_epochs": 4, "num_minibatches": 8}
+TEAM_LOOKS = {"learning_rate": 2e-3, "gamma": 0.9, "gae_lambda": 0.9}  # half an episode ahead is enough
+TEAM_REPLAY = {"num_envs": 16, "num_updates": 1, "buffer_size": 50_000, "hidden_sizes": (64, 64)}
+TEAM_Q = {"learning_rate": 1e-3, "anneal": 1.0, "gamma": 0.9, "exploration_fraction": 0.3}
 
 # Baird's counterexample: always the second action, learned about by a policy that seldom takes it (S&B section 11.2)
 BAIRD = {"target": (0.0, 1.0), "behaviour": (6 / 7, 1 / 7)}
@@ -190,6 +204,9 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Baird", "lstd"): (BAIRD, {}),
     ("Baird", "tdc"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
     ("Baird", "gtd2"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
+    **{("Spread", name): (TEAM_STEPS, TEAM_LOOKS) for name in ("ppo", "ippo", "mappo")},
+    **{("Spread", name): (TEAM_REPLAY, TEAM_Q) for name in ("iql", "vdn")},
+    ("Spread", "qmix"): (TEAM_REPLAY, TEAM_Q | {"learning_rate": 5e-4}),
     **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
 }
 
@@ -199,7 +216,7 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
-    known = ALGORITHMS | AGENTS | CONTROLS | PREDICTS
+    known = ALGORITHMS | AGENTS | TEAMS | CONTROLS | PREDICTS
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
-from envs import Env
+from envs import JAXMARL, Env
 from experiments.lab.definition.experiment import Task
 from experiments.lab.outside.user_files import load, neighbours
 from experiments.lab.outside.user_loss import check_function, is_reference, source
@@ -13,7 +13,7 @@ from experiments.lab.outside.user_loss import check_function, is_reference, sour
 def named(env: str) -> tuple[str, Callable[[], Env] | None]:
     """Returns (what an environment is called, the function that makes it, None for one that `envs.make` knows) of an id or
     FILE.py:FUNCTION. Raises ValueError as `load_factory` does."""
-    factory = load_factory(env) if is_reference(env) else None
+    factory = load_factory(env) if is_reference(env) and not env.startswith(JAXMARL) else None
     return (factory.__name__ if factory else env), factory
 
 

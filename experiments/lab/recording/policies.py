@@ -15,6 +15,7 @@ import numpy as np
 
 from algos.core.types import Algorithm
 from envs import Env
+from envs.vector import own_ends
 from experiments.lab.definition.experiment import Contender, Experiment
 from experiments.lab.recording import trees
 from experiments.lab.recording.files import write_whole
@@ -114,12 +115,22 @@ def rebuild(contender: Contender, env: Env, arrays: dict[str, np.ndarray]) -> tu
 
 
 def player(env: Env, act: Act) -> Callable[[jax.Array, int], Episode]:
-    """Returns (key, max_steps) -> one episode of the policy. The key alone decides what the environment does."""
+    """Returns (key, max_steps) -> one episode of the policy. The key alone decides what the environment does.
+
+    With agents each acts by itself, a step's reward is the mean over them, and the episode ends when all have.
+    """
+
+    def chosen(key, observation):
+        if env.agents is None:
+            return act(key, observation)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jax.numpy.arange(env.agents))
+        return jax.vmap(act)(keys, observation)
 
     @jax.jit
-    def step(key, state, observation):
+    def step(key, state, observation, gone):
         key_act, key_step = jax.random.split(key)
-        return env.step(key_step, state, env.action.to_environment(act(key_act, observation)))
+        state, reached = env.step(key_step, state, env.action.to_environment(chosen(key_act, observation)))
+        return (state, reached, gone) if env.agents is None else (state, *own_ends(env, reached, gone, False))
 
     reset = jax.jit(env.reset)
 
@@ -127,14 +138,15 @@ def player(env: Env, act: Act) -> Callable[[jax.Array, int], Episode]:
         key_reset, key_steps = jax.random.split(key)
         state, observation = reset(key_reset)
         states, observations, rewards = [jax.device_get(state)], [np.asarray(observation)], []
-        ended = False
+        ended, gone = False, np.zeros(env.agents or 0, bool)
         while not ended and len(rewards) < max_steps:
-            state, reached = step(jax.random.fold_in(key_steps, len(rewards)), state, observation)
+            state, reached, gone = step(jax.random.fold_in(key_steps, len(rewards)), state, observation, gone)
             observation = reached.observation
             states.append(jax.device_get(state))
             observations.append(np.asarray(observation))
-            rewards.append(float(reached.reward))
-            ended = bool(reached.terminated | reached.truncated) or len(rewards) >= env.max_steps
+            rewards.append(float(np.mean(reached.reward)))
+            over = bool(np.all(gone)) if env.agents else bool(reached.terminated | reached.truncated)
+            ended = over or len(rewards) >= env.max_steps
         return Episode(states, observations, np.array(rewards), ended)
 
     return play

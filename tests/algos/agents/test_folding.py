@@ -245,7 +245,7 @@ KNOWS = scripted.knows_more()
 
 @functools.cache
 def knowing():
-    network = networks.actor_critic(KNOWS, (8,))
+    network = networks.actor_critic(KNOWS, (8,), centralised=True)
     observation = KNOWS.reset(jax.random.key(0))[1]
     return network, network.init(jax.random.key(1), observation), observation
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.lab.showing.drawing import classic, grids
+from experiments.lab.showing.drawing import classic, grids, teams
 from experiments.lab.showing.drawing.shapes import Scene
 
 
@@ -34,6 +34,7 @@ DRAWINGS = {
     "MetaMaze-misc": Drawing(grids.meta_maze, 100),
     "PointRobot-misc": Drawing(classic.point_robot, 100),
     "Pong-misc": Drawing(grids.channels, 50),
+    "Spread": Drawing(teams.spread, 150),
 }
 
 
