@@ -190,7 +190,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("Kuhn", "mmd"): (
         TABLE,
-        {"learning_rate": 0.02, "temperature": 0.1, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
+        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
     ("RandomWalk-19", "gradient_monte_carlo"): ({}, {"learning_rate": 0.005, "anneal": 1.0}),
@@ -205,7 +205,8 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Baird", "tdc"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
     ("Baird", "gtd2"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
     **{("Spread", name): (TEAM_STEPS, TEAM_LOOKS) for name in ("ppo", "ippo", "mappo")},
-    **{("Spread", name): (TEAM_REPLAY, TEAM_Q) for name in ("iql", "vdn", "qmix")},
+    **{("Spread", name): (TEAM_REPLAY, TEAM_Q) for name in ("iql", "vdn")},
+    ("Spread", "qmix"): (TEAM_REPLAY, TEAM_Q | {"learning_rate": 5e-4}),
     **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
 }
 
