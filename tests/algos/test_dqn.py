@@ -757,7 +757,7 @@ def learned(transition, rewards, hparams, **fields) -> np.ndarray:
         state = jax.lax.fori_loop(0, 3_000, lambda _, state: algorithm.step(state, hparams)[0], state)
         observation = jnp.eye(STATES)
         greedy = jax.vmap(algorithm.act, (None, None, 0, None))(state, key, observation, False)
-        q = dqn.QNetwork((STATES,), 2, (), fields.get("dueling", False)).apply(state.params, observation)
+        q = QNetwork((STATES,), 2, (), fields.get("dueling", False)).apply(state.params, observation)
         return q, greedy
 
     return jax.tree.map(np.asarray, train(jax.random.key(0)))

@@ -23,7 +23,7 @@ def results(tmp_path):
 def panels(monkeypatch):
     """The panels of every figure that is made."""
     made = []
-    monkeypatch.setattr(figures, "_svg", lambda figure, title: made.append(figure.axes[0]))
+    monkeypatch.setattr(figures, "as_svg", lambda figure, title: made.append(figure.axes[0]))
     return made
 
 
