@@ -20,7 +20,7 @@ class Sequence:
     mask: jax.Array  # float32 [B, P + L], 1.0 on real tokens
 
 
-@struct.dataclass
+@struct.dataclass(kw_only=True)
 class TextBatch(Batch):
     """B answers; [B, L] unless a field says otherwise, 0 after an answer's end.
 
@@ -31,7 +31,7 @@ class TextBatch(Batch):
     weight: jax.Array  # what each token counts in a loss that reduces by `averages.total`
 
 
-@struct.dataclass
+@struct.dataclass(kw_only=True)
 class TextState(TrainState):
     """All that a run carries. `environment` is the key that prompts are drawn with, `normalizer` None."""
 
