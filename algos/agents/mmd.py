@@ -54,6 +54,7 @@ class HParams:
 
 
 def loss(params, apply, batch, hparams: HParams):
+    """Returns the loss at the top of this file, a scalar, and metrics; batch [T, B] or [minibatch]."""
     policy, value = apply(params, batch.observation)
     ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
     entropy, kl = policy.entropy(), policy.kl(batch.policy)

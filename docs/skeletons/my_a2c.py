@@ -13,7 +13,7 @@ from flax import struct
 from jax import lax
 
 from algos.core import losses, on_policy
-from algos.core.config import require, require_two
+from algos.core.config import require, require_steps, require_two
 from algos.core.losses import mean
 from algos.core.networks import actor_critic
 from algos.core.optimize import adam, annealed, env_steps, gradient_step
@@ -50,6 +50,7 @@ class HParams:
 
 
 def loss(params, apply, batch, hparams: HParams):
+    """Returns the loss at the top of this file, a scalar, and metrics; batch [T, B]."""
     policy, value = apply(params, batch.observation)
     policy_loss = losses.policy_gradient(policy.log_prob(batch.action), batch.advantage)
     value_loss = losses.squared(value - batch.value_target)
@@ -61,7 +62,8 @@ def loss(params, apply, batch, hparams: HParams):
 def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None) -> Algorithm:
     """Returns A2C on `env`. `network`: anything with flax's `init` and `apply` that gives (policy, value)."""
     require(config, "num_envs", "num_steps", "num_passes", "hidden_sizes")
-    require_two(config, config.num_envs * config.num_steps)
+    require_steps(env, config.num_steps)
+    require_two(config, config.num_envs * config.num_steps * (env.agents or 1))
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
@@ -77,7 +79,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
         if config.normalize_advantage:
-            batch = batch.replace(advantage=losses.normalize(batch.advantage, batch.mask))
+            batch = on_policy.normalize_advantage(env, batch)
         taken = env_steps(state.update, steps_per_update)
         learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
         optimizer = adam(learning_rate, hparams.max_grad_norm)

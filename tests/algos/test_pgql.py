@@ -351,7 +351,7 @@ def test_with_eta_0_an_update_moves_the_parameters_as_a2cs_does():
     ours = pgql.make(WALK, SMALL, network=probes.Linear())
     theirs = a2c.make(WALK, a2c.Config(num_envs=3, num_steps=4), network=probes.Linear())
     state = probes.quick_jit(ours.init)(jax.random.key(1), pgql.HParams(eta=0.0, **hparams))
-    shared = {name: getattr(state, name) for name in TrainState.__dataclass_fields__}
+    shared = {name: getattr(state, name, None) for name in TrainState.__dataclass_fields__}
     before, their_state = state.params, TrainState(**shared)
     our_step, their_step = probes.quick_jit(ours.step), probes.quick_jit(theirs.step)
     for _ in range(3):  # both take the first two keys of a split: the rollouts are the same

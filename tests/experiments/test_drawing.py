@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageColor
 
 import envs
+from envs.gymnax_ids import IDS
 from envs.mdp import from_map
 from experiments.lab.showing.drawing import DRAWINGS, classic, drawing, film, grids, shapes
 from experiments.lab.showing.drawing.shapes import Disc, Line, Polygon, Scene, rasterise
@@ -150,6 +151,8 @@ def test_a_gridworld_of_a_finite_model_shows_walls_ends_and_the_agent_in_its_cel
 def test_the_drawings_assume_the_fields_that_environments_have_by_default():
     seen = 0
     for environment, shown in DRAWINGS.items():
+        if environment not in IDS:  # of our own, whose state says all
+            continue
         env, params = gymnax.make(environment)
         fields = inspect.signature(shown.scene).parameters.values()
         for name, default in ((field.name, field.default) for field in fields if field.default is not field.empty):

@@ -176,6 +176,7 @@ def test_a_loss_that_diverges_is_reported_with_its_seeds_and_its_place(tmp_path)
                "compile_seconds": 1.0, "run_seconds": 1.0, "steps_per_second": 24.0}  # fmt: skip
     results = {"CartPole-v1": {"a2c": figures | {"diverged_seeds": []}, "spo": figures | {"diverged_seeds": [0, 2]}}}
     output = StringIO()
+    (tmp_path / "manifest.json").write_text('{"environments": {}, "sources": {}}')
     conclusion.conclude(experiment, tmp_path, results, False, Console(file=output, width=60))
     said = f"spo: diverged (parameters or return not finite) under seeds 0, 2, so no IQM; its loss is at {path}:{line}"
     assert said in output.getvalue().splitlines()

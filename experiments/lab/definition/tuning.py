@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from experiments.lab.definition.experiment import Contender, Task
-from experiments.lab.definition.settings import ALGORITHMS, CONTROLS, PREDICTS, TUNED, contender
+from experiments.lab.definition.settings import AGENTS, ALGORITHMS, CONTROLS, PREDICTS, TEAMS, TUNED, contender
 from experiments.lab.definition.sweeps.fields import written
 
 DEFAULTS = "defaults"
@@ -26,13 +26,13 @@ def origin(one: Contender, environment: str) -> str:
 
 
 def algorithm_of(one: Contender) -> str:
-    """Returns the name of a contender's algorithm, of several that fit the one that says most; "" where it has none."""
+    """Returns the name of a contender's algorithm, of several that fit its own or the one that says most; "" where it has none."""
     fitting = {
         name: made
-        for name, (module, made) in (ALGORITHMS | CONTROLS | PREDICTS).items()
+        for name, (module, made) in (ALGORITHMS | CONTROLS | PREDICTS | AGENTS | TEAMS).items()
         if module is one.algorithm and all(getattr(one.config, field) == value for field, value in made.items())
     }
-    return max(fitting, key=lambda name: len(fitting[name]), default="")
+    return one.name if one.name in fitting else max(fitting, key=lambda name: len(fitting[name]), default="")
 
 
 def changes(one: Contender, environment: str) -> dict[str, Any]:
