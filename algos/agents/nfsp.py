@@ -107,6 +107,7 @@ def anticipating(env: Env) -> Env:
 
 
 def q_loss(params, apply, batch, hparams):
+    """Returns the mean squared error of Q(s, a) to r + gamma max_a' Q_target(s', a'), a scalar, and no metrics."""
     q = losses.action_value(apply(params, batch.observation), batch.action)
     next_value = jnp.max(apply(batch.target_params, batch.next_observation), axis=-1)
     error = td_target(batch.reward, batch.terminated, next_value, hparams.gamma * jnp.ones_like(batch.reward)) - q
@@ -114,6 +115,7 @@ def q_loss(params, apply, batch, hparams):
 
 
 def average_loss(params, apply, batch, hparams):
+    """Returns the mean of -log Pi(a|s) over what the reservoir gave, a scalar, and no metrics."""
     observation, action = batch
     return mean(-apply(params, observation)[0].log_prob(action), jnp.ones(action.shape)), {}
 

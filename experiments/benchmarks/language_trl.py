@@ -77,7 +77,10 @@ def make_round(workload, times, _):
                 value_model=network(GPT2ForSequenceClassification, num_labels=1), train_dataset=prompts,
                 eval_dataset=prompts, callbacks=[clock],
             )  # fmt: skip
-            with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):  # its metrics of each update
+            with (
+                open(os.devnull, "w", encoding="utf-8") as nowhere,
+                contextlib.redirect_stdout(nowhere),
+            ):  # its metrics of each update
                 trainer.train()
         return (clock.ends[-1] - clock.ends[WARM - 1]) / times
 

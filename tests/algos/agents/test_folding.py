@@ -198,7 +198,10 @@ def test_where_all_act_always_the_returns_are_the_plain_ones():
     acting = np.ones((20, 3), bool)
     plain = lambda_returns(reward, terminated, truncated, next_value, 0.9, 0.8)
     np.testing.assert_allclose(
-        decision_returns(reward, terminated, truncated, value, next_value, 0.9, 0.8, acting), plain, rtol=1e-5, atol=1e-6
+        decision_returns(reward, terminated, truncated, value, next_value, 0.9, 0.8, acting),
+        plain,
+        rtol=1e-5,
+        atol=1e-6,
     )
     np.testing.assert_allclose(
         gae(reward, terminated, truncated, value, next_value, 0.9, 0.8, acting), plain - value, rtol=1e-4, atol=1e-6
