@@ -13,6 +13,8 @@ from flax import struct
 
 @struct.dataclass
 class Reservoir:
+    """Items kept, each of all that were seen with the same probability."""
+
     data: Any  # leaves [capacity, ...]
     seen: jax.Array  # int32, how many items there were
 
@@ -24,6 +26,7 @@ def empty(example, capacity: int) -> Reservoir:
 
 
 def capacity(reservoir: Reservoir) -> int:
+    """Returns how many items it keeps at most."""
     return jax.tree.leaves(reservoir.data)[0].shape[0]
 
 

@@ -96,7 +96,7 @@ def test_the_judge_sums_the_exact_divergence_at_each_prefix_and_asks_the_judges_
 
 def test_the_reference_is_at_divergence_0(language, judged):
     found, _ = judged(language[0].text.reference_params)
-    np.testing.assert_allclose(found["kl_to_reference"], np.float32(ADDED), rtol=2e-7)  # rounding of two programs
+    np.testing.assert_allclose(found["kl_to_reference"], np.float32(ADDED), rtol=2e-6)  # rounding of two programs
 
 
 def test_best_of_n_answers_with_the_best_of_n_and_says_what_that_may_cost(language):
