@@ -49,7 +49,7 @@ def of_preferences() -> Opinions:
 
     def compared(part, number, seed):
         chosen, turned = part[part % 2 == 0], np.random.default_rng(seed)
-        chosen = np.sort(turned.permutation(chosen)[:number])
+        chosen = turned.permutation(chosen)[:number]  # in no order: whoever takes the first of them takes any
         first = turned.integers(0, 2, len(chosen))  # else the label would always be 1
         label = (first == 0).astype(np.float32)
         return pairs.Pairs(chosen + first, chosen + 1 - first, label, ties=0.0)
