@@ -77,12 +77,16 @@ def against_the_optimum(own: Drawn, base: Drawn, of_base: np.ndarray, own_gold, 
 
 
 def programs(env) -> tuple[Callable[..., Drawn], Callable[..., np.ndarray]]:
-    """Returns ((params, number, seed) -> answers drawn, (params, answers) -> their log-probabilities)."""
-    text, device = env.text, lane()
+    """Returns ((params, number, seed) -> answers drawn, (params, answers) -> their log-probabilities). Raises ValueError where
+    there are several prompts."""
+    text = env.text
+    if len(text.prompts) > 1:
+        raise ValueError("reach is for runs without prompts: the optimum is one of each prompt")
+    device = lane()
     limits = {"length": text.length, "end": text.end, "pad": text.pad}
 
     def drawn(params, key):
-        prompts = jnp.repeat(jnp.asarray(text.prompts[:1]), BLOCK, axis=0)
+        prompts = jnp.repeat(jnp.asarray(text.prompts), BLOCK, axis=0)
         found = sample(text.reference, params, key, prompts, **limits)
         policy, reference = (
             log_probs(text.reference, own, found.tokens, found.mask, text.length, 1.0)[0]

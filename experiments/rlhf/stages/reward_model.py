@@ -139,10 +139,9 @@ def shares(parts: np.ndarray, drawn: pairs.Pairs) -> np.ndarray:
 
 
 def calibration(scores: np.ndarray, drawn: pairs.Pairs) -> list[list[float]]:
-    """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability."""
-    decided = drawn.label != 0.5
-    first, second, label = drawn.first[decided], drawn.second[decided], drawn.label[decided]
-    said = expit(scores[first] - scores[second])
+    """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability. A tie is half of
+    each, as it was when the probabilities were learned: without ties they would all seem too near a half."""
+    said, label = expit(scores[drawn.first] - scores[drawn.second]), drawn.label
     tenth = np.minimum((said * 10).astype(int), 9)
     there = [tenth == number for number in range(10) if np.any(tenth == number)]
     return [[float(said[own].mean()), float(label[own].mean()), int(own.sum())] for own in there]
