@@ -53,10 +53,16 @@ def write(out: Path, folder: Path, made, interrupted: bool) -> None:
     references = judged(env, who, answers, only.judge.settings["answers"])
     curves = run_folder.read(folder).curves
     contenders = {one.name: found for one in only.contenders if (found := figures(curves, one, experiment, references))}
+    left_out = {one.name: why_none(curves, one, experiment) for one in only.contenders if one.name not in contenders}
     drawn = references.proxy, references.gold, len(asked)
     stages = {name: stage.figures for name, stage in made._asdict().items() if stage is not None}
     summary = {"interrupted": interrupted, "seeds": list(experiment.seeds), **stages, "reference": references.told}
-    summary |= {"contenders": contenders, "optimum": frontier.optima(*drawn), "best_of_n": frontier.best_of(*drawn)}
+    summary |= {
+        "contenders": contenders,
+        "left_out": left_out,
+        "optimum": frontier.optima(*drawn),
+        "best_of_n": frontier.best_of(*drawn),
+    }
     summary |= {"predicted_slope": frontier.slope(*drawn)}
     write_json(out / SUMMARY, summary)
     if not interrupted:
@@ -112,6 +118,15 @@ def figures(curves, contender: Contender, experiment: Experiment, references: Re
     return {**estimates, "holds": held, "win": wins(estimates, held), "steps": int(own.env_steps.max())}
 
 
+def why_none(curves, contender: Contender, experiment: Experiment) -> str:
+    """Returns which seeds keep a contender from having figures."""
+    own = curves[(curves.algorithm == contender.name) & (curves.metric == "gold_reward")]
+    last = set(own[own.env_steps == own.env_steps.max()].seed)
+    lacking = [str(seed) for seed in experiment.seeds if seed not in last]
+    seeds = f"seed{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}" if lacking else "a metric"
+    return f"no figures: {seeds} of its last evaluation is missing: diverged, or not finished"
+
+
 def wins(found: dict[str, Any], held: dict[str, bool]) -> bool:
     """Returns whether the gold gain is above 0 as far as its t interval goes, and costs nothing else."""
     return bool(found["gold_gain"]["t95"][0] > 0.0 and all(held.values()))
@@ -161,6 +176,8 @@ def tell(out: Path, folder: Path, summary: dict[str, Any]) -> None:
         gain, kl, kept = (found[key]["iqm"] for key in ("gold_gain", "kl", "distinct_2_share"))
         told = f"gold {gain:+.3f} at {kl:.2f} nats; proxy {found['proxy_gain']['iqm']:+.3f}, distinct-2 {kept:.0%}"
         print(f"{name}: {told} of the reference's; {verdict(found)}")
+    for name, why in summary["left_out"].items():
+        print(f"{name}: {why}")
     files = [out / file for file in (REPORT, SUMMARY, FRONTIER, SAMPLES)] + [folder / "report.html"]
     print("files:", *(path for path in files if path.exists()), sep="\n  ", flush=True)
 

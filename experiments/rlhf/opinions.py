@@ -22,7 +22,8 @@ class Opinions(NamedTuple):
     accuracy: Callable[
         ..., float
     ]  # (part, scores [n]) -> share of the part's pairs that are ordered as people had them
-    ceiling: Callable[..., float | None]  # (part) -> the accuracy that no judge surpasses; None where nobody can know
+    # (part) -> the accuracy of whoever knows the other raters' means, which is no bound; None where nobody can know
+    ceiling: Callable[..., float | None]
     judge: Callable[..., Linear]  # (texts, part) -> the gold judge, fitted on the part
     agreement: Callable[..., dict[str, float]]  # (part, scores [n]) -> how far a gold judge agrees with people
     unit: str  # in which the gold judge scores

@@ -61,7 +61,9 @@ def require_sizes(chosen: Experiment, sizes: Sizes, texts: corpus.Corpus, of_pre
     for one in (one for each in chosen.tasks for one in each.contenders):
         temperature, batch = getattr(one.hparams, "temperature", 1.0), getattr(one.config, "batch_size", 0)
         if temperature != 1.0:
-            raise ValueError(f"{one.name}: temperature={temperature}: the reference's answers are drawn at temperature 1")
+            raise ValueError(
+                f"{one.name}: temperature={temperature}: the reference's answers are drawn at temperature 1"
+            )
         if of_preferences and batch > pairs:
             raise ValueError(f"{one.name}: batch_size={batch} is more than the {pairs} preferences of the train part")
 

@@ -73,7 +73,7 @@ def test_a_deviation_of_proxy_foretells_gold_within_prompts_whatever_lies_betwee
     gold, shifts = 0.3 * proxy + rng.standard_normal(40_000), np.tile([-9.0, 0.0, 5.0, 9.0], 10_000)
     found = frontier.slope(proxy + shifts, gold, 4)
     assert found["gold_gain_per_proxy"] == pytest.approx(0.3, abs=0.01)
-    assert frontier.slope(np.zeros(8), gold[:8], 4)["gold_gain_per_proxy"] == 0.0
+    assert frontier.slope(np.full(12, 0.3), gold[:12], 4)["gold_gain_per_proxy"] == 0.0
     drawn = []
     monkeypatch.setattr(figures, "way", lambda summary, curves, name, gain: (np.zeros(2), np.array([0.0, 2.0])))
     monkeypatch.setattr(figures, "as_svg", lambda figure, words: drawn.append(figure) or "")
