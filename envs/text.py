@@ -77,7 +77,12 @@ def on_host(function: Callable) -> Callable:
 
     def on_arrays(tokens, mask, answer_mask):
         rows = [np.asarray(x).reshape(-1, x.shape[-1]) for x in (tokens, mask, answer_mask)]
-        return np.asarray(function(*rows), np.float32).reshape(tokens.shape[:-1])
+        found = np.asarray(function(*rows), np.float32)
+        if found.shape != (len(rows[0]),):
+            raise ValueError(
+                f"a reward function returns one number an answer, [{len(rows[0])}], not {list(found.shape)}"
+            )
+        return found.reshape(tokens.shape[:-1])
 
     def reward(tokens, mask, answer_mask):
         result = jax.ShapeDtypeStruct(tokens.shape[:-1], jnp.float32)

@@ -35,7 +35,7 @@ class HParams:
     """Traced numbers: changing one compiles nothing."""
 
     temperature: float = 1.0
-    total_steps: float = 1_000_000.0  # tokens of the budget: num_prompts * n * length an update
+    total_steps: float = 1_000_000.0  # as every method has it, tokens of the budget; nothing here depends on it
 
     RANGES: ClassVar = RANGES
 

@@ -3,7 +3,8 @@
     L = mean_i (1 / |y_i|) sum_t [min(r_t A_i, clip(r_t, 1 - eps, 1 + eps) A_i) - beta k3_t],   A_i = (R_i - mean R) / sd R
 
 over the G answers i to each prompt, r_t = pi / pi_old at a token, k3 = rho / pi - 1 - log(rho / pi) there. With k3 in the
-loss it does not lead to rho exp(r / beta) but, at each prefix, to beta rho / (lambda - Q): `optimum.by_prefix` computes it.
+loss it does not lead to rho exp(r / beta) but, at each prefix, to beta rho / (lambda - Q): `optimum.by_prefix` computes it, of the average "sum". The paper's mean over
+an answer's tokens ends elsewhere, and is warned of.
 The mean has the answer itself in it and the deviation divides, so that beta is in effect G / (G - 1) sd R times what it says.
 With beta = 0 and one step a batch the loss is 0, its gradient is not. `average` "token" and "sum" are the averages of DAPO
 (arXiv 2503.14476) and, up to a constant, Dr. GRPO (arXiv 2503.20783), whose advantage is `advantages.group_centred`.

@@ -14,6 +14,9 @@ pi* proportional to rho exp(r / beta). Where each leads, from the expected gradi
     k3 in loss           the same at each prefix, with Q for r (GRPO)
     k1 in either loss    no penalty at all: its gradient has mean 0
     k2, k3 in reward     something else, or a collapse as without a penalty
+
+That is so where a loss sums over an answer's tokens, or averages over all of the batch's, and gamma is 1. A mean within each
+answer keeps the end of k1 in the reward alone: in a loss, reward and penalty then balance elsewhere.
 """
 
 import warnings
@@ -69,9 +72,10 @@ def in_loss(loss, estimator: str, place: str):
 
 
 def adapted(coefficient, kl, target, horizon, episodes: int):
-    """Returns beta (1 + clip(KL / target - 1, -0.2, 0.2) n / horizon), n the episodes that the KL was measured on."""
+    """Returns beta (1 + clip(KL / target - 1, -0.2, 0.2) n / horizon), n the episodes that the KL was measured on; 0 where
+    that is less, as with n of more than 5 horizons it can be."""
     error = jnp.clip(kl / target - 1.0, -ERROR_CLIP, ERROR_CLIP)
-    return coefficient * (1.0 + error * episodes / horizon)
+    return coefficient * jnp.maximum(1.0 + error * episodes / horizon, 0.0)
 
 
 def require_place(estimator: str, place: str) -> None:
@@ -82,16 +86,28 @@ def require_place(estimator: str, place: str) -> None:
         raise ValueError(f"place must be one of {', '.join(PLACES)}, not {place!r}")
 
 
-def warn_if_lost(estimator: str, place: str) -> None:
-    """Warns, in one line, where the penalty does not lead to pi*."""
-    if (estimator, place) in EXACT:
-        return
+def warn_if_lost(estimator: str, place: str, average: str, whitened: bool = False, own=()) -> None:
+    """Warns, in one line, where the penalty does not lead to pi*, or a loss that it is added to is on another scale. own: the
+    estimator and its place that the method is known by."""
+    told = ""
+    if (estimator, place) != own and (estimator, place) not in EXACT:
+        told = f"{estimator} in place {place!r} {lost(estimator, place)}"
+    elif place != "reward" and average == "answer":
+        told = f"average 'answer' with {estimator} in place {place!r} weighs an answer by 1 / its length, so that the penalty"
+        told += " no longer balances the reward: take average='sum', or put k1 in the reward"
+    elif place != "reward" and whitened:
+        told = "whiten_advantage divides the reward by a deviation and the penalty by none, so that beta is not what it says;"
+        told += " take whiten_advantage=False, or put k1 in the reward"
+    if told:
+        warnings.warn(told, stacklevel=4)
+
+
+def lost(estimator: str, place: str) -> str:
+    """Returns what a penalty does that does not lead to pi*."""
     if estimator == "k1":
-        told = "has an expected gradient of 0 and holds the policy to nothing; put k1 in the reward"
-    elif place == "reward":
-        told = "does not lead to rho exp(r / beta), and may collapse; put k1 in the reward"
-    elif estimator == "k2":
-        told = "charges no token for what it leads to, so it misses rho exp(r / beta); take place='answer_loss'"
-    else:
-        told = "leads to beta rho / (lambda - r), not to rho exp(r / beta); put k1 in the reward for that"
-    warnings.warn(f"{estimator} in place {place!r} {told}", stacklevel=4)
+        return "has an expected gradient of 0 and holds the policy to nothing; put k1 in the reward"
+    if place == "reward":
+        return "does not lead to rho exp(r / beta), and may collapse; put k1 in the reward"
+    if estimator == "k2":
+        return "charges no token for what it leads to, so it misses rho exp(r / beta); take place='answer_loss'"
+    return "leads to beta rho / (lambda - r), not to rho exp(r / beta); put k1 in the reward for that"

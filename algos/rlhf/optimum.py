@@ -114,11 +114,13 @@ def tilted(reward, beta: float, log_weight=0.0) -> Tilted:
     distribution q, with log_weight [N] their log rho / q. `mixed_weight` gives it where they were drawn from two."""
     reward = np.asarray(reward, np.float64)
     log_weight = np.zeros(len(reward)) + log_weight
-    energy = reward / beta + log_weight
+    most = float(np.max(reward))
+    below = reward - most  # differences of rewards alone are divided by beta: a small one loses no digits to them all
+    energy = below / beta + log_weight
     log_mean = _log_sum_exp(energy) - _log_sum_exp(log_weight)
     weight = np.exp(energy - _log_sum_exp(energy))
-    mean = float(np.sum(weight * reward))
-    return Tilted(weight, mean, mean / beta - log_mean, beta * log_mean, float(1.0 / np.sum(weight**2)))
+    mean = float(np.sum(weight * below))
+    return Tilted(weight, most + mean, mean / beta - log_mean, most + beta * log_mean, float(1.0 / np.sum(weight**2)))
 
 
 def mixed_weight(log_reference, log_policy, drawn: int):
@@ -129,8 +131,11 @@ def mixed_weight(log_reference, log_policy, drawn: int):
 
 
 def tilted_to(reward, divergence: float, log_weight=0.0) -> tuple[Tilted, float]:
-    """Returns (importance sampling of pi* whose divergence is that, its beta), by bisection: it falls as beta grows."""
+    """Returns (importance sampling of pi* whose divergence is that, its beta), by bisection: it falls as beta grows. Its
+    `divergence` is less where answers so few cannot show so much; rewards that are one number move nothing, at any beta."""
     spread = float(np.std(reward))
+    if not np.ptp(reward):
+        return tilted(reward, 1.0, log_weight), math.inf
     low, high = math.log(1e-3 * spread), math.log(1e3 * spread)
     for _ in range(60):
         middle = 0.5 * (low + high)

@@ -22,10 +22,11 @@ from envs import Env
 
 def optimise(env: Env, config, loss, network, targets, average: str, own=()) -> Algorithm:
     """Returns the algorithm. targets: (batch, hparams) -> the batch with `advantage` and `value_target`. own: the estimator
-    and its place that the method is known by; any other that does not lead to pi* is warned of."""
+    and its place that the method is known by; any other that does not lead to pi* is warned of, and so is what unbalances
+    reward and penalty."""
     model = check(env, config, network, average)
-    if (config.estimator, config.place) != own:
-        kl.warn_if_lost(config.estimator, config.place)
+    whitened = getattr(config, "whiten_advantage", False)
+    kl.warn_if_lost(config.estimator, config.place, average, whitened, own)
     text, episodes = env.text, config.num_prompts * config.group
     steps_per_update = episodes * text.length
     if config.place != "reward":

@@ -33,13 +33,17 @@ NO_WEIGHTS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # cons
 
 
 def config(settings: Mapping[str, Any], never: tuple[int, ...] = ()) -> transformer.Config:
-    """Returns the transformer that `config.json` describes. Raises ValueError for one of another kind."""
+    """Returns the transformer that `config.json` describes. Raises ValueError for one of another kind, and
+    for a setting that is missing."""
     kind = settings.get("model_type")
     if kind not in SETTINGS:
         raise ValueError(f"model_type {kind!r} is not read here, only {' and '.join(SETTINGS)}")
     for name, value in EXPECTED[kind].items():
         if settings.get(name, value) != value:
             raise ValueError(f"{name}={settings[name]!r} is not read here, only {value!r}")
+    missing = [name for name in SETTINGS[kind].values() if name not in settings]
+    if missing:
+        raise ValueError(f"config.json of model_type {kind!r} lacks {', '.join(missing)}")
     fields = {field: settings[name] for field, name in SETTINGS[kind].items()}
     if kind == "gpt2":
         fields |= dict(hidden=settings.get("n_inner") or 0, mlp="gelu", norm="layer", positions="learned", bias=True)

@@ -178,10 +178,9 @@ class RewardModel:
     deviation: jax.Array
 
 
-def normalised(model: LanguageModel, params, tokens, mask) -> RewardModel:
-    """Returns the reward model whose scores of these texts [N, T] have mean 0 and deviation 1. Made after training."""
-    raw = score(model, params, tokens, mask)
-    return RewardModel(params, jnp.mean(raw), jnp.std(raw))
+def normalised(params, raw) -> RewardModel:
+    """Returns the reward model that makes mean 0 and deviation 1 of these raw scores [N]. Made after training."""
+    return RewardModel(params, raw.mean().astype(jnp.float32), raw.std().astype(jnp.float32))
 
 
 def reward(model: LanguageModel, learned: RewardModel) -> Callable:

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jax import lax
 
 from algos.core.config import require
 from algos.core.distributions import Categorical
@@ -160,17 +159,6 @@ def pack(texts: Sequence[Sequence[int]], length: int, pad: int) -> tuple[np.ndar
         tokens[row, : len(joined)] = joined
         mask[row, : len(joined)] = np.repeat(np.arange(len(packed)) + 1, [len(text) for text in packed])
     return tokens, mask
-
-
-def total_nll(model: LanguageModel, params, tokens, mask, rows: int = 16) -> jax.Array:
-    """Returns the nats of all targets of packed rows [N, T], a scalar, reading `rows` of them at a time."""
-    tokens, mask = (jnp.pad(jnp.asarray(x), ((0, -len(x) % rows), (0, 0))) for x in (tokens, mask))
-
-    def of_some(some):
-        found, counted = nll(model.apply(params, *some).logits, *some)
-        return jnp.sum(found * counted)
-
-    return jnp.sum(lax.map(of_some, jax.tree.map(lambda x: x.reshape(-1, rows, x.shape[1]), (tokens, mask))))
 
 
 def bits_per_character(total_nll, characters: int) -> float:

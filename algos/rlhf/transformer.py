@@ -71,9 +71,11 @@ def make(config: Config) -> LanguageModel:
         return network.init(key, nothing, nothing, jnp.ones((1, 1, 1), bool))["params"]
 
     def apply(params, tokens, mask, dropout=None):
+        _require_reach(config, tokens.shape[1])
         return network.apply({"params": params}, tokens, positions(mask), visible(mask), dropout=dropout)[0]
 
     def start(params, tokens, mask, room: int):
+        _require_reach(config, tokens.shape[1] + room)
         output, keys, values = network.apply({"params": params}, tokens, positions(mask), visible(mask), last=True)
         keys, values = jax.tree.map(lambda x: jnp.pad(x, [(0, 0), (0, 0), (0, room), (0, 0)]), (keys, values))
         mask = jnp.pad(mask, [(0, 0), (0, room)])
@@ -104,6 +106,14 @@ def _check(config: Config) -> None:
         raise ValueError(f"never={config.never} must be tokens, 0 to {config.vocabulary - 1}")
     if (config.positions == "learned") != (config.longest > 0):
         raise ValueError("`longest` is for positions='learned', which need it")
+
+
+def _require_reach(config: Config, columns: int) -> None:
+    """Raises ValueError for rows of more columns than learned positions reach: beyond them, the last would serve for all."""
+    if config.positions == "learned" and columns > config.longest:
+        raise ValueError(
+            f"rows of {columns} tokens are longer than the learned positions reach, longest={config.longest}"
+        )
 
 
 class Transformer(nn.Module):
@@ -227,7 +237,8 @@ def _norm(config: Config, name: str) -> nn.Module:
 
 
 def _dropped(x: jax.Array, dropout):
-    """Returns (x with units dropped, what is left for the next). `dropout`: (key, rate) or None. The rate is rounded to 1/256.
+    """Returns (x with units dropped, what is left for the next). `dropout`: (key, rate) or None. The rate is rounded to 1/256,
+    and what would be 1 to 255/256.
 
     Four units share a random word: the words are most of what dropout costs.
     """
@@ -237,5 +248,5 @@ def _dropped(x: jax.Array, dropout):
     key, key_here = jax.random.split(key)
     words = jax.random.bits(key_here, (*x.shape[:-1], x.shape[-1] // 4), jnp.uint32)
     noise = lax.bitcast_convert_type(words, jnp.uint8).reshape(x.shape)
-    dropped = jnp.round(rate * FINEST)
+    dropped = jnp.minimum(jnp.round(rate * FINEST), FINEST - 1)
     return jnp.where(noise < dropped.astype(jnp.uint8), 0.0, x * (FINEST / (FINEST - dropped))), (key, rate)

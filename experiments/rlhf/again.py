@@ -5,11 +5,12 @@ from pathlib import Path
 
 from experiments import rerun as rerun_of_a_run
 from experiments.lab.commands.cli import BadInput, typed
+from experiments.lab.recording import run_folder
 from experiments.lab.recording.manifest import read_experiment
 from experiments.lab.recording.run_folder import OPTIMISATION
 from experiments.lab.running.launch import to_resume
-from experiments.rlhf import command, conclusion, pipeline, recorded, task
-from experiments.rlhf.stages.stage import read
+from experiments.rlhf import command, conclusion, pipeline, recorded, smollm2, task
+from experiments.rlhf.stages.stage import read, whole
 
 
 def rerun(folder: Path, out: Path | None, trust: bool) -> int:
@@ -55,6 +56,10 @@ def finished(folder: Path) -> pipeline.Stages:
     try:
         (only,) = read_experiment(folder / OPTIMISATION).tasks
         names = {"judges": only.judge.settings["judges"], **only.fields}
+        if only.judge.settings.get(
+            smollm2.NAME
+        ):  # no policy is made from it, so no field names it: it lies beside the judges
+            names |= {smollm2.NAME: task.named(whole(Path(names["judges"][run_folder.STAGE]).parent / smollm2.NAME))}
         return pipeline.Stages(
             *(task.found(names[name]) if name in names else None for name in pipeline.Stages._fields)
         )

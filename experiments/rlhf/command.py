@@ -92,6 +92,8 @@ def sizes_of(args: Args) -> Any:
         least = int(types[name] is int and name not in MAY_BE_0)
         if not value >= least or value == float("inf"):
             raise BadInput(f"--size {given}: {name} is {_kind(types[name])} of {least} or more")
+        if name == "reward_dropout" and value >= 1.0:
+            raise BadInput(f"--size {given}: reward_dropout is the share that is dropped, below 1")
         sizes = dataclasses.replace(sizes, **{name: value})
     return sizes
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from experiments.lab.definition.experiment import Contender, Experiment
 from experiments.lab.judging.statistics import iqm, iqm_interval
@@ -48,13 +49,20 @@ def write(out: Path, folder: Path, made, interrupted: bool) -> None:
     more = {name: True for name in MORE if only.judge.settings.get(name)}
     who = task.load_judges(judges, reference)._replace(**more)
     asked = task.judged_prompts(reference)
+    answers = answers.of(slice(task.judged_alike(len(answers.tokens), len(asked), len(answers.tokens))))
     references = judged(env, who, answers, only.judge.settings["answers"])
     curves = run_folder.read(folder).curves
     contenders = {one.name: found for one in only.contenders if (found := figures(curves, one, experiment, references))}
+    left_out = {one.name: why_none(curves, one, experiment) for one in only.contenders if one.name not in contenders}
     drawn = references.proxy, references.gold, len(asked)
     stages = {name: stage.figures for name, stage in made._asdict().items() if stage is not None}
     summary = {"interrupted": interrupted, "seeds": list(experiment.seeds), **stages, "reference": references.told}
-    summary |= {"contenders": contenders, "optimum": frontier.optima(*drawn), "best_of_n": frontier.best_of(*drawn)}
+    summary |= {
+        "contenders": contenders,
+        "left_out": left_out,
+        "optimum": frontier.optima(*drawn),
+        "best_of_n": frontier.best_of(*drawn),
+    }
     summary |= {"predicted_slope": frontier.slope(*drawn)}
     write_json(out / SUMMARY, summary)
     if not interrupted:
@@ -104,13 +112,33 @@ def figures(curves, contender: Contender, experiment: Experiment, references: Re
     if "vader" in names:
         values["vader_gain"] = values["vader"] - references.told["vader"]
     estimates = {name: estimate(of_seeds) for name, of_seeds in values.items()}
+    error = references.told["gold_deviation"] / np.sqrt(references.told["answers"])
+    estimates["gold_gain"]["t95"] = t_interval(values["gold_gain"], error)
     held = holds(estimates, references.told)
     return {**estimates, "holds": held, "win": wins(estimates, held), "steps": int(own.env_steps.max())}
 
 
+def why_none(curves, contender: Contender, experiment: Experiment) -> str:
+    """Returns which seeds keep a contender from having figures."""
+    own = curves[(curves.algorithm == contender.name) & (curves.metric == "gold_reward")]
+    last = set(own[own.env_steps == own.env_steps.max()].seed)
+    lacking = [str(seed) for seed in experiment.seeds if seed not in last]
+    seeds = f"seed{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}" if lacking else "a metric"
+    return f"no figures: {seeds} of its last evaluation is missing: diverged, or not finished"
+
+
 def wins(found: dict[str, Any], held: dict[str, bool]) -> bool:
-    """Returns whether the gold gain is above 0 as far as its interval goes, and costs nothing else."""
-    return bool(found["gold_gain"]["ci95"][0] > 0.0 and all(held.values()))
+    """Returns whether the gold gain is above 0 as far as its t interval goes, and costs nothing else."""
+    return bool(found["gold_gain"]["t95"][0] > 0.0 and all(held.values()))
+
+
+def t_interval(values: np.ndarray, error: float = 0.0) -> list[float]:
+    """Returns Student's 95% interval of the mean over seeds; NaN for one seed. error: the standard error of what was taken off
+    all of them alike. The bootstrap of three seeds is no more than their range, above 0 in one of eight without any gain."""
+    if len(values) < 2:
+        return [np.nan, np.nan]
+    half = stats.t.ppf(0.975, len(values) - 1) * np.hypot(np.std(values, ddof=1) / np.sqrt(len(values)), error)
+    return [float(np.mean(values) - half), float(np.mean(values) + half)]
 
 
 def holds(found: dict[str, Any], told: dict[str, float]) -> dict[str, bool]:
@@ -148,6 +176,8 @@ def tell(out: Path, folder: Path, summary: dict[str, Any]) -> None:
         gain, kl, kept = (found[key]["iqm"] for key in ("gold_gain", "kl", "distinct_2_share"))
         told = f"gold {gain:+.3f} at {kl:.2f} nats; proxy {found['proxy_gain']['iqm']:+.3f}, distinct-2 {kept:.0%}"
         print(f"{name}: {told} of the reference's; {verdict(found)}")
+    for name, why in summary["left_out"].items():
+        print(f"{name}: {why}")
     files = [out / file for file in (REPORT, SUMMARY, FRONTIER, SAMPLES)] + [folder / "report.html"]
     print("files:", *(path for path in files if path.exists()), sep="\n  ", flush=True)
 
@@ -157,4 +187,8 @@ def verdict(found: dict[str, Any]) -> str:
     lost = [name for name, kept in found["holds"].items() if not kept]
     if found["win"]:
         return "a gain"
-    return f"no win: it costs {' and '.join(lost)}" if lost else "no win: the gain's interval reaches 0"
+    if lost:
+        return f"no win: it costs {' and '.join(lost)}"
+    if np.isnan(found["gold_gain"]["t95"][0]):
+        return "no win: one seed has no interval"
+    return "no win: the gain's t interval is not above 0"

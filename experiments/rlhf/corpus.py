@@ -52,7 +52,17 @@ def read(
     found = of_pairs(preferences, sizes) if preferences else of_sentences(ratings or HUMAN_SENTIMENT, sizes)
     if more is None:
         return found
-    return found._replace(more=read_sentences(more), inputs=found.inputs | {"texts": sha256(more)})
+    return found._replace(more=unseen(read_sentences(more), found), inputs=found.inputs | {"texts": sha256(more)})
+
+
+def unseen(more: Sequence[str], found: Corpus) -> tuple[str, ...]:
+    """Returns the sentences that are none of the held-out or validation texts, and prints how many were left out."""
+    known = {sameness(text) for text in found.of(np.concatenate([found.split.held_out, found.split.validation]))}
+    kept = tuple(text for text in more if sameness(text) not in known)
+    if len(kept) < len(more):
+        told = "are held-out or validation sentences and are left out"
+        print(f"--texts: {len(more) - len(kept):,} of {len(more):,} sentences {told}", flush=True)
+    return kept
 
 
 def of_sentences(path: Path, sizes: Sizes) -> Corpus:
@@ -77,6 +87,7 @@ def of_pairs(path: Path, sizes: Sizes) -> Corpus:
         raise ValueError(f"{path}:{same + 1}: rejected: it is the chosen answer again")
     parts = in_parts(path, kept_together(found), sizes)
     parts = Split(*(np.stack([2 * part, 2 * part + 1], 1).reshape(-1) for part in parts))
+    tell_repeated(found, parts)
     texts = tuple(text for one in found for text in (one.chosen, one.rejected))
     prompts = tuple(prompt for one in found for prompt in (one.prompt, one.prompt))
     imitated = np.arange(len(texts)) % 2 == 0
@@ -86,7 +97,7 @@ def of_pairs(path: Path, sizes: Sizes) -> Corpus:
 def in_parts(path: Path, names: Sequence[str], sizes: Sizes) -> Split:
     """Returns the split of what is called so. Raises ValueError, in one line, where there is too little."""
     different = len(set(map(sameness, names)))
-    held_out, validation = (max(1, different // share) for share in SHARES)
+    held_out, validation = (max(2, different // share) for share in SHARES)  # one text has nothing to be compared with
     try:
         return split(names, sizes.seed, min(sizes.held_out, held_out), min(sizes.validation, validation))
     except ValueError as error:
@@ -94,10 +105,10 @@ def in_parts(path: Path, names: Sequence[str], sizes: Sizes) -> Split:
 
 
 def kept_together(found: Sequence[Preference]) -> list[str]:
-    """Returns a name for each preference; those of one name share their prompt, or, where prompts are few, an answer,
-    or are joined by others that do."""
-    if len({one.prompt for one in found if one.prompt.strip()}) >= FEW_PROMPTS:
-        return [one.prompt or one.chosen for one in found]
+    """Returns a name for each preference; those of one name share their prompt, or, where prompts are few or there is none,
+    an answer, or are joined by others that do."""
+    many = len({one.prompt for one in found if one.prompt.strip()}) >= FEW_PROMPTS
+    by_prompt = [many and bool(one.prompt.strip()) for one in found]
     first: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -105,6 +116,19 @@ def kept_together(found: Sequence[Preference]) -> list[str]:
             first[name] = name = first[first[name]]
         return name
 
-    for one in found:
+    for one in (one for one, whole in zip(found, by_prompt) if not whole):
         first[root(sameness(one.rejected))] = root(sameness(one.chosen))
-    return [root(sameness(one.chosen)) for one in found]
+    return [one.prompt if whole else root(sameness(one.chosen)) for one, whole in zip(found, by_prompt)]
+
+
+def repeated(found: Sequence[Preference], parts: Split) -> float:
+    """Returns the share of held-out answers that are answers of the train part too, as to another prompt they may be."""
+    texts = [sameness(text) for one in found for text in (one.chosen, one.rejected)]
+    known = {texts[index] for index in parts.train}
+    return float(np.mean([texts[index] in known for index in parts.held_out]))
+
+
+def tell_repeated(found: Sequence[Preference], parts: Split) -> None:
+    """Prints the share, if there is any: the reward model has met these answers."""
+    if share := repeated(found, parts):
+        print(f"preferences: {share:.1%} of held-out answers are answers of the train part too", flush=True)

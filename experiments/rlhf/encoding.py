@@ -25,19 +25,25 @@ class Rows(NamedTuple):
         return Rows(*(x[part] for x in self))
 
 
-def whole(tokeniser: Tokeniser, texts: Iterable[tuple[str, str]]) -> list[list[int]]:
-    """Returns begin, the tokens of prompt and answer, and end of each (prompt, answer)."""
+def whole(tokeniser: Tokeniser, texts: Iterable[tuple[str, str]], room: int | None = None) -> list[list[int]]:
+    """Returns begin, the tokens of prompt and answer, and end of each (prompt, answer). room: the tokens that a prompt keeps,
+    its last, as `prompts` cuts it; None: all."""
     return [
-        [tokeniser.begin, *_encoded(tokeniser, prompt), *tokeniser.encode(text), tokeniser.end]
+        [tokeniser.begin, *_encoded(tokeniser, prompt, room), *tokeniser.encode(text), tokeniser.end]
         for prompt, text in texts
     ]
+
+
+def cut(tokeniser: Tokeniser, texts: Iterable[tuple[str, str]], room: int) -> list[tuple[str, str]]:
+    """Returns each (prompt, answer) with what the prompt keeps of itself."""
+    return [(tokeniser.decode(_encoded(tokeniser, prompt, room)), text) for prompt, text in texts]
 
 
 def prompts(tokeniser: Tokeniser, texts: Sequence[str], room: int) -> np.ndarray:
     """Returns the prompts as rows int32 [N, 1 + room], padded on the left; a longer one loses its beginning."""
     found = np.full((len(texts), 1 + room), tokeniser.pad, np.int32)
     for row, text in zip(found, texts):
-        own = [tokeniser.begin, *_encoded(tokeniser, text)[-room:]] if room else [tokeniser.begin]
+        own = [tokeniser.begin, *_encoded(tokeniser, text, room)]
         row[-len(own) :] = own
     return found
 
@@ -64,5 +70,6 @@ def joined(prompt: str, text: str) -> str:
     return f"{prompt} {text}" if prompt else text
 
 
-def _encoded(tokeniser: Tokeniser, prompt: str) -> list[int]:
-    return tokeniser.encode(prompt) if prompt else []
+def _encoded(tokeniser: Tokeniser, prompt: str, room: int | None) -> list[int]:
+    tokens = tokeniser.encode(prompt) if prompt else []
+    return tokens if room is None else tokens[max(len(tokens) - room, 0) :]

@@ -66,14 +66,19 @@ def best_of(proxy: np.ndarray, gold: np.ndarray, prompts: int = 1) -> list[dict[
 
 
 def slope(proxy: np.ndarray, gold: np.ndarray, prompts: int = 1) -> dict[str, float]:
-    """Returns the correlation under the reference, among answers to one prompt, and the gold gain that sqrt(2 KL) is foretold
-    to be multiplied by."""
-    proxy, gold = (own - own.mean(axis=1, keepdims=True) for own in (by_prompt(x, prompts) for x in (proxy, gold)))
-    proxy, gold = proxy.reshape(-1), gold.reshape(-1)
-    if not (np.std(proxy) and np.std(gold)):
-        return {"correlation": 0.0, "gold_gain_per_root_two_kl": 0.0}
+    """Returns the correlation under the reference, among answers to one prompt, the gold gain that sqrt(2 KL) is foretold
+    to be multiplied by, and that of one more in proxy reward."""
+    rows = [by_prompt(x, prompts) for x in (proxy, gold)]
+    proxy, gold = ((own - own.mean(axis=1, keepdims=True)).reshape(-1) for own in rows)
+    if not all(np.any(np.ptp(own, axis=1)) for own in rows):
+        return {"correlation": 0.0, "gold_gain_per_root_two_kl": 0.0, "gold_gain_per_proxy": 0.0}
     correlation = float(np.corrcoef(proxy, gold)[0, 1])
-    return {"correlation": correlation, "gold_gain_per_root_two_kl": correlation * float(np.std(gold))}
+    gain = correlation * float(np.std(gold))
+    return {
+        "correlation": correlation,
+        "gold_gain_per_root_two_kl": gain,
+        "gold_gain_per_proxy": gain / float(np.std(proxy)),
+    }
 
 
 def draw(path: Path, summary: dict[str, Any], paths: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -81,7 +86,8 @@ def draw(path: Path, summary: dict[str, Any], paths: dict[str, tuple[np.ndarray,
     divergences and gains at its evaluations), and the curves of the reference's answers."""
     figure = Figure(figsize=(8.6, 5.6), layout="constrained")
     panel = figure.subplots()
-    dress(panel, "KL(policy || reference), nats an answer", "gold reward above the reference's, in ratings", INK, GRID)
+    unit = summary["judges"].get("unit", "ratings")
+    dress(panel, "KL(policy || reference), nats an answer", f"gold reward above the reference's, in {unit}", INK, GRID)
     _curves(panel, summary)
     reach = [0.0]
     for index, (name, found) in enumerate(summary["contenders"].items()):
@@ -102,7 +108,10 @@ def draw(path: Path, summary: dict[str, Any], paths: dict[str, tuple[np.ndarray,
     answers, seeds = summary["reference"]["answers"], len(summary["seeds"])
     shown = f"{seeds} seeds: IQM and 95% interval" if seeds > 1 else "one seed"
     panel.set_title(
-        f"Human sentiment   ({shown}; curves from {answers:,} reference answers)", loc="left", fontsize=10.5, color=INK
+        f"Gold gain against divergence   ({shown}; curves from {answers:,} reference answers)",
+        loc="left",
+        fontsize=10.5,
+        color=INK,
     )
     figure.savefig(path, dpi=160, facecolor=BACKGROUND)
 

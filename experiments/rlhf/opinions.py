@@ -22,7 +22,8 @@ class Opinions(NamedTuple):
     accuracy: Callable[
         ..., float
     ]  # (part, scores [n]) -> share of the part's pairs that are ordered as people had them
-    ceiling: Callable[..., float | None]  # (part) -> the accuracy that no judge surpasses; None where nobody can know
+    # (part) -> the accuracy of whoever knows the other raters' means, which is no bound; None where nobody can know
+    ceiling: Callable[..., float | None]
     judge: Callable[..., Linear]  # (texts, part) -> the gold judge, fitted on the part
     agreement: Callable[..., dict[str, float]]  # (part, scores [n]) -> how far a gold judge agrees with people
     unit: str  # in which the gold judge scores
@@ -49,7 +50,7 @@ def of_preferences() -> Opinions:
 
     def compared(part, number, seed):
         chosen, turned = part[part % 2 == 0], np.random.default_rng(seed)
-        chosen = np.sort(turned.permutation(chosen)[:number])
+        chosen = turned.permutation(chosen)[:number]  # in no order: whoever takes the first of them takes any
         first = turned.integers(0, 2, len(chosen))  # else the label would always be 1
         label = (first == 0).astype(np.float32)
         return pairs.Pairs(chosen + first, chosen + 1 - first, label, ties=0.0)

@@ -1,11 +1,11 @@
-"""Human preferences from individual ratings, and how well any judge can foretell them.
+"""Human preferences from individual ratings, and how well other raters foretell them.
 
 A pair is two sentences with one rating drawn for each, as if two raters, one a sentence, had been asked:
 
     label = 1 where the first is rated higher, 0 where lower, 1/2 where alike.
 
-Raters disagree, so that no judge is right always. What it can reach is computed from all pairs and all ratings, without
-sampling. Accuracy counts the pairs that are no ties; a judge that gives both sentences one score is right half the time.
+Raters disagree, so that no judge is right always. What whoever knows the other raters' means reaches (`ceiling`, which bounds
+nothing) is computed from all pairs and all ratings, without sampling. Accuracy counts the pairs that are no ties; a judge that gives both sentences one score is right half the time.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def accuracy(ratings: Sequence[np.ndarray], scores: np.ndarray) -> float:
 
 
 def ceiling(ratings: Sequence[np.ndarray]) -> Ceiling:
-    """Returns what can be reached on pairs of these sentences. Raises ValueError for one that has a single rater."""
+    """Returns what raters make of pairs of these sentences. Raises ValueError for one that has a single rater."""
     if min(map(len, ratings)) < 2:
         raise ValueError("a sentence with a single rater has no others whose mean could foretell the rating")
     entries, means = entries_of(ratings), np.array([one.mean() for one in ratings])

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from filelock import FileLock, Timeout
 
 from experiments.lab.commands.cli import BadInput
@@ -44,10 +45,27 @@ def checked(args: Any, sizes: Sizes, begun: bool) -> corpus.Corpus:
             smollm2.required(args.model)
         if args.vader:
             vader.scores(["a good film."])
-        overridden(experiment(args, sizes, None), args)  # refuses settings that there are not
+        chosen = overridden(experiment(args, sizes, None), args)  # refuses settings that there are not
+        require_sizes(chosen, sizes, texts, bool(args.preferences))
     except ValueError as error:
         raise BadInput(error) from None
     return texts
+
+
+def require_sizes(chosen: Experiment, sizes: Sizes, texts: corpus.Corpus, of_preferences: bool) -> None:
+    """Raises ValueError for settings that would fail, or compare what cannot be compared, when stages are long made."""
+    least = 2 * supervised.JUDGED
+    if of_preferences and sizes.reference_answers < least:
+        raise ValueError(f"--size reference_answers={sizes.reference_answers}: {least} or more, for several prompts")
+    pairs = min(len(texts.split.train) // 2, sizes.pairs, sizes.preferences)
+    for one in (one for each in chosen.tasks for one in each.contenders):
+        temperature, batch = getattr(one.hparams, "temperature", 1.0), getattr(one.config, "batch_size", 0)
+        if temperature != 1.0:
+            raise ValueError(
+                f"{one.name}: temperature={temperature}: the reference's answers are drawn at temperature 1"
+            )
+        if of_preferences and batch > pairs:
+            raise ValueError(f"{one.name}: batch_size={batch} is more than the {pairs} preferences of the train part")
 
 
 def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) -> int:
@@ -61,6 +79,10 @@ def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) ->
     except Interrupted as stopped:
         print(f"interrupted: what is done is kept; {go_on}", flush=True)
         return 128 + stopped.signal_number
+    except jax.errors.JaxRuntimeError as error:
+        if args.reward is None:
+            raise
+        raise BadInput(f"{args.reward}: {user_reward.failure(error)}") from None
     except ValueError as error:
         raise BadInput(error) from None
 
@@ -86,7 +108,8 @@ def experiment(args: Any, sizes: Sizes, made: Stages | None) -> Experiment:
     if made:
         fields |= {"supervised": task.named(made.supervised), "comparisons": task.named(made.comparisons)}
         fields |= {"reward": _whole(args.reward)} if args.reward else {"reward_model": task.named(made.reward_model)}
-        answers = args.eval_episodes or sizes.judged_answers
+        asked = len(task.judged_prompts(task.named(made.supervised)))
+        answers = task.judged_alike(args.eval_episodes or sizes.judged_answers, asked, sizes.reference_answers)
         judge = task.gold_judge(made.judges, made.supervised, answers, vader=args.vader, smollm2=bool(args.model))
     tasks = (Task(name, contenders, fields, task.language_task, judge),)
     return Experiment(tasks, tuple(range(sizes.seeds)), sizes.steps, sizes.evaluations)

@@ -16,6 +16,7 @@ def read(folder: Path):
     """Returns (settings, tensors by name) of the checkpoint in the folder. Raises BadInput for what is not there."""
     if importlib.util.find_spec("safetensors") is None:
         raise BadInput("reading a checkpoint needs a package that is not installed: pip install safetensors")
+    import ml_dtypes  # noqa: F401  NumPy then knows bfloat16
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -38,11 +38,13 @@ def reach(args: Args) -> int:
         raise BadInput(f"--answers {args.answers}: two or more")
     devices.start()
     try:
-        rows = reached.of_run(args.run, args.answers)
+        rows, missing = reached.of_run(args.run, args.answers)
     except (OSError, ValueError) as error:
         raise BadInput(error) from None
-    write_json(args.run / REACH, {"answers": args.answers, "policies": rows})
-    print(*told(rows), str(args.run / REACH), sep="\n", flush=True)
+    write_json(args.run / REACH, {"answers": args.answers, "policies": rows, "missing": missing})
+    print(
+        *told(rows), *(f"{name}: {why}" for name, why in missing.items()), str(args.run / REACH), sep="\n", flush=True
+    )
     return 0
 
 
@@ -62,7 +64,9 @@ def told(rows: list[dict[str, Any]]) -> list[str]:
         low, high = iqm_interval(share)
         line = f"{name}: {np.mean(kl):.2f} nats, gold {np.mean(gain):+.3f} where the optimum has {np.mean(best):+.3f}"
         line += f": {iqm(share):.0%} [{low:.0%}, {high:.0%}] of {len(own)} seeds; distinct-2 {np.mean(kept):.0%}"
-        lines.append(line + ("" if min(fewest) >= ENOUGH else f"; no more than {min(fewest):.0f} effective answers"))
+        line += "" if min(fewest) >= ENOUGH else f"; no more than {min(fewest):.0f} effective answers"
+        short = [row["optimum_kl"] for row in own if row["optimum_kl"] < 0.99 * row["kl"]]
+        lines.append(line + (f"; the optimum's answers show only {min(short):.2f} nats" if short else ""))
     return lines
 
 

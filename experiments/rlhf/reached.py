@@ -31,8 +31,8 @@ class Drawn(NamedTuple):
     proxy: np.ndarray  # [N]
 
 
-def of_run(out: Path, number: int) -> list[dict[str, Any]]:
-    """Returns a row for each policy and seed of the run. Raises ValueError where there is none."""
+def of_run(out: Path, number: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Returns (a row for each policy and seed of the run, why others have none). Raises ValueError where there is none."""
     folder = out / OPTIMISATION
     experiment = read_experiment(folder)
     (only,) = experiment.tasks
@@ -41,10 +41,14 @@ def of_run(out: Path, number: int) -> list[dict[str, Any]]:
     draw, read = programs(env)
     base = draw(env.text.reference_params, number, 0)
     texts = encoding.texts_of(who.pieces, base.tokens[:, -env.text.length :])
-    gold, distinct, rows = who.gold.score(texts), text_metrics.distinct_2(texts), []
+    gold, distinct, rows, missing = who.gold.score(texts), text_metrics.distinct_2(texts), [], {}
     for contender in only.contenders:
         for seed in experiment.seeds:
-            algorithm, state, _ = policies.trained(folder, only.environment, contender.name, seed)
+            try:
+                algorithm, state, _ = policies.trained(folder, only.environment, contender.name, seed)
+            except ValueError as error:  # it diverged, or is not finished
+                missing[f"{contender.name}, seed {seed}"] = str(error)
+                continue
             if algorithm.answer_kl:
                 continue  # it chooses among whole answers: what their probability is, nobody knows
             own = draw(state.params, number, 1 + seed)
@@ -53,7 +57,9 @@ def of_run(out: Path, number: int) -> list[dict[str, Any]]:
             row = against_the_optimum(own, base, of_base, who.gold.score(texts), gold)
             row["distinct_2_share"] = text_metrics.distinct_2(texts) / distinct
             rows.append({"contender": contender.name, "seed": seed, **row})
-    return rows
+    if missing and not rows:
+        raise ValueError(next(iter(missing.values())))
+    return rows, missing
 
 
 def against_the_optimum(own: Drawn, base: Drawn, of_base: np.ndarray, own_gold, gold) -> dict[str, float]:
@@ -77,12 +83,16 @@ def against_the_optimum(own: Drawn, base: Drawn, of_base: np.ndarray, own_gold, 
 
 
 def programs(env) -> tuple[Callable[..., Drawn], Callable[..., np.ndarray]]:
-    """Returns ((params, number, seed) -> answers drawn, (params, answers) -> their log-probabilities)."""
-    text, device = env.text, lane()
+    """Returns ((params, number, seed) -> answers drawn, (params, answers) -> their log-probabilities). Raises ValueError where
+    there are several prompts."""
+    text = env.text
+    if len(text.prompts) > 1:
+        raise ValueError("reach is for runs without prompts: the optimum is one of each prompt")
+    device = lane()
     limits = {"length": text.length, "end": text.end, "pad": text.pad}
 
     def drawn(params, key):
-        prompts = jnp.repeat(jnp.asarray(text.prompts[:1]), BLOCK, axis=0)
+        prompts = jnp.repeat(jnp.asarray(text.prompts), BLOCK, axis=0)
         found = sample(text.reference, params, key, prompts, **limits)
         policy, reference = (
             log_probs(text.reference, own, found.tokens, found.mask, text.length, 1.0)[0]

@@ -41,8 +41,13 @@ def drawn(folder: Path, only: Task, experiment: Experiment, env, who: task.Judge
         draw = drawer(env, prompts, algorithm, state) if chosen else sampled
         tokens[contender.name] = draw(state.params, contender.hparams.temperature)
     texts = {name: encoding.texts_of(who.pieces, own) for name, own in tokens.items()}
-    answers = {name: list(zip(who.gold.score(own).tolist(), own)) for name, own in texts.items()}
-    return Samples(encoding.texts_of(who.pieces, prompts), answers, missing)
+    answers = {name: list(zip(who.gold.score(own).tolist(), map(writable, own))) for name, own in texts.items()}
+    return Samples(list(map(writable, encoding.texts_of(who.pieces, prompts))), answers, missing)
+
+
+def writable(text: str) -> str:
+    """Returns the text with ? for half of a surrogate pair, which a policy may write and no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def drawer(

@@ -46,8 +46,9 @@ class Reader(NamedTuple):
 class Read(NamedTuple):
     """What was read of N texts."""
 
-    log_likelihood: np.ndarray  # float64 [N], nats
+    log_likelihood: np.ndarray  # float64 [N], nats, of the characters that were read
     features: np.ndarray  # float32 [N, 2 layers width]
+    characters: np.ndarray  # int64 [N], that were read: of a text that is cut, fewer than it has
 
 
 def required(name: str) -> None:
@@ -90,14 +91,17 @@ def reading(reader: Reader) -> Callable[[Sequence[str]], Read]:
     program = jax.jit(functools.partial(_read, reader.config, reader.layers, len(suffix)))
 
     def read(texts):
-        begin, encode = reader.tokeniser.begin, reader.tokeniser.encode
-        encoded = [[begin, *encode(text)[:LONGEST], *suffix] for text in texts]
-        found = []
+        begin, own = reader.tokeniser.begin, [reader.tokeniser.encode(text) for text in texts]
+        encoded = [[begin, *tokens[:LONGEST], *suffix] for tokens in own]
+        decode, found = reader.tokeniser.decode, []
+        characters = [
+            len(decode(tokens[:LONGEST])) if len(tokens) > LONGEST else len(text) for tokens, text in zip(own, texts)
+        ]
         for block, numbers in blocks(encoded):
             log_prob, features = map(np.asarray, program(reader.params, *block))
             found += [(log_prob[row, place], features[row, place]) for row, place in numbers]
         log_prob, features = zip(*found)
-        return Read(np.array(log_prob, float), np.array(features))
+        return Read(np.array(log_prob, float), np.array(features), np.array(characters))
 
     return read
 
@@ -105,12 +109,13 @@ def reading(reader: Reader) -> Callable[[Sequence[str]], Read]:
 def fluency(texts: Sequence[str]) -> float:
     """Returns nats a character of all texts together, higher is better: log p over the number of characters. Raises BadInput
     without the package."""
-    return -nats_per_character(installed()(texts).log_likelihood, texts)
+    found = installed()(texts)
+    return -nats_per_character(found.log_likelihood, found.characters)
 
 
-def nats_per_character(log_likelihood: np.ndarray, texts: Sequence[str]) -> float:
-    """Returns -sum log p over the number of characters."""
-    return -float(np.sum(log_likelihood)) / max(sum(map(len, texts)), 1)
+def nats_per_character(log_likelihood: np.ndarray, characters: np.ndarray) -> float:
+    """Returns -sum log p over the number of characters that were read."""
+    return -float(np.sum(log_likelihood)) / max(int(np.sum(characters)), 1)
 
 
 @functools.cache

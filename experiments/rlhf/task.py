@@ -156,6 +156,12 @@ def judged_prompts(reference: dict[str, str]) -> np.ndarray:
     return reference_policy.load_prompts(begun.folder, begun.mark).judged
 
 
+def judged_alike(answers: int, prompts: int, most: int) -> int:
+    """Returns how many answers are judged where so many are asked for: as many to each prompt, and no more than `most`, of the
+    reference."""
+    return min(-(-answers // prompts), most // prompts) * prompts
+
+
 def load_judges(judged: dict[str, str], reference: dict[str, str]) -> Judges:
     """Returns the judges of a finished stage, with the tokeniser of another."""
     stage, begun = found(judged), found(reference)

@@ -23,11 +23,6 @@ def lengths(texts: Sequence[str]) -> np.ndarray:
     return np.array([len(text) for text in texts])
 
 
-def end_rate(tokens: np.ndarray, answer_mask: np.ndarray, end: int) -> float:
-    """Returns the share of answers [B, L] that came to the end token within their budget."""
-    return float(np.mean(np.any((np.asarray(tokens) == end) & (np.asarray(answer_mask) > 0.0), axis=1)))
-
-
 def fluency(model: KneserNey, texts: Sequence[str], ended: bool | np.ndarray = True) -> float:
     """Returns the mean log-probability of a character, in nats: of all texts, and of the ends of those that are `ended`,
     over their characters without ends; NaN where there are none."""

@@ -8,6 +8,7 @@ def quick(tokens, mask):     # [N] of the answers' tokens [N, L] and which are r
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +20,11 @@ from algos.rlhf.tokeniser import Tokeniser
 from envs.text import on_host
 from experiments.lab.outside.loss_errors import reason
 from experiments.lab.outside.user_files import load
-from experiments.rlhf.encoding import texts_of
+from experiments.rlhf.encoding import rows, texts_of
 
+RAISED = re.compile(r"[A-Za-z_.]*(Error|Exception|Interrupt)\b")  # the last line of a traceback
 FORMS = "it takes (texts), or (tokens, mask)"
-TRIED = ["A good film.", "No."]
+TRIED = ["A good film.", "No.", ""]
 
 
 def checked(reference: str) -> Callable:
@@ -42,7 +44,8 @@ def checked(reference: str) -> Callable:
 
 
 def of_answers(reference: str, pieces: Tokeniser, length: int) -> Callable:
-    """Returns the function as the reward of a language task: (tokens [B, P + L], mask, answer_mask [B, L]) -> [B]."""
+    """Returns the function as the reward of a language task: (tokens [B, P + L], mask, answer_mask [B, L]) -> [B]. Raises
+    ValueError, in one line, for one that fails on answers, an empty one among them."""
     function = checked(reference)
     if _parameters(function) == ["texts"]:
         return on_host(lambda tokens, mask, answer_mask: function(texts_of(pieces, tokens[:, -length:])))
@@ -50,7 +53,23 @@ def of_answers(reference: str, pieces: Tokeniser, length: int) -> Callable:
     def of_tokens(tokens, mask, answer_mask):
         return function(tokens[:, -length:], answer_mask)
 
-    return of_tokens if _traces(of_tokens, length) else on_host(of_tokens)
+    if _traces(of_tokens, length):
+        return of_tokens
+    tried = rows(pieces, TRIED, length)
+    try:
+        found = np.asarray(of_tokens(*tried), np.float64)
+    except Exception as error:  # a user's function raises what it likes
+        raise ValueError(f"{reference}: {reason(error)}") from None
+    if found.shape != (len(TRIED),) or not np.all(np.isfinite(found)):
+        raise ValueError(f"{reference} gives one finite number an answer, [{len(TRIED)}], not {found.tolist()}")
+    return on_host(of_tokens)
+
+
+def failure(error: jax.errors.JaxRuntimeError) -> str:
+    """Returns, in one line, what a reward said that failed on the host while a program ran."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    raised = [line for line in lines if RAISED.match(line)]
+    return (raised or lines or ["it failed"])[-1]
 
 
 def _traces(function: Callable, length: int) -> bool:

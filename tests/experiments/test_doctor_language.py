@@ -468,6 +468,11 @@ def test_records_of_a_run_that_went_wrong_are_told(fault, level, said):
     assert found.level == level and said in found.text and found.text.startswith("rloo: ")
 
 
+def test_a_divergence_below_0_is_held_against_how_many_answers_estimate_it():
+    below = records(**{**SOUND, "kl": [0.0, -0.3]})
+    assert [each.level for answers in (64, 4) for each in history("rloo", below, answers)] == [PROBLEM, OK]
+
+
 PAD_IS_END = """
 from test_doctor_language import task
 

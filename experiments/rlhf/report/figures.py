@@ -102,8 +102,7 @@ def over_optimisation(summary: dict[str, Any], curves: pd.DataFrame, styles: dic
             proxy, gold = way(summary, curves, name, "proxy")[1], way(summary, curves, name, "gold")[1]
             panel.plot(proxy, gold, line, color=colour, marker="o", markersize=3, linewidth=1.6)
             furthest_proxy = max(furthest_proxy, float(np.nanmax(proxy)))
-        deviation = summary["reference"]["proxy_deviation"] or 1.0
-        foretold = summary["predicted_slope"]["gold_gain_per_root_two_kl"] / deviation
+        foretold = summary["predicted_slope"]["gold_gain_per_proxy"]
         panel.plot([0.0, furthest_proxy], [0.0, foretold * furthest_proxy], "-.", color=GREY)
         panel.axhline(0.0, color=INK, linewidth=0.6)
         dress(panel, "proxy reward above the reference's", "gold reward above the reference's", INK, GRID)

@@ -80,8 +80,8 @@ def compared(summary: dict[str, Any]) -> list[tuple[str, float]]:
     }
     rows = [(told, found[name]) for name, told in words.items() if found.get(name) is not None]
     rows.append(
-        ("gold judge, whole texts (it learned from other people's opinions)", summary["judges"]["pair_accuracy"])
+        ("gold judge, whole texts (it learned from opinions of other sentences)", summary["judges"]["pair_accuracy"])
     )
     if found.get("ceiling"):
-        rows.append(("ceiling: whoever knows all other raters of both sentences", found["ceiling"]))
+        rows.append(("for comparison: whoever knows the other raters' means of both sentences", found["ceiling"]))
     return rows

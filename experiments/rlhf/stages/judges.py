@@ -5,9 +5,10 @@ people said. (The texts themselves the supervised stage reads.)
 import numpy as np
 
 from experiments.lab.recording import trees
-from experiments.rlhf import features, kneser_ney
+from experiments.rlhf import features, gold, kneser_ney
 from experiments.rlhf.corpus import Corpus
 from experiments.rlhf.linear import Kind, Linear
+from experiments.rlhf.opinions import RIDGE
 from experiments.rlhf.stages.stage import Finished, Stage, made
 
 GOLD, FLUENCY = "gold.npz", "fluency.npz"
@@ -16,6 +17,8 @@ GOLD, FLUENCY = "gold.npz", "fluency.npz"
 def stage(folder, corpus: Corpus, sizes) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another."""
     settings = {"seed": sizes.seed, "held_out": sizes.held_out, "validation": sizes.validation}
+    settings |= {"features": [[kind.__name__, share] for kind, share in gold.FEATURES], "ridges": [gold.RIDGE, RIDGE]}
+    settings |= {"weighing": list(gold.WEIGHING), "order": kneser_ney.ORDER}
 
     def make(own: Stage):
         split, said = corpus.split, corpus.opinions

@@ -27,6 +27,7 @@ def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another, or SmolLM2 is not installed."""
     settings = {name: getattr(sizes, name) for name in SETTINGS}
     settings |= {"layers": list(smollm2.LAYERS), "suffix": smollm2.SUFFIX, "pairs": PAIRS}
+    settings |= {"longest": smollm2.LONGEST, "ridges": list(RIDGES)}
     path = smollm2.file()
     inputs = {**corpus.inputs, "model": sha256(path)}
     return made(Stage(folder, settings, inputs), (READ, HEAD), lambda own: make(own, corpus, path))
@@ -50,7 +51,7 @@ def make(own: Stage, corpus: Corpus, path: Path) -> dict[str, Any]:
         "ceiling": opinions.ceiling(split.held_out),
         "ridge": ridge,
         "nats_per_character": smollm2.nats_per_character(
-            found.log_likelihood[split.held_out], corpus.of(split.held_out)
+            found.log_likelihood[split.held_out], found.characters[split.held_out]
         ),
     }
     print(f"{own.name}: {figures['pair_accuracy']:.1%} of held-out pairs as people have them", flush=True)

@@ -4,7 +4,7 @@ transformer. How much each counts is fitted on comparisons of validation sentenc
 "Stacked generalization").
 
 Its accuracy is that of all pairs of held-out sentences, whole, and each cut as an answer is; beside it stand what a linear
-model of words and pairs of words makes of the same comparisons and texts, and what no judge can surpass.
+model of words and pairs of words makes of the same comparisons and texts, and what whoever knows the other raters' means reaches.
 """
 
 import functools
@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from algos.rlhf import reward_model
+from algos.rlhf import ngrams, reward_model
 from algos.rlhf.language_model import LanguageModel
 from algos.rlhf.ngrams import Ngrams
 from algos.rlhf.reward_model import Comparisons, Mixture, RewardModel
@@ -43,6 +43,7 @@ LINEAR = ((one_and_two_words, 1.0),)
 def stage(folder: Path, corpus: Corpus, sizes, reference: Finished, compared: Finished) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another, Interrupted for a signal."""
     settings = {name: getattr(sizes, name) for name in SETTINGS}
+    settings |= {"ridges": [counting.RIDGE, RIDGE], "weighing": list(counting.WEIGHING), "ngrams": ngrams.LONGEST}
     inputs = {**corpus.inputs, "supervised": reference.mark, "comparisons": compared.mark}
     own = Stage(folder, settings, inputs)
     return made(own, (LEARNED,), lambda own: make(own, corpus, sizes, reference, compared))
@@ -58,8 +59,8 @@ def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finis
     parts = scores_apart(begun.model, params, whole, np.concatenate([validation, held_out]))
     params = params.replace(share=shares(parts, corpus.opinions.compared(validation, sizes.pairs, sizes.seed)))
     of_answers = scorer(model_of(begun.model), params, cut.tokens.shape[1])
-    raw = of_answers(params, supervised.load_answers(reference.folder))
-    trees.write(own.folder / LEARNED, RewardModel(params, np.float32(raw.mean()), np.float32(raw.std())))
+    raw = of_answers(params, answers_of_train(begun, reference, sizes))
+    trees.write(own.folder / LEARNED, reward_model.normalised(params, raw))
     scores, accuracy = params.share.astype(float) @ parts, corpus.opinions.accuracy
     figures = {
         "pair_accuracy": accuracy(held_out, scores[held_out]),
@@ -75,9 +76,19 @@ def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finis
     }
     (own.folder / CHECKPOINT).unlink(missing_ok=True)
     told = f"{figures['pair_accuracy']:.1%} of held-out pairs as people have them, a linear model {figures['linear_bigram']:.1%}"
-    most = "" if figures["ceiling"] is None else f", at most {figures['ceiling']:.1%}"
-    print(f"{own.name}: {told}{most}", flush=True)
+    others = "" if figures["ceiling"] is None else f", the other raters' means {figures['ceiling']:.1%}"
+    print(f"{own.name}: {told}{others}", flush=True)
     return figures
+
+
+def answers_of_train(begun: Reference, reference: Finished, sizes) -> encoding.Rows:
+    """Returns answers of the reference to prompts that policies are optimised on: those of the stage where these are also
+    what is judged, as the begin token alone is."""
+    asked = supervised.load_prompts(reference.folder, reference.mark)
+    if np.array_equal(asked.train, asked.judged):
+        return supervised.load_answers(reference.folder)
+    some = np.linspace(0, len(asked.train) - 1, min(len(asked.train), sizes.reference_answers)).astype(int)
+    return supervised.reference_answers(begun, asked.train[some], sizes)
 
 
 def course_of(begun: Reference, human: comparisons.Compared, rows: encoding.Rows, corpus: Corpus, sizes) -> Course:
@@ -139,10 +150,9 @@ def shares(parts: np.ndarray, drawn: pairs.Pairs) -> np.ndarray:
 
 
 def calibration(scores: np.ndarray, drawn: pairs.Pairs) -> list[list[float]]:
-    """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability."""
-    decided = drawn.label != 0.5
-    first, second, label = drawn.first[decided], drawn.second[decided], drawn.label[decided]
-    said = expit(scores[first] - scores[second])
+    """Returns (probability that was said, share that came, pairs) of the pairs by tenths of the probability. A tie is half of
+    each, as it was when the probabilities were learned: without ties they would all seem too near a half."""
+    said, label = expit(scores[drawn.first] - scores[drawn.second]), drawn.label
     tenth = np.minimum((said * 10).astype(int), 9)
     there = [tenth == number for number in range(10) if np.any(tenth == number)]
     return [[float(said[own].mean()), float(label[own].mean()), int(own.sum())] for own in there]

@@ -66,18 +66,20 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     asked = prompts_of(pieces, corpus, sizes.prompt)
     trees.write(own.folder / PROMPTS, asked._asdict())
     model = model_of(own.settings)
-    tokens, mask = supervised.pack(encoding.whole(pieces, learned), sizes.row, pieces.pad)
+    room = asked.train.shape[1] - 1
+    tokens, mask = supervised.pack(encoding.whole(pieces, learned, room), sizes.row, pieces.pad)
     training = supervised.make(model, tokens, mask, supervised.Config(rows=min(sizes.rows, len(tokens))))
     hparams = supervised.HParams(learning_rate=sizes.learning_rate, total_updates=float(sizes.updates))
     hparams = jax.tree.map(jnp.float32, hparams)
     validation, held_out = corpus.to_imitate(corpus.split.validation), corpus.to_imitate(corpus.split.held_out)
-    bits = reader_of(model, pieces, max(sizes.row, *map(len, encoding.whole(pieces, validation + held_out))))
+    longest = max(map(len, encoding.whole(pieces, validation + held_out, room)))
+    bits = reader_of(model, pieces, max(sizes.row, longest), room)
     course = Course(
         begin=lambda: training.init(jax.random.key(sizes.seed), hparams),
         step=lambda state: training.step(state, hparams)[0],
         keep=lambda state: state.average,
         look=lambda params, _: bits(params, validation),
-        updates=sizes.updates, looks=sizes.looks, patience=PATIENCE, unit="validation bits a character",
+        updates=sizes.updates, looks=min(sizes.looks, sizes.updates), patience=PATIENCE, unit="validation bits a character",
     )  # fmt: skip
     found = train(own, course)
     trees.write(own.folder / PARAMS, found.best)
@@ -85,7 +87,7 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     trees.write(own.folder / ANSWERS, answers._asdict())
     figures = {
         "bits_per_character": bits(found.best, held_out),
-        "kneser_ney": kneser_ney_bits(learned, held_out),
+        "kneser_ney": kneser_ney_bits(*(encoding.cut(pieces, texts, room) for texts in (learned, held_out))),
         "updates": int(found.looks[-1, 0]),
         "looks": found.looks.tolist(),
         "tokens_per_second": round(training.tokens_per_update * float(found.looks[-1, 0]) / found.seconds, 1),
@@ -106,16 +108,32 @@ def model_of(settings: dict[str, Any]) -> LanguageModel:
 
 def prompts_of(pieces: Tokeniser, corpus: Corpus, most: int) -> Prompts:
     """Returns the different prompts of the train part and, as far as they are judged, of what is held out, cut to so many
-    tokens; the begin token alone where texts have none."""
-    texts = [sorted({corpus.prompts[index] for index in part}) for part in (corpus.split.train, corpus.split.held_out)]
-    if len(texts[1]) > JUDGED:
-        texts[1] = [texts[1][place] for place in np.linspace(0, len(texts[1]) - 1, JUDGED).astype(int)]
-    room = min(most, max(len(pieces.encode(text)) if text else 0 for own in texts for text in own))
-    return Prompts(*(np.unique(encoding.prompts(pieces, own, room), axis=0) for own in texts))
+    tokens; the begin token alone where texts have none. Raises ValueError where all of the second become some of the first."""
+    train, held_out = (
+        sorted({corpus.prompts[index] for index in part}) for part in (corpus.split.train, corpus.split.held_out)
+    )
+    room = min(most, max(len(pieces.encode(text)) if text else 0 for text in train + held_out))
+    optimised = np.unique(encoding.prompts(pieces, train, room), axis=0)
+    known, whole = set(map(tuple, optimised)), set(train)  # where prompts are few, parts share them as they are
+    left = [
+        text for text, row in zip(held_out, encoding.prompts(pieces, held_out, room))
+        if text in whole or tuple(row) not in known
+    ]  # fmt: skip
+    if len(left) < len(held_out):
+        told = f"{len(held_out) - len(left)} of {len(held_out)} held-out prompts are those of train in their last {room} tokens"
+        if not left:
+            raise ValueError(f"{told}: take --size prompt={2 * max(room, 1)} or more")
+        print(f"{told} and are left out: take --size prompt={2 * max(room, 1)} or more", flush=True)
+    if len(left) > JUDGED:
+        left = [left[place] for place in np.linspace(0, len(left) - 1, JUDGED).astype(int)]
+    return Prompts(optimised, np.unique(encoding.prompts(pieces, left, room), axis=0))
 
 
-def reader_of(model: LanguageModel, pieces: Tokeniser, row: int) -> Callable[[Any, list[tuple[str, str]]], float]:
-    """Returns (params, texts) -> bits a character of (prompt, text), ends included. One longer than the row is too long."""
+def reader_of(
+    model: LanguageModel, pieces: Tokeniser, row: int, room: int
+) -> Callable[[Any, list[tuple[str, str]]], float]:
+    """Returns (params, texts) -> bits a character of (prompt, text) as they are read, ends included: of a prompt its last
+    `room` tokens. One longer than the row is too long."""
     device, read = lane(), max(1, READ // row)
 
     def total(params, tokens, mask):
@@ -126,11 +144,13 @@ def reader_of(model: LanguageModel, pieces: Tokeniser, row: int) -> Callable[[An
     program = compiled(total, device, jax.eval_shape(model.init, jax.random.key(0)), *block)
 
     def bits(params, texts):
-        params, packed = jax.device_put(params, device), supervised.pack(encoding.whole(pieces, texts), row, pieces.pad)
+        params = jax.device_put(params, device)
+        packed = supervised.pack(encoding.whole(pieces, texts, room), row, pieces.pad)
         tokens, mask = (np.pad(x, [(0, -len(x) % read), (0, 0)]) for x in packed)
         blocks = (slice(at, at + read) for at in range(0, len(tokens), read))
         nats = [float(program(params, *jax.device_put((tokens[own], mask[own]), device))) for own in blocks]
-        return supervised.bits_per_character(sum(nats), sum(len(encoding.joined(*both)) for both in texts))
+        read_of = encoding.cut(pieces, texts, room)
+        return supervised.bits_per_character(sum(nats), sum(len(encoding.joined(*both)) for both in read_of))
 
     return bits
 

@@ -111,6 +111,16 @@ def test_every_estimator_rests_at_its_own_optimum_and_at_no_other(float64, monke
         assert same == (pair in (("k1", "loss"), ("k1", "answer_loss"))), pair
 
 
+def test_a_mean_within_each_answer_keeps_the_end_of_a_penalty_in_the_reward_and_of_none_in_a_loss(float64, monkeypatch):
+    task = in_float64(listed(4, 3))
+    ends = targets(task)
+    for pair, rests in ((("k1", "reward"), True), (("k2", "answer_loss"), False), (("k3", "loss"), False)):
+        config, hparams = grpo.Config(estimator=pair[0], place=pair[1]), grpo.HParams(kl_coef=BETA)
+        gradient = quick_jit(gradient_of(grpo.loss, task, config, hparams, monkeypatch, "answer"))
+        found = gradient(by_logits(task, ends[pair]))["logits"]
+        assert (np.abs(found).max() < 1e-7) == rests and (rests or np.abs(found).max() > 1e-4), pair
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("vocabulary", "length", "steps"), [(4, 3, 1000), (6, 4, 1000), (8, 5, 500)])
 def test_every_estimator_leads_to_its_own_optimum(float64, monkeypatch, vocabulary, length, steps):
@@ -202,14 +212,21 @@ def test_a_penalty_that_loses_the_optimum_is_warned_of_in_one_line():
     env = listed(3, 2).env
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for module, fields in ((ppo, {}), (rloo, {}), (reinforce, {}), (grpo, {})):
-            module.make(env, module.Config(**fields))
-        ppo.make(env, ppo.Config(estimator="k2", place="answer_loss"))
+        for module in (ppo, rloo, reinforce):
+            module.make(env)
+        grpo.make(env, grpo.Config(average="sum"))
+        grpo.make(env, grpo.Config(estimator="k1", place="reward"))
+        ppo.make(env, ppo.Config(estimator="k2", place="answer_loss", whiten_advantage=False))
     lost = {("k1", "loss"), ("k1", "answer_loss"), ("k2", "reward"), ("k3", "reward"), ("k2", "loss"), ("k3", "loss")}
     for estimator, place in lost:
         with pytest.warns(UserWarning, match=f"^{estimator} in place '{place}'") as told:
             ppo.make(env, ppo.Config(estimator=estimator, place=place))
         assert len(told) == 1 and "\n" not in str(told[0].message) and told[0].filename == __file__
+    with pytest.warns(UserWarning, match="^average 'answer' with k3 in place 'loss'") as told:
+        grpo.make(env)
+    with pytest.warns(UserWarning, match="^whiten_advantage divides") as more:
+        ppo.make(env, ppo.Config(estimator="k2", place="answer_loss"))
+    assert len(told) == len(more) == 1 and told[0].filename == more[0].filename == __file__
     with pytest.raises(ValueError, match="estimator must be one of k1, k2, k3, not 'k4'"):
         ppo.make(env, ppo.Config(estimator="k4"))
     with pytest.raises(ValueError, match="place must be one of reward, loss, answer_loss, not 'advantage'"):
@@ -239,4 +256,5 @@ def test_a_divergence_in_the_reward_carries_no_gradient_and_stops_at_the_end():
 def test_the_coefficient_moves_by_at_most_a_fifth_of_its_share_and_towards_the_target():
     for divergence, error in ((6.0, 0.0), (6.6, 0.1), (60.0, 0.2), (0.0, -0.2)):
         assert kl.adapted(0.15, divergence, 6.0, 10_000.0, 512) == pytest.approx(0.15 * (1 + error * 512 / 10_000))
+    assert kl.adapted(0.15, 0.0, 6.0, 100.0, 512) == 0.0  # never a reward for going away
     assert kl.adapted(1.0, 60.0, 6.0, 10_000.0, 512) - 1.0 <= 0.01025

@@ -149,3 +149,11 @@ def test_answers_of_a_policy_and_of_the_reference_find_the_optimum_that_the_refe
     to, beta = optimum.tilted_to(reward[drawn], optimum.divergence(best, log_rho), weight)
     assert beta == pytest.approx(0.3, rel=0.03)
     assert to.divergence == pytest.approx(optimum.divergence(best, log_rho), rel=1e-6)
+
+
+def test_rewards_that_are_one_number_move_nothing_and_a_divergence_out_of_reach_is_told():
+    found, beta = optimum.tilted_to(np.full(50, 0.3), 2.0)
+    assert found.divergence == pytest.approx(0.0, abs=1e-12) and found.effective_samples == pytest.approx(50)
+    assert beta == np.inf and found.reward == pytest.approx(0.3)
+    found, _ = optimum.tilted_to(np.arange(50.0), 9.0)  # 50 answers show log 50 nats at most
+    assert found.divergence == pytest.approx(np.log(50), rel=1e-3)

@@ -170,6 +170,11 @@ def test_what_cannot_be_read_is_refused_in_one_line(settings, change, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_setting_that_is_missing_is_named():
+    with pytest.raises(ValueError, match="^config.json of model_type 'llama' lacks hidden_size, rms_norm_eps$"):
+        pretrained.config({name: x for name, x in LLAMA.items() if name not in ("hidden_size", "rms_norm_eps")})
+
+
 def test_the_base_of_the_angles_is_read_where_newer_files_keep_it():
     newer = {name: x for name, x in LLAMA.items() if name != "rope_theta"} | {"rope_parameters": {"rope_theta": 500.0}}
     assert pretrained.config(newer) == pretrained.config(LLAMA)

@@ -132,7 +132,7 @@ def test_rewards_are_scores_less_the_mean_over_the_deviation_of_the_references_t
     model, params = table(), jnp.arange(float(ITEMS)) ** 2
     tokens = jax.random.randint(jax.random.key(1), (50, 6), 0, ITEMS)
     mask = (jnp.arange(6) < jax.random.randint(jax.random.key(2), (50, 1), 1, 7)).astype(jnp.float32)
-    learned = jax.jit(lambda: normalised(model, params, tokens, mask))()
+    learned = jax.jit(lambda: normalised(params, score(model, params, tokens, mask)))()
     of_texts = jax.jit(reward(model, learned))
     found = of_texts(tokens, mask, mask[:, 3:])
     assert found.shape == (50,) and found.dtype == jnp.float32

@@ -186,6 +186,23 @@ def test_dropout_drops_the_share_it_is_given_and_keeps_the_mean():
     assert abs(np.corrcoef(kept[:, ::4].ravel(), kept[:, 1::4].ravel())[0, 1]) < 4 / np.sqrt(kept.size / 4)
 
 
+def test_a_rate_that_rounds_to_1_leaves_some_units():
+    dropped, _ = transformer._dropped(jnp.ones((1000, 64)), (jax.random.key(0), 0.999))
+    assert np.all(np.isfinite(dropped)) and np.mean(np.asarray(dropped) > 0.0) == pytest.approx(1 / 256, rel=0.3)
+
+
+def test_rows_that_learned_positions_do_not_reach_are_refused():
+    config = transformer.Config(8, width=8, layers=1, heads=2, positions="learned", longest=6)
+    model = transformer.make(config)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    tokens, mask = jnp.zeros((1, 7), jnp.int32), jnp.ones((1, 7))
+    with pytest.raises(ValueError, match="rows of 7 tokens are longer than the learned positions reach, longest=6"):
+        jax.eval_shape(model.apply, params, tokens, mask)
+    with pytest.raises(ValueError, match="rows of 7 tokens"):
+        jax.eval_shape(lambda *given: model.start(*given, room=3), params, tokens[:, :4], mask[:, :4])
+    jax.eval_shape(model.apply, params, tokens[:, :6], mask[:, :6])
+
+
 def test_dropout_is_there_only_where_it_is_asked_for(small):
     model, params = small
     tokens, mask = jnp.arange(8)[None], jnp.ones((1, 8))

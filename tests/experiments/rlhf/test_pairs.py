@@ -111,7 +111,7 @@ def test_the_seed_alone_decides_what_is_drawn():
 
 
 def test_what_prefers_nothing_is_refused():
-    with pytest.raises(ValueError, match="200 of 200 pairs are ties|are ties: these ratings prefer next to nothing"):
+    with pytest.raises(ValueError, match=r"^(\d+) of \1 pairs are ties: these ratings prefer"):
         pairs.draw([np.array([1]), np.array([1, 1])], np.arange(2), 2, 0, "drop")
     with pytest.raises(ValueError, match="1 sentences cannot be drawn"):
         pairs.draw(FEW, np.array([2]), 10, 0)

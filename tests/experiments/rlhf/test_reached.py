@@ -63,8 +63,11 @@ def test_a_policy_that_spends_its_divergence_badly_is_held_against_what_that_div
 
 def test_a_line_says_the_share_over_seeds_and_when_too_few_answers_carry_the_optimum():
     row = {"contender": "ppo", "kl": 4.0, "gold_gain": 0.3, "optimum_gold_gain": 0.4, "distinct_2_share": 0.9}
+    row |= {"optimum_kl": 4.0}
     rows = [row | {"seed": seed, "effective_samples": 80.0} for seed in range(3)]
     (line,) = reach.told(rows)
     assert line == "ppo: 4.00 nats, gold +0.300 where the optimum has +0.400: 75% [75%, 75%] of 3 seeds; distinct-2 90%"
     (line,) = reach.told([*rows[:2], row | {"seed": 2, "effective_samples": 12.0}])
     assert line.endswith("; no more than 12 effective answers")
+    (line,) = reach.told([*rows[:2], row | {"seed": 2, "effective_samples": 80.0, "optimum_kl": 2.5}])
+    assert line.endswith("distinct-2 90%; the optimum's answers show only 2.50 nats")

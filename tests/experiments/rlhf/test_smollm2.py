@@ -191,7 +191,8 @@ def fake(monkeypatch, tmp_path):
     def read(texts):
         asked.extend(texts)
         rows = np.array([[means[text], len(text)] for text in texts], np.float32)
-        return smollm2.Read(-2.0 * np.array([len(text) for text in texts], float), rows)
+        lengths = np.array([len(text) for text in texts])
+        return smollm2.Read(-2.0 * lengths, rows, lengths)
 
     (tmp_path / "model.gguf").write_bytes(b"weights")
     monkeypatch.setattr(smollm2, "file", lambda: tmp_path / "model.gguf")
@@ -231,14 +232,17 @@ def test_a_head_on_what_people_said_orders_held_out_pairs_as_they_do(fake, tmp_p
     _, found = fake
     ratings = corpus.read_ratings(corpus.HUMAN_SENTIMENT).means
     read = dict(zip(found.texts, ratings))
-    rows = lambda texts: smollm2.Read(np.zeros(len(texts)), np.array([[read[text], 1.0] for text in texts]))  # noqa: E731
+    rows = lambda texts: smollm2.Read(  # noqa: E731
+        np.zeros(len(texts)), np.array([[read[text], 1.0] for text in texts]), np.ones(len(texts))
+    )
     monkeypatch.setattr(smollm2, "reading", lambda reader: rows)
     figures = pretrained.stage(tmp_path / "smollm2", found, Sizes()).figures
     assert figures["pair_accuracy"] > figures["ceiling"] > 0.85  # the mean of all raters knows the drawn one, too
 
 
 def test_the_column_is_asked_for_where_it_is_wanted_alone(monkeypatch):
-    monkeypatch.setattr(smollm2, "installed", lambda: lambda texts: smollm2.Read(np.full(len(texts), -6.0), None))
+    read = lambda texts: smollm2.Read(np.full(len(texts), -6.0), None, np.full(len(texts), 3))  # noqa: E731
+    monkeypatch.setattr(smollm2, "installed", lambda: read)
     linear = SimpleNamespace(score=lambda texts: np.zeros(len(texts)))
     monkeypatch.setattr(task.text_metrics, "fluency", lambda *_: 0.0)
     who = task.Judges(linear, None, tokeniser.in_bytes(), smollm2=True)
@@ -253,7 +257,7 @@ def test_the_column_is_asked_for_where_it_is_wanted_alone(monkeypatch):
 def test_a_finished_stage_gives_a_reward_of_texts(tmp_path, monkeypatch):
     head = dense.Head(np.zeros(2), np.ones(2), np.array([0.0, np.sqrt(2.0)]))
     pretrained.trees.write(tmp_path / pretrained.HEAD, head)
-    rows = lambda texts: smollm2.Read(None, np.array([[1.0, len(text)] for text in texts]))  # noqa: E731
+    rows = lambda texts: smollm2.Read(None, np.array([[1.0, len(text)] for text in texts]), None)  # noqa: E731
     monkeypatch.setattr(smollm2, "installed", lambda: rows)
     assert pretrained.scorer(tmp_path)(["abc", ""]) == pytest.approx([3.0, 0.0])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.rlhf import kneser_ney, vader
-from experiments.rlhf.text_metrics import bits_per_character, distinct_2, end_rate, fluency, lengths
+from experiments.rlhf.text_metrics import bits_per_character, distinct_2, fluency, lengths
 
 
 def test_distinct_2_is_the_share_of_different_pairs_of_words():
@@ -23,12 +23,6 @@ def test_no_pair_of_words_reaches_from_one_text_into_the_next():
 
 def test_lengths_are_characters():
     assert lengths(["", "né"]).tolist() == [0, 2]
-
-
-def test_an_answer_has_come_to_its_end_where_the_token_is_inside_its_mask():
-    tokens = np.array([[5, 2, 0, 0], [5, 6, 7, 2], [5, 6, 7, 8], [5, 6, 2, 2]])
-    mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0]], np.float32)
-    assert end_rate(tokens, mask, end=2) == 0.5
 
 
 def test_fluency_is_the_log_probability_a_character_with_the_ends_of_those_that_ended():

@@ -13,6 +13,7 @@ from experiments.lab.recording.manifest import read_experiment, read_manifest
 
 DRIFT, SELDOM, OFTEN = 0.5, 0.05, 0.2  # shares of a length, and of answers that end
 RATIO, CACHE, BELOW_ZERO, SAME_TEXTS = 1e-3, 1e-2, -0.1, 0.5
+ANSWERS = 64  # that BELOW_ZERO is the bound of: noise is as 1 / sqrt(answers)
 
 
 def examine_run(folder: Path, bounds, trust: bool) -> list[Finding]:
@@ -29,12 +30,19 @@ def examine_run(folder: Path, bounds, trust: bool) -> list[Finding]:
         if not any(each.level == PROBLEM for each in found):
             found += [each for contender in others for each in examine_method(env, contender)]
     curves = run_folder.read(folder).curves
+    answers = {one.name: answers_of(one.config) for task in experiment.tasks for one in task.contenders}
     methods = curves.groupby("algorithm", sort=False)
-    return found + [each for name, rows in methods for each in history(name, rows)]
+    return found + [each for name, rows in methods for each in history(name, rows, answers.get(name, ANSWERS))]
 
 
-def history(name: str, curves: pd.DataFrame) -> list[Finding]:
-    """Returns what the records of one method say, of means over seeds: the first, the last, and what must stay small."""
+def answers_of(config) -> int:
+    """Returns how many answers an update of such settings draws."""
+    return getattr(config, "num_prompts", ANSWERS) * getattr(config, "group", 1)
+
+
+def history(name: str, curves: pd.DataFrame, answers: int = ANSWERS) -> list[Finding]:
+    """Returns what the records of one method say, of means over seeds: the first, the last, and what must stay small. answers:
+    of an update; a divergence that few answers estimate may be below 0 by chance."""
     means = {metric: rows.groupby("env_steps").value.mean() for metric, rows in curves.groupby("metric")}
     ends = {metric: (float(of.iloc[0]), float(of.iloc[-1])) for metric, of in means.items()}
     worst = curves.groupby("metric").value.max()
@@ -46,7 +54,7 @@ def history(name: str, curves: pd.DataFrame) -> list[Finding]:
         )
         if worst.get(metric, 0.0) > most
     ]
-    if "kl" in ends and min(means["kl"]) < BELOW_ZERO:
+    if "kl" in ends and min(means["kl"]) < BELOW_ZERO * np.sqrt(ANSWERS / answers):
         told = f"the divergence from the reference was {min(means['kl']):.3g} nats: below 0, so the answers are not the policy's"
         found.append(Finding(PROBLEM, f"{name}: {told}"))
     found += ending(name, ends) + length(name, ends) + sameness(name, ends) + overdone(name, curves)
