@@ -165,13 +165,19 @@ def test_an_episode_is_reset_when_all_have_ended_and_not_before():
 
 def test_a_decision_is_valued_by_the_same_players_next_one_and_rewards_between_add_up():
     generator, (steps, rows) = np.random.default_rng(0), (40, 6)
-    acting = generator.random((steps, rows)) < 0.5
+    turn = np.arange(steps + 1)[:, None] % 3 == np.arange(rows) % 3  # every third step: two are waited for
+    acting = turn[:-1]
     terminated, truncated = generator.random((2, steps, rows)) < 0.08
     reward, value, next_value = generator.normal(size=(3, steps, rows))
     gamma, lambda_ = 0.9, 0.7
-    found = np.asarray(decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting))
+    terminated |= truncated  # a limit of time may come while one waits, and nobody knows a value there
+    truncated[:] = False
+    next_value[~turn[1:]] = 1e4  # of who is not to move then: junk that nothing may come near
+    found = np.asarray(
+        decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting, waits=2)
+    )
     for row in range(rows):
-        for begin in range(steps):
+        for begin in range(steps - 2):
             if not acting[begin, row]:
                 continue
             expected, weight, here, at = value[begin, row], 1.0, value[begin, row], begin
@@ -184,6 +190,7 @@ def test_a_decision_is_valued_by_the_same_players_next_one_and_rewards_between_a
                     ahead = value[at + 1, row] if not over else 0.0 if terminated[at, row] else next_value[at, row]
                     expected += weight * (earned + gamma * ahead - here)
                     weight, here, earned, discounted = weight * gamma * lambda_, ahead, 0.0, 1.0
+                    over |= at + 1 >= steps - 2  # whether the one after that is seen depends on what is done
                 if over:
                     break
                 at += 1
@@ -198,7 +205,10 @@ def test_where_all_act_always_the_returns_are_the_plain_ones():
     acting = np.ones((20, 3), bool)
     plain = lambda_returns(reward, terminated, truncated, next_value, 0.9, 0.8)
     np.testing.assert_allclose(
-        decision_returns(reward, terminated, truncated, value, next_value, 0.9, 0.8, acting), plain, rtol=1e-5
+        decision_returns(reward, terminated, truncated, value, next_value, 0.9, 0.8, acting),
+        plain,
+        rtol=1e-5,
+        atol=1e-6,
     )
     np.testing.assert_allclose(
         gae(reward, terminated, truncated, value, next_value, 0.9, 0.8, acting), plain - value, rtol=1e-4, atol=1e-6
