@@ -112,12 +112,16 @@ def test_an_agents_noise_is_its_own_whoever_else_there_is():
     assert (two[..., 0] != two[..., 1]).any() and len(np.unique(two)) == 5
 
 
-LATER = [pytest.param(module, marks=pytest.mark.slow) for module in (ppo, reinforce, trpo)]
+LATER = [pytest.param(module, marks=pytest.mark.slow) for module in (ppo, reinforce, trpo, pgql)]
 
 
-@pytest.mark.parametrize("module", [a2c, *LATER])
-def test_a_dead_agents_reward_times_100_changes_nobodys_update(module):
-    config = module.Config(num_envs=2, num_steps=8, hidden_sizes=(), normalize_reward=True, normalize_observation=True)
+@pytest.mark.parametrize("module", [a2c, dqn, *LATER])
+def test_a_dead_agents_reward_and_observation_times_100_change_nobodys_update(module):
+    if module in (dqn, pgql):
+        more = {"batch_size": 64, "buffer_size": 256, "warmup_steps": 64}
+    else:
+        more = {"normalize_reward": True, "normalize_observation": True}
+    config = module.Config(num_envs=2, num_steps=8, hidden_sizes=(), **more)
 
     def params(scale):
         algorithm = module.make(scripted.constants(death=1, scale=scale), config)
@@ -170,8 +174,7 @@ def test_a_decision_is_valued_by_the_same_players_next_one_and_rewards_between_a
     terminated, truncated = generator.random((2, steps, rows)) < 0.08
     reward, value, next_value = generator.normal(size=(3, steps, rows))
     gamma, lambda_ = 0.9, 0.7
-    terminated |= truncated  # a limit of time may come while one waits, and nobody knows a value there
-    truncated[:] = False
+    truncated &= turn[1:]  # nobody knows a value of who waits
     next_value[~turn[1:]] = 1e4  # of who is not to move then: junk that nothing may come near
     found = np.asarray(
         decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting, waits=2)
