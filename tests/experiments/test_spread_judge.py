@@ -113,7 +113,7 @@ def test_the_report_says_how_many_episodes_only_where_they_were_played():
 )
 def test_fields_of_another_kind_are_refused_in_one_line(name):
     meant = named(name)
-    with pytest.raises(ValueError, match=f"^{meant.name}: ") as error:
+    with pytest.raises(ValueError, match=meant.name) as error:
         meant.task().make()
     assert "\n" not in str(error.value) and task_of(name, Args(algos=("ppo",))).judge is None
 
