@@ -176,7 +176,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         def update(carry, sample_and_index):
             params, target_params, opt_state = carry
             sample, index = sample_and_index
-            batch = replay.batch(sample, target_params=target_params)
+            batch = replay.batch(sample, jnp.ones(config.batch_size), target_params=target_params)
             params, opt_state, metrics = gradient_step(
                 optimizer, loss, params, opt_state, network.apply, batch, hparams
             )

@@ -161,8 +161,8 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
         )  # fmt: skip
         memory = replay.add(state.replay, _experience(env, fresh))
         sample = replay.sample(memory, key_sample, (config.batch_size,))
-        discount = hparams.gamma * jnp.ones_like(sample.reward)
-        replayed = replay.batch(sample, discount=discount, target_params=state.params)
+        ones = jnp.ones_like(sample.reward)
+        replayed = replay.batch(sample, ones, discount=hparams.gamma * ones, target_params=state.params)
 
         taken = env_steps(state.update, steps_per_update, steps_in_init)
         learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)

@@ -64,8 +64,8 @@ def live(env: Env, steps) -> jax.Array | None:
     return jnp.ones_like(steps.live) if team else steps.live
 
 
-def batch(stored, **more) -> ReplayBatch:
-    """Returns what was stored [n, ...], of which each item counts but those that are not `live`, as a loss takes it."""
+def batch(stored, ones: jax.Array, **more) -> ReplayBatch:
+    """Returns what was stored [n, ...], of which each item counts, by `ones` [n], but those that are not `live`, as a loss takes it."""
     fields = {name: x for name, x in vars(stored).items() if name != "live"}
-    counts = jnp.ones(stored.terminated.shape) if stored.live is None else stored.live.astype(jnp.float32)
+    counts = ones if stored.live is None else stored.live.astype(ones.dtype)
     return ReplayBatch(**fields, **more, mask=counts)

@@ -89,8 +89,8 @@ def test_what_is_replayed_counts_while_its_agent_is_there_or_its_team_pays():
     assert replay.live(alone, steps) is live and replay.live(team, steps).all()
     assert replay.live(envs.make("CartPole-v1"), SimpleNamespace(live=None)) is None
     stored = dqn.Experience(*[jnp.zeros(2)] * 6, live=live[0])
-    assert replay.batch(stored, target_params=None).mask.tolist() == [1.0, 0.0]
-    assert replay.batch(stored.replace(live=None), target_params=None).mask.tolist() == [1.0, 1.0]
+    assert replay.batch(stored, jnp.ones(2), target_params=None).mask.tolist() == [1.0, 0.0]
+    assert replay.batch(stored.replace(live=None), jnp.ones(2), target_params=None).mask.tolist() == [1.0, 1.0]
 
 
 HUGE = 1e3  # for what is not legal
