@@ -12,6 +12,7 @@ import envs
 from algos import a2c, dqn, pgql
 from algos.agents import exact_play, nfsp, vdn
 from algos.core import config, networks, on_policy, replay
+from algos.core.distributions import Categorical
 from algos.core.returns import decision_returns, gae, reward_to_go
 from algos.core.types import ReplayBatch
 from envs import wrappers
@@ -27,6 +28,26 @@ def test_no_decision_that_counts_comes_near_the_value_of_who_is_not_to_move():
     counted = gae(nothing, NOT, NOT, value, junk, 1.0, 0.95, acting, waits=1)
     assert counted[0, 0] == 2.0
     assert decision_returns(nothing, NOT, NOT, value, junk, 1.0, 0.95, acting)[0, 0] > 900.0  # without knowing waits
+
+
+class Waits:
+    """A network whose value is 0 where one is to move and a million where not."""
+
+    def init(self, key, observation):
+        return {"one": jnp.ones(())}
+
+    def apply(self, params, observation):
+        idle = jnp.sum(jnp.abs(observation), axis=-1) == 0.0
+        return Categorical(jnp.zeros((*observation.shape[:-1], 2))), params["one"] * jnp.where(idle, 1e6, 0.0)
+
+
+def test_a_rollout_of_turns_gives_advantages_that_no_waiting_agents_value_is_in():
+    vector, network, key = envs.vectorize(envs.make("Kuhn"), 32), Waits(), jax.random.key(0)
+    state = on_policy.initialise(vector, network, a2c.adam(0.0, 0.0), key, a2c.Config())
+    collect = jax.jit(lambda state: on_policy.collect(vector, network.apply, state.params, state, key, 4, 1.0, 0.95)[1])
+    batch = collect(state)
+    counted = np.asarray(batch.advantage)[np.asarray(batch.mask) > 0.0]
+    assert np.abs(counted).max() <= 2.0 and len(counted) == 32 * 3  # payoffs are 2 at most
 
 
 def test_what_a_team_earns_after_an_agents_end_is_discounted_at_every_step():
