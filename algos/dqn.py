@@ -24,7 +24,7 @@ from algos.core.networks import only_legal, parts, q_network, rescaled
 from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear, mean_in_turn
 from algos.core.returns import n_step
 from algos.core.rollout import episode_metrics, rollout
-from algos.core.types import Algorithm, Loss, Params, ReplayBatch
+from algos.core.types import Algorithm, Loss, Params
 from envs import Env, VectorState, vectorize
 
 
@@ -72,6 +72,7 @@ class Experience:
     discount: jax.Array
     next_observation: jax.Array
     terminated: jax.Array
+    live: jax.Array | None = None  # bool, False where the agent was gone and earned nothing; None: there is one
 
 
 @struct.dataclass
@@ -137,7 +138,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
             return Categorical(logits), None
 
         environment, transitions, _ = rollout(vector, random_policy, params, environment, key_warmup, warmup)
-        experience, recent = _experience(transitions, hparams.gamma, config.n_step)
+        experience, recent = _experience(env, transitions, hparams.gamma, config.n_step)
         return TrainState(
             params=params,
             target_params=params,
@@ -164,7 +165,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         )
         if state.recent is not None:
             transitions = jax.tree.map(lambda *x: jnp.concatenate(x), state.recent, transitions)
-        experience, recent = _experience(transitions, hparams.gamma, config.n_step)
+        experience, recent = _experience(env, transitions, hparams.gamma, config.n_step)
         memory = replay.add(state.replay, experience)
         samples = replay.sample(memory, key_sample, (config.num_updates, config.batch_size))
 
@@ -175,7 +176,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         def update(carry, sample_and_index):
             params, target_params, opt_state = carry
             sample, index = sample_and_index
-            batch = ReplayBatch(**vars(sample), mask=jnp.ones(config.batch_size), target_params=target_params)
+            batch = replay.batch(sample, jnp.ones(config.batch_size), target_params=target_params)
             params, opt_state, metrics = gradient_step(
                 optimizer, loss, params, opt_state, network.apply, batch, hparams
             )
@@ -212,7 +213,7 @@ def _expected(output) -> jax.Array:
     return output.mean() if isinstance(output, Quantiles) else output
 
 
-def _experience(transitions, gamma, n: int):
+def _experience(env: Env, transitions, gamma, n: int):
     """Returns (experience [(T - n + 1) * B, ...] of n steps each, the last n - 1 transitions [n - 1, B, ...] or None)."""
     rewards, discount, last = n_step(transitions.reward, transitions.terminated, transitions.truncated, gamma, n)
     whole = transitions.reward.shape[0] - (n - 1)
@@ -224,6 +225,7 @@ def _experience(transitions, gamma, n: int):
         discount=discount,
         next_observation=transitions.next_observation[last, column],
         terminated=transitions.terminated[last, column],
+        live=replay.live(env, transitions),
     )
     experience = jax.tree.map(lambda x: x[:whole].reshape(-1, *x.shape[2:]), experience)
     return experience, None if n == 1 else jax.tree.map(lambda x: x[whole:], transitions)

@@ -69,6 +69,7 @@ class Experience:
     reward: jax.Array
     next_observation: jax.Array  # reached, before any reset
     terminated: jax.Array
+    live: jax.Array | None = None  # bool, False where the agent was gone and earned nothing; None: there is one
 
 
 @struct.dataclass
@@ -147,7 +148,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             opt_state=adam(0.0, hparams.max_grad_norm).init(params),
             environment=environment,
             normalizer=normalize.start(vector, observation=False, reward=False),
-            replay=replay.start(_experience(transitions), config.buffer_size),
+            replay=replay.start(_experience(env, transitions), config.buffer_size),
             key=key_train,
             update=jnp.int32(0),
         )
@@ -158,10 +159,10 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             vector, network.apply, state.params, state, key_rollout, config.num_steps,
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
-        memory = replay.add(state.replay, _experience(fresh))
+        memory = replay.add(state.replay, _experience(env, fresh))
         sample = replay.sample(memory, key_sample, (config.batch_size,))
         ones = jnp.ones_like(sample.reward)
-        replayed = ReplayBatch(**vars(sample), discount=hparams.gamma * ones, mask=ones, target_params=state.params)
+        replayed = replay.batch(sample, ones, discount=hparams.gamma * ones, target_params=state.params)
 
         taken = env_steps(state.update, steps_per_update, steps_in_init)
         learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
@@ -177,9 +178,10 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     return algorithm._replace(steps_in_init=steps_in_init)
 
 
-def _experience(steps) -> Experience:
+def _experience(env: Env, steps) -> Experience:
     """Returns what is stored of the steps [T, B, ...] of a rollout, [T * B, ...]."""
     stored = {name: getattr(steps, name) for name in Experience.__dataclass_fields__}
+    stored["live"] = replay.live(env, steps)
     return Experience(**jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), stored))
 
 

@@ -113,4 +113,4 @@ def _check(env: Env, config: Config) -> None:
     if samples % config.num_minibatches:
         times = "num_envs * num_steps" if env.agents is None else "num_envs * num_steps * agents"
         raise ValueError(f"num_minibatches={config.num_minibatches} must divide {times} = {samples}")
-    require_two(config, samples // config.num_minibatches)
+    require_two(config, env, samples // config.num_minibatches)

@@ -77,7 +77,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * num_steps
-    require_two(config, steps_per_update * (env.agents or 1))
+    require_two(config, env, steps_per_update * (env.agents or 1))
 
     def init(key, hparams):
         return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
@@ -106,7 +106,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
 
 def _monte_carlo(env: Env, batch, whole, config: Config, gamma):
     """Returns the batch with Monte Carlo targets and advantages, and the mask of the episodes that count: `whole` [T, B]."""
-    returns = reward_to_go(batch.reward, batch.terminated, batch.truncated, gamma, batch.acting)
+    returns = reward_to_go(batch.reward, batch.terminated, batch.truncated, gamma, batch.acting, batch.live)
     mask = whole if env.agents is None else jnp.repeat(whole, env.agents, axis=1) * batch.acting
     advantage = returns - batch.value if config.baseline else returns
     batch = batch.replace(advantage=advantage, value_target=returns, mask=mask)

@@ -208,4 +208,4 @@ def _check(env: Env, config: Config) -> None:
     if samples % config.value_minibatches:
         times = "num_envs * num_steps" if env.agents is None else "num_envs * num_steps * agents"
         raise ValueError(f"value_minibatches={config.value_minibatches} must divide {times} = {samples}")
-    require_two(config, samples)
+    require_two(config, env, samples)

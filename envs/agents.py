@@ -35,5 +35,6 @@ def with_ids(env: Env) -> Env:
         step=step,
         observation_shape=(env.agents + env.observation_shape[0],),
         observation_bounds=None,
+        ids=True,
         layout=layout._replace(own=env.agents + layout.own),
     )

@@ -127,4 +127,5 @@ class Env(NamedTuple):
     waits: int = 0  # the most steps that an agent waits between two of its decisions
     layout: Layout | None = None  # what an agent's observation is made of; None: all of it is the agent's own
     reward_convention: str | None = None  # one of CONVENTIONS: rewards of one's own, or the same one for the team
+    ids: bool = False  # whether agents' observations begin with their numbers, one-hot (`envs.agents.with_ids`)
     game: Any = None  # what is played (`envs.games.GameTree`), with an information set for each observation

@@ -67,6 +67,8 @@ def make(name: str, max_steps: int | None = None, agent_ids: bool = False, **fie
     if name not in NAMES:
         raise ValueError(f"unknown environment {PREFIX}{name}; choose from: {', '.join(NAMES)}")
     env, limit = _construct(name, max_steps, fields)
+    if not env.agents:
+        raise ValueError(f"{PREFIX}{name} has no agents with these fields")
     agents = sorted(env.agents, key=_natural)
     actions = [env.action_space(agent) for agent in agents]
     action = _action(name, actions)
@@ -133,7 +135,7 @@ def _construct(name: str, max_steps: int | None, fields: dict[str, Any]):
         _check_fields(name, jaxmarl.make(name), fields)
         try:
             env = jaxmarl.make(name, **fields)
-        except (TypeError, AssertionError) as error:
+        except (TypeError, AssertionError, AttributeError, KeyError, IndexError, NotImplementedError) as error:
             raise ValueError(f"{PREFIX}{name}: {error}") from None
     limit = Limit(max_steps or (LONGEST_HANABI if name == "hanabi" else env.max_steps), name in (*MPE, "overcooked"))
     if name in (

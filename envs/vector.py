@@ -157,7 +157,7 @@ def own_ends(env: Env, reached: TimeStep, gone: jax.Array, late) -> tuple[TimeSt
 
     gone: who was before it. late: whether the time limit has come, to be broadcast. An agent's own end ends its rewards; where
     they are the team's, a gone agent goes on being paid until the episode's end, and only that is an end. Who ends at the
-    time limit is truncated; who was gone by then has no value there.
+    time limit is truncated; who was gone by then has no value there, but where the reward is the team's: then it is truncated too.
     """
     terminated, truncated = (_each_agent(x, gone) for x in (reached.terminated, reached.truncated))
     truncated = truncated | late
@@ -165,7 +165,9 @@ def own_ends(env: Env, reached: TimeStep, gone: jax.Array, late) -> tuple[TimeSt
     after = gone | terminated | truncated
     if env.reward_convention == "team":
         over = jnp.all(after, axis=-1, keepdims=True)
-        terminated, truncated = over & (terminated | gone), over & truncated & ~gone
+        stopped = jnp.any(truncated & ~terminated & ~gone, axis=-1, keepdims=True)
+        terminated = over & jnp.where(gone, ~stopped, terminated)
+        truncated = over & jnp.where(gone, stopped, truncated)
     else:
         reward = jnp.where(gone, 0.0, reward)
         terminated, truncated = terminated | gone, truncated & ~gone

@@ -1,6 +1,7 @@
 """Wrappers: functions from an environment to another one, to be nested: frame_stack(sticky_actions(env, 0.25), 4).
 
-What a wrapper changes of the rewards or the dynamics, the judge sees too; a finite model that it changes is none any more.
+What a wrapper changes of the rewards or the dynamics, the judge sees too; a finite model or a known game that it changes is none
+any more. What agents see and do is left to them: `time_limit` and `transform_reward` alone take environments with agents.
 """
 
 import math
@@ -22,12 +23,13 @@ def time_limit(env: Env, max_steps: int) -> Env:
     _require_whole("max_steps", max_steps)
     if max_steps > env.max_steps:
         raise ValueError(f"{env.name} truncates after {env.max_steps} steps itself: no limit can be {max_steps}")
-    return env._replace(max_steps=max_steps)
+    return env._replace(max_steps=max_steps, game=env.game if max_steps == env.max_steps else None)
 
 
 def frame_stack(env: Env, frames: int) -> Env:
     """Returns the environment that shows its last `frames` observations, oldest first, side by side on the last axis:
     [d] becomes [frames * d], [H, W, C] becomes [H, W, frames * C]. Before the first step all of them are the first one."""
+    _require_one(env, "frame_stack")
     _require_whole("frames", frames)
     _require_axes(env)
     last = env.observation_shape[-1]
@@ -53,6 +55,7 @@ def frame_stack(env: Env, frames: int) -> Env:
 def sticky_actions(env: Env, probability: float = 0.25) -> Env:
     """Returns the environment that with this probability does the action before again, in place of the one that it is
     given (Machado et al. 2018, arXiv 1709.06009); the first action of an episode is always done."""
+    _require_one(env, "sticky_actions")
     if not 0.0 <= probability <= 1.0:
         raise ValueError(f"probability must be from 0 to 1, not {probability}")
     dtype = jnp.int32 if env.action.shape == () and hasattr(env.action, "n") else jnp.float32
@@ -75,6 +78,7 @@ def sticky_actions(env: Env, probability: float = 0.25) -> Env:
 def action_repeat(env: Env, times: int) -> Env:
     """Returns the environment whose step is `times` steps with one action, the rewards added up; it stops where the episode
     ends, by itself or at its limit of steps."""
+    _require_one(env, "action_repeat")
     _require_whole("times", times)
 
     def reset(key):
@@ -108,6 +112,7 @@ def action_repeat(env: Env, times: int) -> Env:
 
 def transform_observation(env: Env, function: Transform, bounds: tuple[Any, Any] | None = None) -> Env:
     """Returns the environment that shows function(observation), of any shape; bounds: (low, high) of what it then shows."""
+    _require_one(env, "transform_observation")
 
     def reset(key):
         state, observation = env.reset(key)
@@ -138,7 +143,7 @@ def _changed(env: Env, reset, step, **fields) -> Env:
     """Returns the environment with other functions. Raises ValueError for a language task, whose text no wrapper knows."""
     if env.text is not None:
         raise ValueError(f"{env.name} is a language task, and wrappers know nothing of text")
-    return env._replace(reset=reset, step=step, model=None, observe=None, **fields)
+    return env._replace(reset=reset, step=step, model=None, observe=None, game=None, **fields)
 
 
 def _drawn(env: Env, inner: Callable[[Any], Any], seen: Callable[[Any], Any] = lambda observation: observation):
@@ -146,6 +151,11 @@ def _drawn(env: Env, inner: Callable[[Any], Any], seen: Callable[[Any], Any] = l
     if env.draw is None:
         return None
     return lambda state, observation: env.draw(inner(state), seen(observation))
+
+
+def _require_one(env: Env, name: str) -> None:
+    if env.agents is not None:
+        raise ValueError(f"{name} is for one agent, and {env.name} has {env.agents}")
 
 
 def _require_whole(name: str, value: int) -> None:

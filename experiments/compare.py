@@ -42,7 +42,7 @@ class Args(Options, What):
     """Run nothing, and list what there is: `envs`, `algos`, or `fields` and a name, as in --list fields ppo."""
     evaluations: count("--evaluations") = 12
     """How often each seed is evaluated, evenly spaced."""
-    eval_episodes: count("--eval-episodes") = 32
+    eval_episodes: Annotated[count("--eval-episodes") | None, said("32, on Spread 128", "N")] = None
     """Whole episodes with the greedy policy at each evaluation."""
     judge: Annotated[
         str | None, said("exact_return on finite models, nash_conv on games, else evaluation_return", "NAME")
@@ -95,28 +95,41 @@ def task_of(env: str, args: Args):
             raise ValueError(f"{algo} predicts values and does not act: python -m experiments.tabular --methods {algo}")
     meant = named(env)
     task = meant.task(contenders(args.algos, meant.name, args.steps))
-    return replace(task, judge=judge_of(task))
+    return task if args.judge else replace(task, judge=judge_of(task, args.eval_episodes))
 
 
-def judge_of(task):
+def judge_of(task, episodes=None):
     """Returns the judge that knows the truth where there is one to know: of finite models the exact return, of known games
-    NashConv, of spread the return between a random and a scripted one; else None. What is wrong with a user's own
-    environment is said as it is checked."""
+    NashConv, of spread the return between a random and a scripted one, over so many episodes; else None. What is wrong with
+    an environment is said as it is checked. Raises ValueError for a game whose return ranks nobody."""
     from envs.games import ids
     from envs.mdp import problems
     from experiments.lab.judging import equilibrium, judges, spread
 
+    if task.environment.startswith("pgx/"):
+        raise ValueError(no_return_ranks(task.environment))
     if task.factory is None and task.environment not in (*problems.IDS, *ids.IDS):
         return None
     try:
         env = task.make()
+        if env.name == "Spread":
+            alike = task.factory is None and set(task.fields) <= spread.SAME_RETURN
+            return spread.normalised_return(None if alike else env, episodes or spread.JUDGED)
     except Exception:
         return None
+    if task.factory is None and env.game is None and task.environment in ids.ZERO_SUM:
+        raise ValueError(no_return_ranks(task.environment))
     if getattr(env, "model", None) is not None:
         return judges.exact_return()
-    if getattr(env, "name", None) == "Spread":
-        return spread.normalised_return(None if task.factory is None else env)
     return equilibrium.nash_conv() if getattr(env, "game", None) is not None else None
+
+
+def no_return_ranks(name: str) -> str:
+    """Returns, in one line, why no comparison ranks on a game in which one gains what another loses, and what to do."""
+    return (
+        f"{name}: what one gains the other loses, so the return is 0 whoever learns and ranks nobody; --judge FILE.py:FUNCTION "
+        "ranks by a judge of your own, --judge evaluation_return runs it all the same"
+    )
 
 
 def main() -> NoReturn:

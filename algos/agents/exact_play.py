@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from algos.agents import cfr, fictitious_play, played
@@ -44,12 +45,16 @@ class TrainState:
 
 
 def make(env: Env, config: Config = Config()) -> Algorithm:
-    """Returns the method on the game of `env`. Raises ValueError where none is known, and for another method."""
+    """Returns the method on the game of `env`. Raises ValueError where none is known or its observations do
+    not tell information sets apart, and for another method."""
     if env.game is None:
         raise ValueError(f"{config.method} needs a game that is known, and {env.name} is none")
     if config.method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {config.method!r}")
-    solver, shown = METHODS[config.method](played.form(env)), played.observations(env)
+    shown = played.observations(env)
+    if len({row.tobytes() for row in np.asarray(shown)}) < env.game.num_info_sets:
+        raise ValueError(f"{config.method} plays by information set, and {env.name} shows several alike: ids=True")
+    solver = METHODS[config.method](played.form(env))
 
     def init(key, hparams):
         return TrainState(solver.init())

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from algos.core.networks import q_network
 from envs import Env
@@ -39,20 +38,12 @@ def per_agent(network, env: Env, own_parameters: bool):
     """Returns the network, or one for each agent. Raises ValueError where observations do not say whose they are."""
     if not own_parameters:
         return network
-    if env.agents is None or not tells_ids(env):
+    if not env.ids:
         raise ValueError(
             f"own_parameters tells agents apart by ids, and observations of {env.name} have none: agent_ids=True, or "
             "envs.agents.with_ids"
         )
     return PerAgent(network, env.agents)
-
-
-def tells_ids(env: Env) -> bool:
-    """Returns whether agents' observations begin with their numbers, one-hot."""
-    if len(env.observation_shape) != 1 or env.observation_shape[0] < env.agents:
-        return False
-    _, observation = jax.jit(env.reset)(jax.random.key(0))
-    return np.array_equal(observation[:, : env.agents], np.eye(env.agents))
 
 
 def agent_q(env: Env, hidden_sizes: tuple[int, ...], own_parameters: bool):

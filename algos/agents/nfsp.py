@@ -19,11 +19,11 @@ from jax import lax
 
 from algos.agents import reservoir
 from algos.core import losses, replay
-from algos.core.config import SHARE, require, require_discrete
+from algos.core.config import POSITIVE_SHARE, require, require_discrete
 from algos.core.distributions import Categorical, epsilon_greedy
 from algos.core.losses import mean
 from algos.core.networks import QNetwork, actor_critic, check_layout
-from algos.core.optimize import adam, env_steps, gradient_step, linear
+from algos.core.optimize import adam, env_steps, gradient_step, linear, mean_in_turn
 from algos.core.returns import td_target
 from algos.core.rollout import episode_metrics, rollout
 from algos.core.types import Algorithm, Params
@@ -56,7 +56,10 @@ class HParams:
     epsilon_start: float = 0.1
     epsilon_end: float = 0.0  # at total_steps
     max_grad_norm: float = 10.0  # 0.0: no clipping
-    RANGES = {"anticipatory": SHARE, "average_learning_rate": (0.0, 3.4e38)}
+    RANGES = {
+        "anticipatory": POSITIVE_SHARE,  # at 0 nothing would ever be averaged
+        "average_learning_rate": (0.0, 3.4e38),
+    }
 
 
 @struct.dataclass
@@ -201,7 +204,7 @@ def make(env: Env, config: Config = Config()) -> Algorithm:
 
         carry = (state.params, state.target_params, state.opt_state)
         (params, target, opt), metrics = lax.scan(update, carry, jnp.arange(config.num_updates))
-        return state.replace(params=params, target_params=target, opt_state=opt), jax.tree.map(jnp.mean, metrics)
+        return state.replace(params=params, target_params=target, opt_state=opt), mean_in_turn(metrics)
 
     def policy(state, observation):
         return epsilon_greedy(q_network.apply(state.params["q"], observation), 0.0, True)
@@ -268,6 +271,8 @@ def _check(env: Env, config: Config) -> None:
     if env.acting is None or env.layout is None or env.layout.legal == 0:
         raise ValueError(f"nfsp is for games in which players take turns and see what is legal; {env.name} is none")
     check_layout(env)
+    if env.game is None and int(jnp.sum(jax.jit(lambda key: env.acting(env.reset(key)[0]))(jax.random.key(0)))) > 1:
+        raise ValueError(f"nfsp is for games in which one player moves at a time; in {env.name} several do")
     sizes = ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size", "reservoir_size", "target_interval")
     require(config, *sizes, "hidden_sizes")
     if config.num_steps <= env.waits:

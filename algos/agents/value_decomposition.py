@@ -19,7 +19,7 @@ from algos.core.config import require, require_buffer, require_discrete, require
 from algos.core.distributions import Categorical, epsilon_greedy
 from algos.core.losses import mean
 from algos.core.networks import only_legal, parts
-from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear
+from algos.core.optimize import adam, annealed, env_steps, gradient_step, linear, mean_in_turn
 from algos.core.returns import td_target
 from algos.core.rollout import episode_metrics, rollout
 from algos.core.types import Algorithm, Loss, Params
@@ -178,7 +178,7 @@ def build(env: Env, config: Config, loss: Loss, network) -> Algorithm:
         carry = (state.params, state.target_params, state.opt_state)
         (params, target_params, opt_state), metrics = lax.scan(update, carry, (samples, jnp.arange(config.num_updates)))
         state = TrainState(params, target_params, opt_state, environment, memory, epsilon, key, state.update + 1)
-        return state, {**jax.tree.map(jnp.mean, metrics), **episode_metrics(episodes), "epsilon": epsilon}
+        return state, {**mean_in_turn(metrics), **episode_metrics(episodes), "epsilon": epsilon}
 
     def policy(state, observation):
         return epsilon_greedy(network.own(state.params, observation), state.epsilon, legal)
@@ -207,7 +207,7 @@ def joint(env: Env, transitions, after: VectorState, team_reward: str) -> Joint:
         next_observation=teams(transitions.next_observation),
         terminated=jnp.all(terminated, axis=1),
         live=teams(transitions.live),
-        next_live=jnp.where(ended, ~terminated, teams(following)),
+        next_live=jnp.where(ended, teams(transitions.live) & ~terminated, teams(following)),
     )
 
 

@@ -6,9 +6,10 @@ from envs import Discrete, Env
 
 SHARE, AMOUNT, BOUND = (0.0, 1.0), (0.0, 3.4e38), (0.0, math.inf)  # 3.4e38: the end of float32
 DIVISOR = (1e-30, 3.4e38)
+POSITIVE_SHARE = (1e-30, 1.0)
 BELOW_ONE = (0.0, 1.0 - 2.0**-24)  # the float32 next to 1
 IN_WORDS = {SHARE: "from 0 to 1", AMOUNT: "0 or more and finite", BOUND: "0 or more", DIVISOR: "above 0 and finite"}
-IN_WORDS[BELOW_ONE] = "from 0 to below 1"
+IN_WORDS |= {BELOW_ONE: "from 0 to below 1", POSITIVE_SHARE: "above 0 and 1 or less"}
 RANGES = {  # of hyperparameters, whichever algorithm has them; what is not here may be any number
     **dict.fromkeys(("gamma", "gae_lambda", "lambda_", "anneal", "target_rate", "eta"), SHARE),
     **dict.fromkeys(("epsilon", "epsilon_start", "epsilon_end"), SHARE),
@@ -63,9 +64,12 @@ def require_buffer(config) -> None:
         raise ValueError(f"buffer_size={config.buffer_size} must be num_envs * num_steps or more, and less than 2^30")
 
 
-def require_two(config, samples: int) -> None:
-    """Raises ValueError where advantages would be normalised over one sample: less its own mean it is 0, and nothing moves."""
-    if config.normalize_advantage and samples == 1:
+def require_two(config, env: Env, samples: int) -> None:
+    """Raises ValueError where advantages would be normalised over one sample: less its own mean it is 0, and nothing moves. Where
+    rewards are the agents' own, so is what is normalised."""
+    if env.agents is not None and env.reward_convention != "team":
+        samples //= env.agents
+    if config.normalize_advantage and samples <= 1:
         raise ValueError(
             "normalize_advantage makes the advantage of a batch or minibatch of one sample 0: take larger ones, or set it "
             "to False"

@@ -11,7 +11,7 @@ from algos.core import losses, normalize
 from algos.core.returns import gae
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Batch, TrainState
-from envs import Env, VectorEnv
+from envs import Env, VectorEnv, VectorState
 
 ROWS = 512  # images
 
@@ -50,13 +50,15 @@ def collect(vector: VectorEnv, apply, params, state, key, num_steps: int, gamma,
     normalizer, transitions = normalize.digest(state.normalizer, transitions, state.environment, gamma)
     observations = jnp.stack([transitions.observation, transitions.next_observation])
     value, next_value = in_rows(lambda observation: apply(params, observation)[1], observations)
+    if vector.env.agents is not None and vector.env.reward_convention == "team":
+        transitions, next_value = team_ends(vector.env, transitions, environment, next_value)
     acting = transitions.acting
     advantage = gae(
-        transitions.reward, transitions.terminated, transitions.truncated, value, next_value, gamma, gae_lambda, acting
-    )
-    recorded = {name: x for name, x in vars(transitions).items() if name != "live"}
+        transitions.reward, transitions.terminated, transitions.truncated, value, next_value, gamma, gae_lambda, acting,
+        transitions.live, vector.env.waits,
+    )  # fmt: skip
     batch = Batch(
-        **recorded,
+        **vars(transitions),
         log_prob=transitions.policy.log_prob(transitions.action),
         value=value,
         next_value=next_value,
@@ -76,6 +78,24 @@ def in_rows(function, observations: jax.Array):
     if len(shape) != 3 or number % ROWS:
         return function(observations)
     return lax.map(function, observations.reshape(-1, ROWS, *shape)).reshape(leading)
+
+
+def team_ends(env: Env, transitions, after: VectorState, next_value):
+    """Returns (transitions [T, B N], next values) of a team, which a gone agent's reward is too: its next value is the mean of
+    those that its team's living have, and where time is up for them it is for it. after: the state that the rollout ended in."""
+    terminated, truncated, live, value = (
+        x.reshape(x.shape[0], -1, env.agents)
+        for x in (transitions.terminated, transitions.truncated, transitions.live, next_value)
+    )
+    stopped = jnp.any(truncated & ~terminated, axis=2, keepdims=True)
+    ended = jnp.all(truncated | terminated, axis=2, keepdims=True)
+    living = jnp.where(ended, live & ~terminated, jnp.concatenate([live[1:], ~after.gone[None]]))
+    mean = jnp.sum(value, axis=2, keepdims=True, where=living) / jnp.maximum(jnp.sum(living, axis=2, keepdims=True), 1)
+    shape = next_value.shape
+    transitions = transitions.replace(
+        terminated=(terminated & ~stopped).reshape(shape), truncated=(truncated | terminated & stopped).reshape(shape)
+    )
+    return transitions, jnp.where(living, value, mean).reshape(shape)
 
 
 def _counted(env: Env, acting) -> jax.Array:

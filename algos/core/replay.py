@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from algos.core.types import ReplayBatch
+from envs import Env
+
 
 @struct.dataclass
 class Replay:
@@ -52,3 +55,17 @@ def sample(replay: Replay, key: jax.Array, shape: tuple[int, ...]):
     written = jnp.minimum(replay.added, capacity(replay))
     index = jax.random.randint(key, shape, 0, written)
     return jax.tree.map(lambda buffer: buffer[index], replay.data)
+
+
+def live(env: Env, steps) -> jax.Array | None:
+    """Returns where a row [T, B] is to be learned from: not of an agent that is gone, which neither sees nor does anything, unless
+    it goes on being paid what its team is. None: there is one agent."""
+    team = env.agents is not None and env.reward_convention == "team"
+    return jnp.ones_like(steps.live) if team else steps.live
+
+
+def batch(stored, ones: jax.Array, **more) -> ReplayBatch:
+    """Returns what was stored [n, ...], of which each item counts, by `ones` [n], but those that are not `live`, as a loss takes it."""
+    fields = {name: x for name, x in vars(stored).items() if name != "live"}
+    counts = ones if stored.live is None else stored.live.astype(ones.dtype)
+    return ReplayBatch(**fields, **more, mask=counts)

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def reward_to_go(reward, terminated, truncated, gamma, acting=None):
+def reward_to_go(reward, terminated, truncated, gamma, acting=None, live=None):
     """Returns G_t = r_t + gamma G_{t+1} within the episode, [T, B]; nothing is bootstrapped (S&B eq. 3.9).
 
-    acting [T, B]: as in `decision_returns`; None: at every step.
+    acting, live [T, B]: as in `decision_returns`; None: at every step.
     """
     nothing = jnp.zeros_like(reward)
     if acting is not None:
-        return decision_returns(reward, terminated, truncated, nothing, nothing, gamma, 1.0, acting)
+        return decision_returns(reward, terminated, truncated, nothing, nothing, gamma, 1.0, acting, live)
     return lambda_returns(reward, terminated, truncated, nothing, gamma, 1.0)
 
 
@@ -77,7 +77,9 @@ def lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_):
     return lax.stop_gradient(returns)
 
 
-def decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting):
+def decision_returns(
+    reward, terminated, truncated, value, next_value, gamma, lambda_, acting, live=None, waits: int = 0
+):
     """Returns lambda-returns of agents that do not act at every step, [T, B]; `acting` [T, B] says where they do.
 
         G_t = r_t + gamma C_{t+1}
@@ -86,30 +88,41 @@ def decision_returns(reward, terminated, truncated, value, next_value, gamma, la
     Time is counted in the agent's own decisions: what happens between two of them is the environment's, its rewards add up
     undiscounted, and the next value is that of the agent's own next decision. Where the array ends C is V(s_{t+1}), at an
     episode's end (1 - terminated_t) V(s_{t+1}). Rows where the agent does not act mean nothing.
+
+    live [T, B]: False where the agent is gone, which is no waiting: what its team earns then is discounted at every step. None:
+    nobody is. waits: C_t = V(s_t) for decisions in the last `waits` rows, since what lies beyond may be the value of an agent that
+    is not to move, which no critic has learned.
     """
     _check(reward, terminated, truncated, next_value)
     chex.assert_equal_shape([reward, value, acting])
     beyond = td_target(jnp.zeros_like(reward), terminated, next_value, 1.0)
+    discount = jnp.where(acting if live is None else acting | ~live, gamma, 1.0)
+    steps = reward.shape[0]
+    cut = jnp.broadcast_to(jnp.arange(steps)[:, None] >= steps - waits, reward.shape)
 
     def backwards(following, row):
-        reward, value, beyond, goes_on, acting = row
+        reward, value, beyond, goes_on, acting, discount, cut = row
         ahead = jnp.where(goes_on, following, beyond)
-        returns = reward + jnp.where(acting, gamma, 1.0) * ahead
-        return jnp.where(acting, (1.0 - lambda_) * value + lambda_ * returns, returns), returns
+        returns = reward + discount * ahead
+        blended = jnp.where(cut, value, (1.0 - lambda_) * value + lambda_ * returns)
+        return jnp.where(acting, blended, returns), returns
 
-    rows = (reward, value, beyond, _goes_on(terminated, truncated), acting)
+    rows = (reward, value, beyond, _goes_on(terminated, truncated), acting, discount, cut)
     _, returns = lax.scan(backwards, jnp.zeros_like(beyond[0]), rows, reverse=True)
     return lax.stop_gradient(returns)
 
 
-def gae(reward, terminated, truncated, value, next_value, gamma, lambda_, acting=None):
+def gae(reward, terminated, truncated, value, next_value, gamma, lambda_, acting=None, live=None, waits: int = 0):
     """Returns the generalised advantage A_t = sum_k (gamma lambda)^k delta_{t+k}, [T, B] (arXiv 1506.02438, eq. 16).
 
-    Computed as the lambda-return less the value, which is the same sum. acting: as in `decision_returns`; None: always.
+    Computed as the lambda-return less the value, which is the same sum. acting, live, waits: as in
+    `decision_returns`; None: always.
     """
     chex.assert_equal_shape([reward, value])
     if acting is not None:
-        returns = decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting)
+        returns = decision_returns(
+            reward, terminated, truncated, value, next_value, gamma, lambda_, acting, live, waits
+        )
         return lax.stop_gradient(returns - value)
     return lax.stop_gradient(lambda_returns(reward, terminated, truncated, next_value, gamma, lambda_) - value)
 

@@ -50,6 +50,7 @@ class Batch:
     mask: jax.Array  # float32, 1.0 where the sample counts
     acting: jax.Array | None = None  # bool, whether the action counted; the mask may leave out more. None: always
     agent: jax.Array | None = None  # int32, whose sample it is; None: there is one agent
+    live: jax.Array | None = None  # bool, False after an agent's own end; None: always
 
 
 @struct.dataclass

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import Any
 
 from envs.core import Env
 from envs.games import matrix
@@ -25,13 +26,21 @@ MATRICES = {
     "Penalty": (matrix.penalty, REPEATED),
 }
 IDS = (*TREES, *MATRICES, "Spread")
+ZERO_SUM = (*TREES, "RockPaperScissors", "MatchingPennies")  # one gains what others lose
+# What a field of another kind raises somewhere
+MALFORMED = (TypeError, AttributeError, KeyError, IndexError, NotImplementedError, ArithmeticError)
 
 
 def make_game(name: str, **fields) -> Env:
     """Returns the environment of that name. Fields: those of the game, and of a tree `observation`, in normal form `rounds`,
     `memory` and `ids`. Raises ValueError, listing the valid ones, for another."""
-    if name == "Spread":
-        return _spread(**fields)
+    try:
+        return _spread(**fields) if name == "Spread" else _game(name, fields)
+    except MALFORMED as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _game(name: str, fields: dict[str, Any]) -> Env:
     maker, default = (TREES | MATRICES)[name]
     chosen = {"observation": default} if name in TREES else {"rounds": default, "memory": False, "ids": True}
     allowed = [*inspect.signature(maker).parameters, *chosen]

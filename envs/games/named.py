@@ -33,7 +33,10 @@ def make(name: str, **fields) -> GameTree | MatrixGame:
     unknown = sorted(set(fields) - set(allowed))
     if unknown:
         raise ValueError(f"{name} has no field {unknown[0]}; its fields are: {', '.join(allowed) or 'none'}")
-    return maker(**fields)
+    try:
+        return maker(**fields)
+    except (TypeError, AttributeError, KeyError, IndexError, NotImplementedError, ArithmeticError) as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def from_file(path: Path | str) -> GameTree | MatrixGame:

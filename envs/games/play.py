@@ -172,6 +172,7 @@ def matrix_env(
         agents=agents,
         layout=Layout(own, 0, legal.shape[1]),
         reward_convention=_convention(game.payoff),
+        ids=ids,
         game=None if memory else tree,
     )
 

@@ -106,7 +106,10 @@ def test_max_steps_is_kept_to_the_step():
     [("Nope", {}, "unknown environment jaxmarl/Nope; choose from: MPE_simple_v3"),
      ("MPE_simple_spread_v3", {"num_agent": 3}, "has no field num_agent; its fields are"),
      ("MPE_simple_spread_v3", {"max_steps": 0}, "max_steps must be a whole number"),
-     ("SMAX", {"scenario": "9m"}, "unknown scenario '9m'; choose from: 3m")],
+     ("SMAX", {"scenario": "9m"}, "unknown scenario '9m'; choose from: 3m"),
+     ("SMAX", {"scenario": 3}, "jaxmarl/SMAX: "),
+     ("MPE_simple_spread_v3", {"action_type": "foo"}, "Action type: foo is not supported"),
+     ("MPE_simple_spread_v3", {"num_agents": 0}, "has no agents with these fields")],
 )  # fmt: skip
 def test_bad_input_is_one_line(name, fields, words):
     with pytest.raises(ValueError, match=words) as error:

@@ -33,8 +33,9 @@ def test_compare_names_environments_and_algorithms_first_and_what_every_default_
 
 def test_what_compare_says_of_its_evaluations_is_what_an_experiment_takes_by_itself():
     own, told = Experiment((), (), 1), Args()
-    assert (told.evaluations, told.eval_episodes) == (own.evaluations, own.eval_episodes)
-    assert experiment_of(Args(algos=("ppo",))).evaluations == told.evaluations
+    taken = experiment_of(Args(algos=("ppo",)))
+    assert told.evaluations == own.evaluations == taken.evaluations
+    assert told.eval_episodes is None and taken.eval_episodes == own.eval_episodes == 32
 
 
 def test_an_experiment_files_options_say_that_what_is_left_out_is_the_experiments(monkeypatch, capsys):

@@ -8,12 +8,15 @@ import pytest
 import envs
 from algos.core.types import Algorithm
 from envs.games.spread import Spread, controller, own, spread
-from experiments.compare import Args, task_of
+from experiments.compare import Args, judge_of, task_of
 from experiments.lab.definition import settings
+from experiments.lab.definition.experiment import Task
+from experiments.lab.judging import spread as judging
 from experiments.lab.judging.spread import CONTROLLER, RANDOM, normalised_return, references
 from experiments.lab.outside.user_env import named
 from experiments.lab.showing.drawing import drawing
 from experiments.lab.showing.drawing.shapes import Disc, Line
+from experiments.lab.showing.report import provenance
 
 ENV = envs.make("Spread")
 
@@ -64,6 +67,60 @@ def test_the_lab_judges_spread_so_and_knows_its_learners():
     assert task.judge.metric == "normalised_return" and task.judge.higher_is_better
     assert [one.name for one in task.contenders] == ["ppo", "ippo", "mappo", "iql", "vdn", "qmix"]
     assert all(one.make(ENV).steps_per_update > 0 for one in task.contenders)
+
+
+def test_spread_with_other_fields_is_judged_by_its_own_references(monkeypatch):
+    monkeypatch.setattr(judging, "references", lambda env: (-2.0 * env.agents, -1.0 * env.agents))
+    settings_of = lambda name, **more: task_of(name, Args(algos=("ppo",), **more)).judge.settings  # noqa: E731
+    known = {"episodes": 128, "random": RANDOM, "controller": CONTROLLER}
+    assert settings_of("Spread") == settings_of("Spread(agent_ids=True, reward='team')") == known
+    other = {"episodes": 16, "random": -8.0, "controller": -4.0}
+    assert settings_of("Spread(num_agents=4)", eval_episodes=16) == other
+    assert settings_of("Spread(max_steps=50)")["random"] == -6.0
+    assert settings_of("Spread", eval_episodes=32) == {**known, "episodes": 32}
+
+
+def test_a_spread_that_no_controller_assigns_is_judged_by_its_return(monkeypatch):
+    assert task_of("Spread(num_agents=8)", Args(algos=("ppo",))).judge is None
+    monkeypatch.setattr("experiments.compare.judge_of", None)  # is not called where a judge was named
+    assert task_of("Spread(num_agents=8)", Args(algos=("ppo",), judge="evaluation_return")).judge is None
+
+
+@pytest.mark.parametrize("name", ["pgx/tic_tac_toe", "RockPaperScissors(memory=True)", "MatchingPennies(memory=True)"])
+def test_a_game_whose_return_is_0_whoever_learns_ranks_nobody_unasked(name):
+    with pytest.raises(ValueError, match="the return is 0 whoever learns and ranks nobody; --judge"):
+        task_of(name, Args(algos=("ppo",)))
+    assert task_of(name, Args(algos=("ppo",), judge="evaluation_return")).judge is None
+    assert task_of("PrisonersDilemma(memory=True)", Args(algos=("ppo",))).judge is None
+
+
+def test_the_report_says_how_many_episodes_only_where_they_were_played():
+    evaluations = lambda **judge: provenance._evaluations(  # noqa: E731
+        {"evaluations": 12, "eval_episodes": 32, "environments": {"Spread": judge}}
+    )
+    assert evaluations() == "12, of 32 episodes each" and evaluations(judge={"settings": {"episodes": 128}}) == "12"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LiarsDice(dice=1.5)",
+        "Penalty(k='x')",
+        "PrisonersDilemma(reward='x')",
+        "Spread(local_ratio='x')",
+        "Kuhn(players=[2])",
+    ],
+)
+def test_fields_of_another_kind_are_refused_in_one_line(name):
+    meant = named(name)
+    with pytest.raises(ValueError, match=meant.name) as error:
+        meant.task().make()
+    assert "\n" not in str(error.value) and task_of(name, Args(algos=("ppo",))).judge is None
+
+
+def test_what_a_users_environment_is_called_makes_it_no_spread():
+    pennies = envs.make("MatchingPennies")._replace(name="Spread", layout=None, game=None)
+    assert judge_of(Task("own", (), {}, lambda: pennies)) is None
 
 
 def test_a_name_of_jaxmarl_is_no_file_of_the_users():

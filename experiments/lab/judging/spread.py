@@ -14,10 +14,12 @@ from experiments.lab.judging.judges import Judge
 
 # Returns per agent of the default environment, 131,072 episodes: -26.505 +- .043 and -7.560 +- .018
 RANDOM, CONTROLLER = -26.505, -7.560
+SAME_RETURN = {"agent_ids", "reward"}  # fields with which it has those references too
 EPISODES = 4096  # played for the references of any other
+JUDGED = 128  # episodes of an evaluation
 
 
-def normalised_return(env: Env | None = None, episodes: int = 128) -> Judge:
+def normalised_return(env: Env | None = None, episodes: int = JUDGED) -> Judge:
     """Returns the judge of contenders on `env`; None: on the default spread.
 
     normalised_return: (R - random) / (controller - random) of an episode's return R, 0 for a random policy, 1 for the scripted

@@ -11,7 +11,7 @@ AGENTS, LENGTH = 3, 4
 def constants(permutation=range(AGENTS), convention="individual", scale=1.0, death=None, layout=None):
     """Returns an environment in which agent a of the episode with number e sees (e, a, t) and earns e + 10 a + 100 action.
 
-    Episodes are truncated after LENGTH steps. permutation: where each agent sits. scale: of agent 0's reward once it is dead. death:
+    Episodes are truncated after LENGTH steps. permutation: where each agent sits. scale: of agent 0's reward and observation once it is dead. death:
     the step in which agent 0 ends, None: nobody ends alone.
     """
     seat = jnp.array(list(permutation))
@@ -19,7 +19,12 @@ def constants(permutation=range(AGENTS), convention="individual", scale=1.0, dea
     def seen(state):
         number, time = state
         alike = jnp.ones(AGENTS)
-        return jnp.stack([number * alike, seat.astype(jnp.float32), time * alike], axis=1)
+        told = jnp.stack([number * alike, seat.astype(jnp.float32), time * alike], axis=1)
+        return (
+            told
+            if death is None
+            else jnp.where(((seat == 0) & (time > death))[:, None], scale * (told + scale - 1.0), told)
+        )
 
     def reset(key):
         state = (jnp.round(100.0 * jax.random.uniform(key)) / 128.0, jnp.float32(0.0))

@@ -54,7 +54,7 @@ def one_round(payoff, ids=True):
         return state, TimeStep(jnp.asarray(who), jnp.full(agents, paid), jnp.bool_(True), jnp.bool_(False))
 
     return Env(
-        "OneRound", reset, step, who.shape[1:], Discrete(actions), 1, agents=agents, reward_convention="team"
+        "OneRound", reset, step, who.shape[1:], Discrete(actions), 1, agents=agents, reward_convention="team", ids=ids
     )  # fmt: skip
 
 
@@ -77,4 +77,4 @@ def two_steps():
         reached = jnp.where(place == 0, 1 + action[0], place)
         return reached, TimeStep(seen(reached), jnp.full(2, paid), place > 0, jnp.bool_(False))
 
-    return Env("TwoSteps", reset, step, (5,), Discrete(2), 2, agents=2, reward_convention="team")
+    return Env("TwoSteps", reset, step, (5,), Discrete(2), 2, agents=2, reward_convention="team", ids=True)

@@ -112,12 +112,16 @@ def test_an_agents_noise_is_its_own_whoever_else_there_is():
     assert (two[..., 0] != two[..., 1]).any() and len(np.unique(two)) == 5
 
 
-LATER = [pytest.param(module, marks=pytest.mark.slow) for module in (ppo, reinforce, trpo)]
+LATER = [pytest.param(module, marks=pytest.mark.slow) for module in (ppo, reinforce, trpo, pgql)]
 
 
-@pytest.mark.parametrize("module", [a2c, *LATER])
-def test_a_dead_agents_reward_times_100_changes_nobodys_update(module):
-    config = module.Config(num_envs=2, num_steps=8, hidden_sizes=(), normalize_reward=True, normalize_observation=True)
+@pytest.mark.parametrize("module", [a2c, dqn, *LATER])
+def test_a_dead_agents_reward_and_observation_times_100_change_nobodys_update(module):
+    if module in (dqn, pgql):
+        more = {"batch_size": 64, "buffer_size": 256, "warmup_steps": 64}
+    else:
+        more = {"normalize_reward": True, "normalize_observation": True}
+    config = module.Config(num_envs=2, num_steps=8, hidden_sizes=(), **more)
 
     def params(scale):
         algorithm = module.make(scripted.constants(death=1, scale=scale), config)
@@ -165,13 +169,18 @@ def test_an_episode_is_reset_when_all_have_ended_and_not_before():
 
 def test_a_decision_is_valued_by_the_same_players_next_one_and_rewards_between_add_up():
     generator, (steps, rows) = np.random.default_rng(0), (40, 6)
-    acting = generator.random((steps, rows)) < 0.5
+    turn = np.arange(steps + 1)[:, None] % 3 == np.arange(rows) % 3  # every third step: two are waited for
+    acting = turn[:-1]
     terminated, truncated = generator.random((2, steps, rows)) < 0.08
     reward, value, next_value = generator.normal(size=(3, steps, rows))
     gamma, lambda_ = 0.9, 0.7
-    found = np.asarray(decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting))
+    truncated &= turn[1:]  # nobody knows a value of who waits
+    next_value[~turn[1:]] = 1e4  # of who is not to move then: junk that nothing may come near
+    found = np.asarray(
+        decision_returns(reward, terminated, truncated, value, next_value, gamma, lambda_, acting, waits=2)
+    )
     for row in range(rows):
-        for begin in range(steps):
+        for begin in range(steps - 2):
             if not acting[begin, row]:
                 continue
             expected, weight, here, at = value[begin, row], 1.0, value[begin, row], begin
@@ -184,6 +193,7 @@ def test_a_decision_is_valued_by_the_same_players_next_one_and_rewards_between_a
                     ahead = value[at + 1, row] if not over else 0.0 if terminated[at, row] else next_value[at, row]
                     expected += weight * (earned + gamma * ahead - here)
                     weight, here, earned, discounted = weight * gamma * lambda_, ahead, 0.0, 1.0
+                    over |= at + 1 >= steps - 2  # whether the one after that is seen depends on what is done
                 if over:
                     break
                 at += 1

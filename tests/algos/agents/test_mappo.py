@@ -11,7 +11,7 @@ from flax import linen as nn
 import envs
 from algos import ppo
 from algos.agents import mappo
-from algos.agents.networks import PerAgent, tells_ids
+from algos.agents.networks import PerAgent, per_agent
 from algos.core import on_policy
 from algos.core.loop import advance, no_metrics
 from algos.core.networks import ActorCritic, actor_critic
@@ -112,8 +112,13 @@ def test_agents_with_parameters_of_their_own_choose_different_actions():
 
 
 def test_ids_are_known_where_they_are():
-    assert tells_ids(envs.make("Spread", agent_ids=True)) and not tells_ids(envs.make("Spread"))
-    assert not tells_ids(team_games.one_round(DIFFERENT, ids=False))
+    assert envs.make("Spread", agent_ids=True).ids and not envs.make("Spread").ids
+    assert envs.make("Climbing").ids and not envs.make("Climbing", ids=False).ids
+    looks_alike = team_games.one_round(DIFFERENT)._replace(
+        ids=False
+    )  # begins with eye(N), and nobody says that it stays so
+    with pytest.raises(ValueError, match="own_parameters tells agents apart by ids"):
+        per_agent(None, looks_alike, True)
 
 
 def test_what_cannot_be_is_refused_in_one_line():

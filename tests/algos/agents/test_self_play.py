@@ -118,8 +118,9 @@ def quantal_response(temperature):
     raise AssertionError("no fixed point")
 
 
-def mmd_gradient(policy, temperature, stepsize=0.5):
-    """Returns the expected gradient of MMD's loss in the logits, every decision weighed alike, [I, A]."""
+def mmd_gradient(policy, temperature, stepsize=0.5, at=None):
+    """Returns the expected gradient of MMD's loss in the logits, every decision weighed alike, [I, A], after a rollout by the
+    policy; at: the policy that is differentiated, None: the same."""
     q, value = conditional(TREE, policy)
     info_set, action = np.divmod(np.arange(TREE.legal.size), TREE.num_actions)
     old = jnp.log(jnp.asarray(policy))
@@ -141,13 +142,23 @@ def mmd_gradient(policy, temperature, stepsize=0.5):
         each = jax.vmap(one, (None, 0, 0, 0))(logits, jnp.asarray(info_set), jnp.asarray(action), advantage)
         return weight @ each
 
-    return np.asarray(jax.grad(expected)(old))
+    return np.asarray(jax.grad(expected)(old if at is None else jnp.log(jnp.asarray(at))))
 
 
 def test_the_fixed_point_of_mmd_is_the_logit_quantal_response_equilibrium_of_its_temperature(float64):
     solved = quantal_response(0.3)
     assert np.abs(mmd_gradient(solved, 0.3)).max() < 1e-6
     assert np.abs(mmd_gradient(solved, 0.6)).max() > 1e-2 < np.abs(mmd_gradient(np.full((12, 2), 0.5), 0.3)).max()
+
+
+@pytest.mark.parametrize("stepsize", [0.5, 4.0])
+def test_away_from_the_rollouts_policy_the_gradient_of_mmd_is_that_of_its_equation(stepsize, float64):
+    old, alpha = softmax(np.asarray(some_logits())), 0.3
+    now = softmax(np.random.default_rng(11).normal(size=old.shape))
+    q, value = conditional(TREE, old)
+    cost = value[:, None] - q + np.log(now / old) / stepsize + alpha * np.log(now)
+    expected = now * (cost - (now * cost).sum(1, keepdims=True))
+    np.testing.assert_allclose(mmd_gradient(old, alpha, stepsize, now), expected, atol=1e-8)
 
 
 @functools.cache
@@ -252,11 +263,12 @@ def nfsp_algorithm():
 def nfsp_run(anticipatory):
     """Returns NFSP's state after three steps."""
     algorithm, hparams = nfsp_algorithm(), nfsp.HParams(anticipatory=anticipatory, epsilon_start=0.0)
-    state = jax.jit(algorithm.init)(jax.random.key(0), hparams)
-    step = jax.jit(algorithm.step)
+    first = state = jax.jit(algorithm.init)(jax.random.key(0), hparams)
+    step, states = jax.jit(algorithm.step), []
     for _ in range(3):
         state, metrics = step(state, hparams)
-    return algorithm, state, metrics
+        states.append(state)
+    return algorithm, state, metrics, first, states[0]
 
 
 @pytest.mark.slow
@@ -267,7 +279,7 @@ def test_nfsps_reservoir_takes_what_was_done_by_best_response_alone_and_its_repl
 
 
 def test_nfsps_decisions_lead_to_the_same_players_next_one_and_its_average_is_judged():
-    algorithm, state, metrics = nfsp_run(0.3)
+    algorithm, state, metrics, *_ = nfsp_run(0.3)
     kept = jax.tree.map(np.asarray, state.replay.data)
     at, after = kept.observation[:, :12].argmax(1), kept.next_observation[:, :12].argmax(1)
     over = kept.terminated
@@ -278,6 +290,13 @@ def test_nfsps_decisions_lead_to_the_same_players_next_one_and_its_average_is_ju
     assert (kept.reward[~over] == 0.0).all() and (np.abs(kept.reward[over]) >= 1.0).all()
     found = measure_nash_conv(algorithm, envs.make("Kuhn"), state, None)
     assert found["nash_conv"] == found["nash_conv_average"] and np.isfinite(metrics["loss"])
+
+
+def test_what_nfsp_keeps_are_actions_of_the_best_response():
+    algorithm, _, _, before, after = nfsp_run(0.3)
+    observation, action = jax.tree.map(lambda x: np.asarray(x)[: int(after.reservoir.seen)], after.reservoir.data)
+    assert len(action) > 20
+    np.testing.assert_array_equal(action, algorithm.policy(before, observation).mode())
 
 
 def test_nfsp_refuses_in_one_line_a_game_without_turns():

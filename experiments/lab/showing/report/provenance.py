@@ -143,7 +143,7 @@ def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("flags", " ".join(f"{name}={value}" for name, value in manifest.get("flags", {}).items())),
         ("seeds", seeds_in_words(manifest["seeds"])),
         ("environment steps under each seed", f"{manifest['steps']:,}"),
-        ("evaluations", f"{manifest.get('evaluations', '?')}, of {manifest.get('eval_episodes', '?')} episodes each"),
+        ("evaluations", _evaluations(manifest)),
         ("block width", str(manifest.get("width", "?"))),
         *((f"{name} is made by", factory) for name, factory in factories.items()),
         *((f"{name} is judged by", _judge(judge)) for name, judge in judges.items()),
@@ -152,6 +152,13 @@ def _rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("promise", manifest.get("promise", "")),
     ]  # fmt: skip
     return [row for row in rows if row[1]]
+
+
+def _evaluations(manifest: dict[str, Any]) -> str:
+    """Returns how many there were, and of how many episodes where no judge looks at what it likes."""
+    of_episodes = any(not task.get("judge") for task in manifest["environments"].values())
+    episodes = f", of {manifest.get('eval_episodes', '?')} episodes each" if of_episodes else ""
+    return f"{manifest.get('evaluations', '?')}{episodes}"
 
 
 def _judge(judge: dict[str, Any]) -> str:
