@@ -5,12 +5,12 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
+from test_report import Page, make_folder
 
 from envs.games.kuhn import family, kuhn
 from experiments.lab.judging.equilibrium import choices
 from experiments.lab.showing.report import page
-from experiments.lab.showing.report.strategies import KUHN, fit
-from test_report import Page, make_folder
+from experiments.lab.showing.strategies import KUHN, fit
 
 TREE = kuhn()
 PLACES = choices(TREE)

@@ -31,8 +31,9 @@ from experiments.lab.showing.report.findings import (
     with_worst,
 )
 from experiments.lab.showing.report.provenance import cautions, described_folders, seeds_in_words, settings_of
-from experiments.lab.showing.report.strategies import is_strategy, strategies
+from experiments.lab.showing.report.strategies import strategies
 from experiments.lab.showing.screen import duration
+from experiments.lab.showing.strategies import is_strategy
 
 SIGN = '<meta name="generator" content="evenhand report">'  # by which a report is known, and may be written anew
 SHARE = 0.9  # of the way from the return before training to the best final IQM: the score of sample efficiency
