@@ -5,9 +5,11 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from test_report import Page, make_folder
 
 from envs.games.kuhn import family, kuhn
+from experiments import compare, watch
 from experiments.lab.judging.equilibrium import choices
 from experiments.lab.showing.report import page
 from experiments.lab.showing.strategies import KUHN, fit
@@ -40,12 +42,12 @@ def test_alpha_is_the_best_of_a_fine_grid_and_the_distance_the_largest_differenc
 
 def folder_with(path, rows):
     """Writes a run folder of two contenders; rows: (contender, which, env_steps, {choice: probability}), of every seed."""
-    make_folder(path, {"Game": {"mmd": [0.1, 0.2], "other": [0.3, 0.2]}})
+    make_folder(path, {"Kuhn": {"mmd": [0.1, 0.2], "other": [0.3, 0.2]}})
     with (path / "curves.csv").open("a") as file:
         for name, which, env_steps, played in rows:
             for seed in (0, 1):
                 lines = ((f"policy_{which}/{choice}", repr(float(p))) for choice, p in played.items())
-                csv.writer(file).writerows(("Game", name, seed, env_steps, *line) for line in lines)
+                csv.writer(file).writerows(("Kuhn", name, seed, env_steps, *line) for line in lines)
     page.write(path)
     return Page(path / "report.html")
 
@@ -69,3 +71,27 @@ def test_mixtures_of_three_actions_are_drawn_and_other_games_say_nothing(tmp_pat
     assert sum("over the triangle" in attributes.get("aria-label", "") for _, attributes in told.tags) == 2
     told = folder_with(tmp_path / "two", [("mmd", "current", 1000, {"0 chooses tails": 0.5, "1 chooses tails": 0.5})])
     assert "Strategies" not in told.text
+
+
+def test_watch_shows_each_evaluation_of_the_strategies_and_says_where_they_end(tmp_path):
+    at = {alpha: policies(alpha).iloc[0].to_dict() for alpha in (0.0, 0.3)}
+    rows = [
+        (name, "average", steps, at[alpha]) for name in ("mmd", "other") for steps, alpha in ((0, 0.0), (1000, 0.3))
+    ]
+    folder_with(tmp_path / "run", [*rows, ("mmd", "average", 500, at[0.0])])
+    task = compare.task_of("Kuhn", compare.Args(env=("Kuhn",), algos=("cfr",), steps=480))
+    choice = watch.Choice(task, ("mmd", "other"), (1,))
+    played = watch.learned(tmp_path / "run", choice)
+    told = watch.write_learning(tmp_path / "a.gif", tmp_path / "a.gif", choice, played, 1000).splitlines()
+    assert told == [f"{tmp_path / 'a.gif'}: 3 frames", "mmd, seed 1: average: alpha 0.300, 0.000 away",
+                    "other, seed 1: average: alpha 0.300, 0.000 away"]  # fmt: skip
+    frames = []
+    with Image.open(tmp_path / "a.gif") as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            frames.append(np.asarray(image.convert("L"))[50:])  # below the clock
+    assert len(frames) == 3 and (frames[0] == frames[1]).all() and not (frames[1] == frames[2]).all()
+    assert (
+        watch.learned(tmp_path / "run", choice._replace(task=compare.task_of("Leduc", compare.Args(algos=("cfr",)))))
+        == []
+    )

@@ -195,6 +195,14 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
+    ("Kuhn", "nfsp"): (
+        {"num_envs": 128, "num_steps": 16, "num_updates": 8, "target_interval": 50, "hidden_sizes": (64,)},
+        {"learning_rate": 3e-3},
+    ),
+    ("Leduc", "ppo"): (
+        SPELLED,
+        {"learning_rate": 5e-3, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.15, "max_grad_norm": 0.0},
+    ),
     ("Leduc", "mmd"): (
         SPELLED,
         {"learning_rate": 0.01, "temperature": 0.5, "temperature_end": 0.1, "stepsize": 0.05, "value_coef": 0.1}
