@@ -21,7 +21,8 @@ MOST_COLUMNS = 5
 class Args:
     """Render trained policies of a run folder to a GIF, acting greedily; all panels begin in the same state.
 
-    Several seeds, or several algorithms, are shown side by side. Nothing is trained and nothing is written over.
+    Several seeds, or several algorithms, are shown side by side. Nothing is trained and nothing is written over. Of Kuhn poker for
+    two, and of games in which each chooses once among three actions, the GIF shows the strategies at every evaluation of the run.
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
@@ -72,15 +73,20 @@ def watch(args: Args) -> int:
     args = replace(args, folder=inside(args.folder))
     try:
         choice = chosen(args)
+        strategies = learned(args.folder, choice)
         env = choice.task.make()
         own = choice.task.factory is not None
-        drawn = drawing(choice.environment, choice.task.fields, own, env.model, env.draw, env.text)
+        given = choice.environment, choice.task.fields, own, env.model, env.draw, env.text
+        drawn = None if strategies else drawing(*given)
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])
     path = args.out or args.folder / f"watch-{file_name(label, '=, ')}.gif"
     stopped = signals.unwinding("interrupted: no GIF was written")
     with signals.handled(stopped), new_file(path) as partial:
+        if strategies:
+            print(write_learning(partial, path, choice, strategies, args.max_frames))
+            return 0
         episodes = play(args, choice)
         milliseconds = write(partial, choice, drawn, episodes)
     print(report(path, choice, episodes, milliseconds))
@@ -198,6 +204,34 @@ def write(path: Path, choice: Choice, drawn, episodes) -> list[int]:
     colours = film.palette_of(frames(), len(milliseconds)) if is_picture else None
     film.write_gif(path, frames(), milliseconds, colours)
     return milliseconds
+
+
+def learned(folder: Path, choice: Choice) -> list[dict[str, Any]]:
+    """Returns what each panel's contender plays at every evaluation, where the game is one of which that is shown; else []."""
+    from experiments.lab.recording.run_folder import read
+    from experiments.lab.showing.strategies import kind, recorded
+
+    if choice.task.criterion.metric != "nash_conv":
+        return []
+    curves = read(folder).curves
+    curves = curves[curves.environment == choice.environment]
+    played = [recorded(curves[(curves.algorithm == name) & (curves.seed == seed)]) for name, seed in choice.panels]
+    shown = [rows and kind(next(iter(rows.values())).columns) for rows in played]
+    return played if all(shown) else []
+
+
+def write_learning(partial: Path, path: Path, choice: Choice, played: list[dict[str, Any]], most: int) -> str:
+    """Writes the GIF of strategies, the first `most` frames, and returns in words what it shows."""
+    from itertools import islice
+
+    from experiments.lab.showing.drawing import film, mixtures
+
+    titles = [f"{name}, seed {seed}" for name, seed in choice.panels]
+    columns = min(len(titles), MOST_COLUMNS) if 1 in (len(choice.names), len(choice.seeds)) else len(choice.seeds)
+    frames = list(islice(mixtures.frames(choice.environment, titles, columns, played), most))
+    film.write_gif(partial, frames, mixtures.durations(len(frames)), film.palette_of(frames, len(frames)))
+    notes = (f"{title}: {mixtures.note(rows)}" for title, rows in zip(titles, played))
+    return "\n".join([f"{path}: {len(frames)} frames", *notes])
 
 
 def report(path: Path, choice: Choice, episodes, milliseconds: Sequence[int]) -> str:

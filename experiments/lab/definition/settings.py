@@ -130,6 +130,8 @@ TEN_GROUPS = {"features": "aggregation:10"}
 # a table: one linear map of what stands for an information set
 TABLE = {"num_envs": 128, "num_steps": 16, "num_epochs": 4, "num_minibatches": 1, "hidden_sizes": ()}
 
+SPELLED = {"num_envs": 512, "num_steps": 32, "num_epochs": 2, "num_minibatches": 4, "hidden_sizes": (64, 64)}
+
 # (environment, algorithm): (Config fields, HParams fields)
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
@@ -193,6 +195,19 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
+    ("Kuhn", "nfsp"): (
+        {"num_envs": 128, "num_steps": 16, "num_updates": 8, "target_interval": 50, "hidden_sizes": (64,)},
+        {"learning_rate": 3e-3},
+    ),
+    ("Leduc", "ppo"): (
+        SPELLED,
+        {"learning_rate": 5e-3, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.15, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "mmd"): (
+        SPELLED,
+        {"learning_rate": 0.01, "temperature": 0.5, "temperature_end": 0.1, "stepsize": 0.05, "value_coef": 0.1}
+        | {"max_grad_norm": 0.0},
+    ),
     ("RandomWalk-19", "gradient_monte_carlo"): ({}, {"learning_rate": 0.005, "anneal": 1.0}),
     ("RandomWalk-1000", "gradient_monte_carlo"): (TEN_GROUPS, {"learning_rate": 0.01, "anneal": 1.0}),
     ("RandomWalk-1000", "semi_gradient_td"): (TEN_GROUPS, {"learning_rate": 0.05, "anneal": 1.0}),

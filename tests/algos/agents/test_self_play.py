@@ -193,21 +193,32 @@ def test_the_average_of_what_was_played_earns_against_anyone_the_mean_of_what_wa
         assert player == 1 or abs(naive - WEIGHTS @ earned) > 1e-5  # only the first player decides twice
 
 
-def test_the_judge_says_what_enumeration_says_of_the_policy_now_and_on_average():
-    env, algorithm, states = trained()
-    found = measure_nash_conv(algorithm, env, states[3], None)
-    policy = np.asarray(played.probabilities(env, lambda seen: algorithm.policy(states[3], seen)), float)
-    assert found["nash_conv"] == found["nash_conv_current"] != found["nash_conv_average"]
-    assert found["value_first"][0] == pytest.approx(walk(TREE, policy)[1][0, 0], abs=1e-6)
+def gains_by_enumeration(policy):
+    """Returns NashConv: every deterministic policy of each player's six information sets is tried."""
     gains = 0.0
-    for player in (0, 1):  # every deterministic policy of the player's six information sets
+    for player in (0, 1):
         own, best = np.flatnonzero(TREE.mover == player), -np.inf
         for choice in range(2**6):
             reply = policy.copy()
             reply[own] = np.eye(2)[(choice >> np.arange(6)) & 1]
             best = max(best, walk(TREE, reply)[1][0, player])
         gains += best - walk(TREE, policy)[1][0, player]
-    assert found["nash_conv"][0] == pytest.approx(gains, abs=1e-5)
+    return gains
+
+
+def test_the_judge_says_what_enumeration_says_of_the_policy_now_and_of_the_average_and_ranks_by_that():
+    env, algorithm, states = trained()
+    found = measure_nash_conv(algorithm, env, states[3], None)
+    policy = np.asarray(played.probabilities(env, lambda seen: algorithm.policy(states[3], seen)), float)
+    average = np.asarray(played.average(env, states[3].plans), float)
+    assert found["nash_conv"] == found["nash_conv_average"] != found["nash_conv_current"]
+    assert found["value_first"][0] == pytest.approx(walk(TREE, average)[1][0, 0], abs=1e-6)
+    assert found["nash_conv_current"][0] == pytest.approx(gains_by_enumeration(policy), abs=1e-5)
+    assert found["nash_conv_average"][0] == pytest.approx(gains_by_enumeration(average), abs=1e-5)
+    for which, rows in (("current", policy), ("average", average)):
+        told = {name: x[0] for name, x in found.items() if name.startswith(f"policy_{which}/")}
+        bets = {f"{TREE.mover[row]} {TREE.names[row]} bet": rows[row, 1] for row in range(12)}
+        assert told == {f"policy_{which}/{name}": pytest.approx(bet, abs=1e-6) for name, bet in bets.items()}
 
 
 def test_a_learned_average_is_what_is_judged_and_cfrs_is_openspiels():

@@ -31,7 +31,9 @@ from experiments.lab.showing.report.findings import (
     with_worst,
 )
 from experiments.lab.showing.report.provenance import cautions, described_folders, seeds_in_words, settings_of
+from experiments.lab.showing.report.strategies import strategies
 from experiments.lab.showing.screen import duration
+from experiments.lab.showing.strategies import is_strategy
 
 SIGN = '<meta name="generator" content="evenhand report">'  # by which a report is known, and may be written anew
 SHARE = 0.9  # of the way from the return before training to the best final IQM: the score of sample efficiency
@@ -125,6 +127,7 @@ def section(environment: str, results: list[Result], folders: Sequence[Folder], 
         "profile": profile({result.name: result.scores for result in finished}, style, criterion),
         "matrix": matrix(finished),
         "efficiency": efficiency(results, style),
+        "strategies": strategies(results, style),
         "diagnostics": diagnostics(results, style),
         "settings": [settings_of(result) for result in results],
     }
@@ -229,7 +232,7 @@ def diagnostics(results: list[Result], style: dict[str, Style]) -> list[tuple[st
     for a metric of a user's own loss."""
     rows = [result.curves[np.isfinite(result.curves.value)] for result in results]
     metrics = list(dict.fromkeys(metric for each in rows for metric in each.metric))
-    metrics = [metric for metric in metrics if metric != results[0].criterion.metric]
+    metrics = [metric for metric in metrics if metric != results[0].criterion.metric and not is_strategy(metric)]
     metrics.sort(key=lambda metric: FIRST_METRICS.index(metric) if metric in FIRST_METRICS else len(FIRST_METRICS))
     return [
         (metric.replace("_", " "), figures.diagnostic(results, style, metric), MEANINGS.get(metric, ""))
