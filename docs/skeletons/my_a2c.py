@@ -63,7 +63,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     """Returns A2C on `env`. `network`: anything with flax's `init` and `apply` that gives (policy, value)."""
     require(config, "num_envs", "num_steps", "num_passes", "hidden_sizes")
     require_steps(env, config.num_steps)
-    require_two(config, config.num_envs * config.num_steps * (env.agents or 1))
+    require_two(config, env, config.num_envs * config.num_steps * (env.agents or 1))
     network = network or actor_critic(env, config.hidden_sizes)
     vector = vectorize(env, config.num_envs)
     steps_per_update = config.num_envs * config.num_steps
