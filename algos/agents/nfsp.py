@@ -271,7 +271,7 @@ def _check(env: Env, config: Config) -> None:
     if env.acting is None or env.layout is None or env.layout.legal == 0:
         raise ValueError(f"nfsp is for games in which players take turns and see what is legal; {env.name} is none")
     check_layout(env)
-    if env.game is None and int(jnp.sum(jax.jit(lambda key: env.acting(env.reset(key)[0]))(jax.random.key(0)))) > 1:
+    if env.game is None and int(jnp.sum(env.acting(env.reset(jax.random.key(0))[0]))) > 1:
         raise ValueError(f"nfsp is for games in which one player moves at a time; in {env.name} several do")
     sizes = ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size", "reservoir_size", "target_interval")
     require(config, *sizes, "hidden_sizes")

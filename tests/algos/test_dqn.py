@@ -216,7 +216,7 @@ def test_the_modules_loss_is_that_of_the_default_configuration(float64):
 
 def in_order(state, num_envs: int) -> list[list[dict]]:
     """Returns for every environment what the buffer, which has never been full, holds of it, oldest first."""
-    data = {name: np.asarray(leaf) for name, leaf in vars(state.replay.data).items()}
+    data = {name: np.asarray(leaf) for name, leaf in vars(state.replay.data).items() if leaf is not None}
     rows = [{name: leaf[row] for name, leaf in data.items()} for row in range(int(state.replay.added))]
     return [rows[place::num_envs] for place in range(num_envs)]
 

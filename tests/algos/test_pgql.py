@@ -304,7 +304,7 @@ def stepped():
 
 def rows(steps, size):
     """Returns one row of numbers a transition, [size, ...]."""
-    names = pgql.Experience.__dataclass_fields__
+    names = [name for name in pgql.Experience.__dataclass_fields__ if name != "live"]  # None: there is one agent
     return np.concatenate([np.asarray(getattr(steps, name), float).reshape(size, -1) for name in names], axis=1)
 
 
