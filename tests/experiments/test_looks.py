@@ -17,7 +17,7 @@ SIZES = (8, 10, 12, 14, 16)
 def test_the_shares_of_any_number_of_looks_add_up_to_less_than_one():
     shares = [looks.share(number) for number in range(1, 200)]
     assert all(one > other > 0.0 for one, other in zip(shares, shares[1:]))
-    assert sum(shares) == pytest.approx(0.64 + 0.12 / 0.55) and sum(shares) < 1.0
+    assert sum(shares) == pytest.approx(0.84 + 0.06 / 0.55) and sum(shares) < 1.0
 
 
 def test_six_seeds_can_show_a_difference_at_the_first_look_and_five_cannot():
@@ -31,7 +31,7 @@ def test_what_all_looks_have_shown_is_the_least_of_each_p_over_its_share():
     by_hand = []
     for number in range(len(p_values)):
         by_hand.append(
-            min(1.0, *(p_values[k] / (0.64 if k == 0 else 0.12 * 0.45 ** (k - 1)) for k in range(number + 1)))
+            min(1.0, *(p_values[k] / (0.84 if k == 0 else 0.06 * 0.45 ** (k - 1)) for k in range(number + 1)))
         )
     np.testing.assert_allclose(looks.spent(p_values), by_hand)
 

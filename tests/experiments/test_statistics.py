@@ -492,7 +492,7 @@ def test_where_no_difference_is_shown_the_seeds_that_would_show_it_are_named():
     differences = 20.0 + 34.0 * stats.zscore(np.arange(10.0) % 4, ddof=1)
     x = 100.0 * np.arange(10.0)
     words = verdict("ppo", "a2c", x + differences, x)
-    assert words == "ppo against a2c: no difference shown; about 42 seeds would be needed to show one of 20"
+    assert words == "ppo against a2c: no difference shown; about 47 seeds would be needed to show one of 20"
     assert seeds_needed(differences, 20.0) == 25
     words = verdict("ppo", "a2c", x + differences, x, effect=100.0)
     assert words == "ppo against a2c: no difference shown; 10 seeds suffice to show one of 100"
@@ -502,7 +502,7 @@ def test_where_no_difference_is_shown_the_seeds_that_would_show_it_are_named():
 
 def test_more_seeds_than_those_at_hand_are_wanted_when_these_show_nothing():
     words = verdict("ppo", "a2c", [11.0, 21.0, 31.0, 41.0, 51.0], [0.0, 10.0, 20.0, 30.0, 40.0])
-    assert words == "ppo against a2c: no difference shown; about 9 seeds would be needed to show one of 11"
+    assert words == "ppo against a2c: no difference shown; about 10 seeds would be needed to show one of 11"
 
 
 def test_a_mean_difference_of_0_wants_no_number_of_seeds():
