@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pages
 import pytest
 import tyro
 
@@ -14,9 +15,7 @@ COMMANDS = re.findall(r"^python -m (experiments\.[\w.]+) (.*)$", TEXT, re.MULTIL
 
 def table(title):
     """Returns the rows of the table with this title in its first column."""
-    lines = TEXT[TEXT.index(f"| {title} |") :].splitlines()
-    rows = lines[2 : next(n for n, line in enumerate([*lines, ""]) if not line.startswith("|"))]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip("|"))] for row in rows]
+    return pages.table(TEXT, title)
 
 
 def test_every_file_that_is_named_is_there():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pages
 import pytest
 import tyro
 
@@ -27,9 +28,7 @@ MANY_OUTCOMES = ("RandomWalk-1000", "CarRental", "Taxi")  # that take seconds
 
 def table(title):
     """Returns the rows of the table with this title in its first column."""
-    lines = TEXT[TEXT.index(f"| {title} |") :].splitlines()
-    rows = lines[2 : next(n for n, line in enumerate([*lines, ""]) if not line.startswith("|"))]
-    return [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", row.strip("|"))] for row in rows]
+    return [[cell.strip("`") for cell in row] for row in pages.table(TEXT, title)]
 
 
 @pytest.mark.parametrize(

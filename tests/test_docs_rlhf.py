@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pages
 import pytest
 import tyro
 
@@ -34,9 +35,7 @@ def little_compiled_quickly():
 
 def table(title):
     """Returns the rows of the table with this title in its first column."""
-    lines = TEXT[TEXT.index(f"| {title} |") :].splitlines()
-    rows = lines[2 : next(n for n, line in enumerate([*lines, ""]) if not line.startswith("|"))]
-    return [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", row.strip("|"))] for row in rows]
+    return [[cell.strip("`") for cell in row] for row in pages.table(TEXT, title)]
 
 
 def test_every_file_is_there_and_every_file_of_the_chapter_is_named():

@@ -20,11 +20,8 @@ from experiments.rlhf.stages.training import compiled, lane
 
 SUMMARY, FRONTIER, SAMPLES, REPORT = "summary.json", "frontier.png", "samples.md", "report.html"
 BLOCK = 256  # answers rewarded at a time
-DISTINCT_2, NATS, LENGTH = (
-    0.7,
-    0.1,
-    0.5,
-)  # what a gain may cost: shares of the reference's that stay, are added, are changed
+# what a gain may cost: the share of the reference's distinct-2 that stays, by which fluency falls, by which length changes
+DISTINCT_2, FLUENCY, LENGTH = 0.7, 0.1, 0.5
 METRICS = {"kl_to_reference": "kl"} | {
     name: name for name in ("proxy_reward", "gold_reward", "fluency", "distinct_2", "characters", "end_share")
 }
@@ -144,7 +141,7 @@ def t_interval(values: np.ndarray, error: float = 0.0) -> list[float]:
 def holds(found: dict[str, Any], told: dict[str, float]) -> dict[str, bool]:
     """Returns whether fluency, length and diversity are still about the reference's: a gain that costs them is no win."""
     return {
-        "fluency": bool(found["fluency"]["iqm"] >= told["fluency"] - NATS * abs(told["fluency"])),
+        "fluency": bool(found["fluency"]["iqm"] >= told["fluency"] - FLUENCY * abs(told["fluency"])),
         "length": bool(abs(found["characters"]["iqm"] / told["characters"] - 1.0) <= LENGTH),
         "diversity": bool(found["distinct_2_share"]["iqm"] >= DISTINCT_2),
     }
