@@ -9,6 +9,7 @@ Juditsky 1992; arXiv 1803.05407). Texts are packed several to a row, so that lit
 A text is begin, its tokens, end. The begin token is never a target, the end token always is.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from flax import struct
 
 from algos.core.config import require
 from algos.core.distributions import Categorical
-from algos.core.losses import mean, off_at_zero
+from algos.core.losses import off_at_zero
 from algos.rlhf import epochs
 from algos.rlhf.language_model import LanguageModel
 
@@ -34,6 +35,7 @@ class Config:
     """What changes a shape."""
 
     rows: int = 16  # of one update
+    parts: int = 1  # of these rows: their gradients may be computed side by side, and are then added
 
 
 @struct.dataclass
@@ -60,18 +62,29 @@ class State:
     update: jax.Array  # int32, updates made so far
 
 
+class Part(NamedTuple):
+    """What one part of an update's rows adds to it."""
+
+    loss: jax.Array
+    gradient: Any
+
+
 class Training(NamedTuple):
-    """`init` and `step` are pure: the data are constants of theirs."""
+    """Its functions are pure: the data are constants of theirs."""
 
     init: Callable  # (key, hparams, params=None) -> State; params: where training begins, else drawn
-    step: Callable  # (State, hparams) -> (State, metrics)
+    part: Callable  # (State, hparams, number) -> Part
+    join: Callable  # (State, hparams, every Part) -> (State, metrics)
+    step: Callable  # (State, hparams) -> (State, metrics): all parts, joined
     updates_per_epoch: int
     tokens_per_update: float  # real ones that are read, on average
 
 
 def make(model: LanguageModel, tokens, mask, config: Config = Config()) -> Training:
     """Returns supervised training on packed rows [N, T] (see `pack`). The model's `apply` takes `dropout`."""
-    require(config, "rows")
+    require(config, "rows", "parts")
+    if config.rows % config.parts:
+        raise ValueError(f"parts={config.parts} does not divide rows={config.rows}")
     batches = len(tokens) // config.rows
     if not batches:
         raise ValueError(f"rows={config.rows} is more than the {len(tokens)} rows of text there are")
@@ -82,37 +95,46 @@ def make(model: LanguageModel, tokens, mask, config: Config = Config()) -> Train
         params = model.init(key_params) if params is None else params
         return State(params, params, optimiser(hparams, 0).init(params), key, jnp.int32(0))
 
-    def step(state, hparams):
+    def part(state, hparams, number):
         key_rows, key_dropout = jax.random.split(state.key)
         index = epochs.rows(key_rows, state.update, len(tokens), config.rows)
-        key_dropout = jax.random.fold_in(key_dropout, state.update)
-        return update(model, state, tokens[index], mask[index], key_dropout, hparams)
+        targets = jnp.sum(counted(mask[index]))
+        own = index.reshape(config.parts, -1)[number]
+        key_dropout = jax.random.fold_in(jax.random.fold_in(key_dropout, state.update), number)
 
-    return Training(init, step, batches, float(np.mean(mask > 0.0)) * tokens.shape[1] * config.rows)
+        def loss(params):
+            read = model.apply(params, tokens[own], mask[own], dropout=(key_dropout, hparams.dropout))
+            nats, counts = nll(read.logits, tokens[own], mask[own])
+            return jnp.sum(nats * counts) / jnp.maximum(targets, 1.0)
+
+        return Part(*jax.value_and_grad(loss)(state.params))
+
+    def step(state, hparams):
+        return join(state, hparams, [part(state, hparams, number) for number in range(config.parts)])
+
+    return Training(init, part, join, step, batches, float(np.mean(mask > 0.0)) * tokens.shape[1] * config.rows)
 
 
-def update(model: LanguageModel, state: State, tokens, mask, key, hparams: HParams):
+def join(state: State, hparams: HParams, parts: Sequence[Part]):
     """Returns (state, metrics) after one step down the gradient of the rows' mean negative log-likelihood."""
-
-    def loss(params):
-        return mean(*nll(model.apply(params, tokens, mask, dropout=(key, hparams.dropout)).logits, tokens, mask))
-
-    value, gradient = jax.value_and_grad(loss)(state.params)
+    loss, gradient = jax.tree.map(lambda *values: functools.reduce(jnp.add, values), *parts)
     updates, opt_state = optimiser(hparams, state.update).update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     kept = averaged(hparams.average, state.update)
     average = jax.tree.map(lambda old, new: kept * old + (1.0 - kept) * new, state.average, params)
-    metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
-    state = State(params, average, opt_state, state.key, state.update + 1)
-    return state, metrics
+    metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
+    return State(params, average, opt_state, state.key, state.update + 1), metrics
 
 
 def nll(logits: jax.Array, tokens: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns (-log p(token t + 1), 1 where that token is real and of the same text), both [B, T]. The last column counts 0."""
-    following = jnp.roll(tokens, -1, axis=1)
+    """Returns (-log p(token t + 1), 1 where that token counts), both [B, T]."""
+    return -Categorical(logits).log_prob(jnp.roll(tokens, -1, axis=1)), counted(mask)
+
+
+def counted(mask: jax.Array) -> jax.Array:
+    """Returns 1 where the next token is real and of the same text, float32 [B, T]. The last column counts 0."""
     counts = (jnp.roll(mask, -1, axis=1) == mask) & (mask > 0.0)
-    counts = counts.at[:, -1].set(False)
-    return -Categorical(logits).log_prob(following), counts.astype(jnp.float32)
+    return counts.at[:, -1].set(False).astype(jnp.float32)
 
 
 def optimiser(hparams: HParams, update) -> optax.GradientTransformation:

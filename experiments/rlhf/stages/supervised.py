@@ -21,7 +21,7 @@ from experiments.lab.recording.files import write_whole
 from experiments.rlhf import encoding, kneser_ney, text_metrics
 from experiments.rlhf.corpus import Corpus
 from experiments.rlhf.stages.stage import Finished, Stage, made, read
-from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane, train
+from experiments.rlhf.stages.training import CHECKPOINT, Course, Parted, compiled, lane, train
 
 PIECES, PARAMS, PROMPTS, ANSWERS = "tokeniser.model", "params.npz", "prompts.npz", "answers.npz"
 SETTINGS = (
@@ -29,6 +29,7 @@ SETTINGS = (
     "looks", "learning_rate", "reference_answers",
 )  # fmt: skip
 PATIENCE = 2  # looks
+PARTS = 2  # of an update's rows, where these are even: a laptop's two cores
 BLOCK = 512  # answers drawn at a time
 READ = 4_096  # tokens read at a time
 JUDGED = 32  # prompts that answers are judged to, at most
@@ -68,7 +69,9 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     model = model_of(own.settings)
     room = asked.train.shape[1] - 1
     tokens, mask = supervised.pack(encoding.whole(pieces, learned, room), sizes.row, pieces.pad)
-    training = supervised.make(model, tokens, mask, supervised.Config(rows=min(sizes.rows, len(tokens))))
+    rows = min(sizes.rows, len(tokens))
+    config = supervised.Config(rows, PARTS if rows % PARTS == 0 else 1)
+    training = supervised.make(model, tokens, mask, config)
     hparams = supervised.HParams(learning_rate=sizes.learning_rate, total_updates=float(sizes.updates))
     hparams = jax.tree.map(jnp.float32, hparams)
     validation, held_out = corpus.to_imitate(corpus.split.validation), corpus.to_imitate(corpus.split.held_out)
@@ -76,7 +79,7 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     bits = reader_of(model, pieces, max(sizes.row, longest), room)
     course = Course(
         begin=lambda: training.init(jax.random.key(sizes.seed), hparams),
-        step=lambda state: training.step(state, hparams)[0],
+        step=in_parts(training, hparams, config.parts),
         keep=lambda state: state.average,
         look=lambda params, _: bits(params, validation),
         updates=sizes.updates, looks=min(sizes.looks, sizes.updates), patience=PATIENCE, unit="validation bits a character",
@@ -97,6 +100,16 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     told = f"{figures['bits_per_character']:.3f} bits a character of held-out texts"
     print(f"{own.name}: {told}; Kneser-Ney of the same texts {figures['kneser_ney']:.3f}", flush=True)
     return figures
+
+
+def in_parts(training: supervised.Training, hparams: supervised.HParams, parts: int) -> Parted:
+    """Returns the training's update, in parts."""
+    return Parted(
+        parts,
+        reads=lambda state: state.replace(average=None, opt_state=None),
+        part=lambda state, number: training.part(state, hparams, number),
+        join=lambda state, found: training.join(state, hparams, found)[0],
+    )
 
 
 def model_of(settings: dict[str, Any]) -> LanguageModel:

@@ -5,7 +5,7 @@ What is trained lies whole in one file, checkpoint.npz; a training that goes on 
 
 import time
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +25,20 @@ from experiments.rlhf.stages.stage import Interrupted, Stage
 CHECKPOINT, CHUNK_SECONDS = "checkpoint.npz", 0.5
 
 
+class Parted(NamedTuple):
+    """An update in parts that are computed side by side where there are cores for it; its bits do not depend on where."""
+
+    parts: int
+    reads: Callable[[Any], Any]  # state -> what of it a part reads: no more is sent to another core
+    part: Callable[[Any, jax.Array], Any]  # (what is read, number of the part) -> part, pure
+    join: Callable[[Any, list[Any]], Any]  # (state, every part) -> state, pure
+
+
 class Course(NamedTuple):
     """What is trained, and who looks at it."""
 
     begin: Callable[[], Any]  # () -> state, pure
-    step: Callable[[Any], Any]  # state -> state, pure: one update
+    step: Callable[[Any], Any] | Parted  # state -> state, pure: one update
     keep: Callable[[Any], Any]  # state -> what the stage is after
     look: Callable[[Any, int], float]  # (what is kept, updates made) -> its loss on validation texts, on the host
     updates: int
@@ -57,7 +66,8 @@ class Trained(NamedTuple):
 def train(stage: Stage, course: Course, every: float = book.CHECKPOINT_SECONDS) -> Trained:
     """Returns what was trained. Raises Interrupted, all saved, where a signal asks to stop. every: seconds a checkpoint."""
     device, path = lane(), stage.folder / CHECKPOINT
-    advance = compiled(partial(_advanced, course.step), device, jax.eval_shape(course.begin), jnp.int32(0))
+    advance, shape = _advanced_in_parts if isinstance(course.step, Parted) else _advanced, jax.eval_shape(course.begin)
+    advance = advance(course.step, shape)
     now = _begun(course, device, path)
     with book.asked_to_stop() as stop:
         at_once = signals.at_once("interrupted at once: what was saved before is kept")
@@ -72,8 +82,35 @@ def train(stage: Stage, course: Course, every: float = book.CHECKPOINT_SECONDS) 
     return Trained(jax.device_get(now.best), now.seen[np.isfinite(now.seen[:, 0])], float(now.seconds))
 
 
-def _advanced(step: Callable, state: Any, updates: jax.Array) -> Any:
-    return lax.fori_loop(0, updates, lambda _, x: step(x), state)
+def _advanced(step: Callable, state: Any) -> Callable:
+    """Returns (state, updates) -> state, one program on one lane."""
+
+    def advance(state, updates):
+        return lax.fori_loop(0, updates, lambda _, x: step(x), state)
+
+    return compiled(advance, lane(), state, jnp.int32(0))
+
+
+def _advanced_in_parts(step: Parted, state: Any) -> Callable:
+    """Returns (state, updates) -> state: the parts on as many lanes as there are, joined on the first."""
+    lanes, read, number = devices.lanes(step.parts), jax.eval_shape(step.reads, state), jnp.int32(0)
+    parts = [compiled(step.part, device, read, number) for device in lanes]
+    join = compiled(step.join, lanes[0], state, [jax.eval_shape(step.part, read, number)] * step.parts)
+
+    def in_turn(place: int, state: Any) -> list[Any]:
+        own = jax.device_put(step.reads(state), lanes[place])
+        numbers = range(place, step.parts, len(lanes))
+        found = [parts[place](own, jax.device_put(np.int32(number), lanes[place])) for number in numbers]
+        return jax.device_put(found, lanes[0])
+
+    def advance(state, updates):
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            for _ in range(int(updates)):
+                found = list(pool.map(in_turn, range(len(lanes)), [state] * len(lanes)))
+                state = join(state, [found[part % len(lanes)][part // len(lanes)] for part in range(step.parts)])
+        return state
+
+    return advance
 
 
 def _begun(course: Course, device: Any, path: Path) -> Position:

@@ -162,6 +162,37 @@ def test_an_average_of_0_is_the_parameters_and_the_average_forgets_where_it_bega
     assert supervised.averaged(0.0, 1000) == 0.0 and supervised.averaged(0.99, 1e6) == pytest.approx(0.99)
 
 
-def test_more_rows_than_there_are_is_refused():
-    with pytest.raises(ValueError, match="rows=9 is more than the 3 rows"):
-        supervised.make(bigrams(6), np.zeros((3, 4)), np.ones((3, 4)), Config(rows=9))
+def test_parts_add_up_to_the_whole_however_unlike_their_targets_are(chain):
+    """Rows of 2 and of 20 targets: a mean of the parts' means would weigh them alike."""
+    texts = [text for text in chain[0] if len(text) in (3, 4)][:8] + [text for text in chain[0] if len(text) > 15][:8]
+    tokens, mask = (np.zeros((16, 24), dtype) for dtype in (np.int32, np.float32))
+    for row, text in enumerate(texts):
+        tokens[row, : len(text[:24])], mask[row, : len(text[:24])] = text[:24], 1.0
+    model, hparams = with_dropout_ignored(bigrams(6)), HParams()
+    whole, halves = (supervised.make(model, tokens, mask, Config(16, parts)) for parts in (1, 4))
+    begun = whole.init(jax.random.key(0), hparams)
+    one, four = (jax.jit(training.step)(begun, hparams) for training in (whole, halves))
+    counts = np.asarray(supervised.counted(jnp.asarray(mask)))
+    found, _ = nll(model.apply(begun.params, tokens, mask).logits, jnp.asarray(tokens), jnp.asarray(mask))
+    mean_nll = np.sum(np.asarray(found, np.float64) * counts) / counts.sum()
+    for metrics in (one[1], four[1]):
+        np.testing.assert_allclose(metrics["loss"], mean_nll, rtol=1e-5)
+    np.testing.assert_allclose(four[1]["gradient_norm"], one[1]["gradient_norm"], rtol=1e-5)
+
+
+def test_parts_have_their_own_dropout(chain):
+    """The same row twice, in two parts: one key for both would drop the same."""
+    tokens, mask = (np.tile(x[:1], (2, 1)) for x in pack(chain[0][:50], 24, PAD))
+    model = transformer.make(transformer.Config(6, width=16, layers=1, heads=2))
+    training, hparams = supervised.make(model, tokens, mask, Config(2, 2)), HParams(dropout=0.5)
+    begun = training.init(jax.random.key(0), hparams)
+    part = jax.jit(training.part)
+    assert part(begun, hparams, 0).loss != part(begun, hparams, 1).loss
+
+
+@pytest.mark.parametrize(
+    "config, told", [(Config(rows=9), "rows=9 is more than the 3 rows"), (Config(3, 2), "parts=2 does")]
+)
+def test_more_rows_than_there_are_or_uneven_parts_are_refused(config, told):
+    with pytest.raises(ValueError, match=told):
+        supervised.make(bigrams(6), np.zeros((3, 4)), np.ones((3, 4)), config)
