@@ -9,7 +9,8 @@ import pytest
 
 import envs
 from algos import a2c
-from algos.agents import exact, exact_play, mmd, nfsp, played, reservoir
+from algos.agents import exact, exact_play, mmd, nfsp, reservoir
+from algos.core import played
 from algos.core.distributions import Categorical
 from algos.core.returns import gae
 from algos.core.types import Batch
