@@ -4,7 +4,19 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
-from algos.agents import exact_play, mappo, mmd, nfsp, qmix, vdn
+from algos.agents import (
+    entropy_annealed_ppo,
+    exact_play,
+    fictitious_self_play,
+    ia2c,
+    iql,
+    mappo,
+    mmd,
+    neurd,
+    nfsp,
+    qmix,
+    vdn,
+)
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
@@ -85,6 +97,9 @@ LINEAR_PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 # those for games of several players that are known
 AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "mmd": (mmd, {}),
+    "neurd": (neurd, {}),
+    "entropy_annealed_ppo": (entropy_annealed_ppo, {}),
+    "fictitious_self_play": (fictitious_self_play, {}),
     "nfsp": (nfsp, {}),
     **{name: (exact_play, {"method": name}) for name in exact_play.METHODS},
 }
@@ -93,7 +108,8 @@ AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 TEAMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "ippo": (mappo, {"centralised": False}),
     "mappo": (mappo, {}),
-    "iql": (dqn, {}),
+    "ia2c": (ia2c, {}),
+    "iql": (iql, {}),
     "vdn": (vdn, {}),
     "qmix": (qmix, {}),
 }
