@@ -211,6 +211,15 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
+    ("Kuhn", "neurd"): (
+        TABLE | {"num_epochs": 1},
+        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "threshold": 0.0, "max_grad_norm": 0.0},
+    ),
+    ("Kuhn", "entropy_annealed_ppo"): (
+        TABLE,
+        {"learning_rate": 0.01, "clip": 0.1, "entropy_coef": 0.1, "entropy_coef_end": 0.03},
+    ),
+    ("Kuhn", "fictitious_self_play"): (TABLE, {"learning_rate": 0.02, "clip": 0.1, "entropy_coef": 0.03}),
     ("Kuhn", "nfsp"): (
         {"num_envs": 128, "num_steps": 16, "num_updates": 8, "target_interval": 50, "hidden_sizes": (64,)},
         {"learning_rate": 3e-3},

@@ -10,22 +10,23 @@ import pytest
 import envs
 from algos.agents import ia2c, iql, mappo
 from algos.agents.networks import PerAgent
+from algos.core import on_policy
 from algos.core.distributions import Categorical
 from algos.core.loop import advance, no_metrics
+from algos.core.optimize import adam
 from envs.games import matrix
 
 AGENTS, LENGTH = 4, 4
 
 
-def counting(scale=1.0):
+def counting(scale=1.0, agents=AGENTS):
     """Returns an environment of four agents in which all numbers are short binary fractions, so that sums have no rounding in
     whatever order: agent a of an episode with number e sees (e, a, time) and earns e + a + 2 action, the first of them `scale` times
     that."""
+    number_of = jnp.arange(agents, dtype=jnp.float32)
 
     def seen(number, time):
-        return jnp.stack(
-            [jnp.full(AGENTS, number), jnp.arange(AGENTS, dtype=jnp.float32), jnp.full(AGENTS, time)], axis=1
-        )
+        return jnp.stack([jnp.full(agents, number), number_of, jnp.full(agents, time)], axis=1)
 
     def reset(key):
         number = jax.random.randint(key, (), 0, 4) / 4.0
@@ -33,12 +34,12 @@ def counting(scale=1.0):
 
     def step(key, state, action):
         number, time = state
-        reward = (number + jnp.arange(AGENTS) + 2.0 * action) * jnp.ones(AGENTS).at[0].set(scale)
+        reward = (number + number_of + 2.0 * action) * jnp.ones(agents).at[0].set(scale)
         reached = envs.TimeStep(seen(number, time + 1.0), reward, jnp.zeros((), bool), jnp.zeros((), bool))
         return (number, time + 1.0), reached
 
     return envs.Env(
-        "Counting", reset, step, (3,), envs.Discrete(2), LENGTH, agents=AGENTS, reward_convention="individual"
+        "Counting", reset, step, (3,), envs.Discrete(2), LENGTH, agents=agents, reward_convention="individual"
     )  # fmt: skip
 
 
@@ -101,6 +102,42 @@ def test_one_agents_rewards_times_100_leave_the_others_steps_as_they_were_to_the
     (once, loss), (often, larger) = (after_one_update(kind, envs.with_ids(counting(x)), 0.5) for x in (1.0, 100.0))
     np.testing.assert_array_equal(once[1:], often[1:])
     assert larger > 100.0 * loss
+
+
+class Drawn:
+    """A network that reads what is after the id, whose policy is drawn from and whose value has parameters."""
+
+    def __init__(self, agents):
+        self.agents = agents
+
+    def init(self, key, observation):
+        return jax.random.normal(key, (3,))
+
+    def apply(self, params, observation):
+        told = observation[..., self.agents :]
+        logit = jnp.sin(jnp.sum(told, axis=-1))
+        return Categorical(jnp.stack([logit, -logit], axis=-1)), jnp.sum(told * params, axis=-1)
+
+
+def collected(agents):
+    """Returns what a rollout of so many agents gives to learn from, {name: [T, B, N]}."""
+    vector, network = envs.vectorize(envs.with_ids(counting(agents=agents)), 4), PerAgent(Drawn(agents), agents)
+
+    @jax.jit
+    def run(key):
+        state = on_policy.initialise(vector, network, adam(0.0, 0.0, network=network), key, ia2c.Config())
+        return on_policy.collect(vector, network.apply, state.params, state, state.key, 6, 0.9, 0.8)[1]
+
+    batch = run(jax.random.key(0))
+    names = ("action", "reward", "log_prob", "value", "advantage", "mask")
+    return {name: np.asarray(getattr(batch, name)).reshape(6, 4, agents) for name in names}
+
+
+def test_another_agent_changes_nobodys_bits():
+    three, four = collected(3), collected(4)
+    for name, found in three.items():
+        np.testing.assert_array_equal(found, four[name][..., :3], err_msg=name)
+    assert np.ptp(three["action"]) == 1 and len(np.unique(three["advantage"])) > 20
 
 
 @functools.cache
