@@ -71,13 +71,17 @@ def expected_gradient(loss, hparams, policy, at=None):
     """Returns the expected gradient of a loss in the logits, every decision weighed alike, [I, A], after a rollout by the policy;
     at: the policy that is differentiated, None: the same."""
     q, value = conditional(TREE, policy)
-    info_set, action = np.divmod(np.arange(TREE.legal.size), TREE.num_actions)
     old = jnp.log(jnp.asarray(policy))
-    weight = jnp.asarray(policy.reshape(-1))
+    logits = old if at is None else jnp.log(jnp.asarray(at))
+    return np.asarray(compiled_gradient(loss)(logits, old, jnp.asarray(q - value[:, None]), hparams))
 
-    def one(logits, info_set, action, advantage):
-        said = Categorical(old[info_set][None])
-        nothing = jnp.zeros(1)
+
+@functools.cache
+def compiled_gradient(loss):
+    info_set, action = np.divmod(np.arange(TREE.legal.size), TREE.num_actions)
+
+    def one(logits, old, info_set, action, advantage, hparams):
+        said, nothing = Categorical(old[info_set][None]), jnp.zeros(1)
         batch = Batch(
             observation=jnp.eye(TREE.num_info_sets)[info_set][None], action=action[None], policy=said,
             log_prob=said.log_prob(action[None]), value=nothing, reward=nothing, next_observation=nothing, next_value=nothing,
@@ -85,9 +89,9 @@ def expected_gradient(loss, hparams, policy, at=None):
         )  # fmt: skip
         return loss(logits, lambda logits, seen: (Categorical(seen @ logits), nothing), batch, hparams)[0]
 
-    def expected(logits):
-        advantage = jnp.asarray((q - value[:, None]).reshape(-1))
-        each = jax.vmap(one, (None, 0, 0, 0))(logits, jnp.asarray(info_set), jnp.asarray(action), advantage)
-        return weight @ each
+    def expected(logits, old, advantage, hparams):
+        rows = (jnp.asarray(info_set), jnp.asarray(action), advantage.reshape(-1))
+        each = jax.vmap(one, (None, None, 0, 0, 0, None))(logits, old, *rows, hparams)
+        return jnp.exp(old).reshape(-1) @ each
 
-    return np.asarray(jax.grad(expected)(old if at is None else jnp.log(jnp.asarray(at))))
+    return jax.jit(jax.grad(expected))

@@ -1,5 +1,8 @@
 """NeuRD against the replicator equation, and PPO's annealed entropy against PPO."""
 
+from types import SimpleNamespace
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,14 +15,15 @@ from algos import ppo
 from algos.agents import entropy_annealed_ppo, neurd
 from algos.core.distributions import Categorical
 from algos.core.networks import only_legal
-from algos.core.types import Batch
+from algos.core.optimize import geometric, linear, scheduled
+from algos.core.types import Algorithm, Batch
 
 
 def hparams(alpha, threshold=0.0):
     return neurd.HParams(temperature=alpha, threshold=threshold)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("alpha", [pytest.param(0.0, marks=pytest.mark.slow), 0.3])
 def test_the_expected_force_on_a_logit_is_what_its_action_is_worth_less_the_mean_of_all(alpha, float64):
     policy = softmax(some_logits())
     q, value = conditional(TREE, policy)
@@ -90,9 +94,11 @@ def test_in_a_table_small_steps_are_the_replicator_equation(float64):
 def test_beyond_the_threshold_a_logit_moves_inwards_alone():
     logits, old, seen = jnp.array([[3.0, -3.0]]), jnp.log(jnp.array([0.5, 0.5])), jnp.ones(1)
 
+    gradient = jax.jit(jax.grad(one_row))
+
     def force(advantage, action):
         row = (seen, jnp.int32(action), jnp.float32(advantage), old, hparams(0.0, threshold=2.0))
-        return -jax.grad(one_row)(logits, *row)[0]
+        return -gradient(logits, *row)[0]
 
     np.testing.assert_allclose([force(1.0, 0), force(-1.0, 1)], np.zeros((2, 2)))
     np.testing.assert_allclose([force(-1.0, 0), force(1.0, 1)], [[-1.0, 1.0], [-1.0, 1.0]])
@@ -115,6 +121,25 @@ def test_neurd_refuses_continuous_actions_in_one_line():
         neurd.make(envs.make("Pendulum-v1"))
 
 
+def test_a_hyperparameter_is_scheduled_to_where_its_formula_has_it_by_the_steps_taken():
+    class HParams(NamedTuple):
+        x: float = 8.0
+        x_end: float = 2.0
+        total_steps: float = 100.0
+
+        def replace(self, **fields):
+            return self._replace(**fields)
+
+    plain = Algorithm(None, lambda state, hparams: (state, {"used": hparams.x}), None, steps_per_update=10)
+    for schedule, halfway in ((linear, 5.0), (geometric, 4.0)):
+        step = scheduled(plain, "x", schedule).step
+        used = [float(step(SimpleNamespace(update=update), HParams())[1]["used"]) for update in (0, 5, 10, 30)]
+        assert used == pytest.approx([8.0, halfway, 2.0, 2.0], rel=1e-6)
+        told = step(SimpleNamespace(update=5), HParams())[1]["x"]
+        assert float(told) == pytest.approx(halfway, rel=1e-6)
+
+
+@pytest.mark.slow  # the schedule is asked every day
 def test_ppo_with_annealed_entropy_is_ppo_with_the_coefficient_of_the_line():
     env, fields = envs.make("Kuhn"), {"num_envs": 4, "num_steps": 4, "num_epochs": 1, "num_minibatches": 1}
     algorithm = entropy_annealed_ppo.make(env, entropy_annealed_ppo.Config(**fields, hidden_sizes=()))

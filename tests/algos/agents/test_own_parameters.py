@@ -44,9 +44,8 @@ def counting(scale=1.0, agents=AGENTS):
 
 
 def seated(env, order):
-    """Returns the environment with agent order[p] in place p, whatever it observes, does and earns."""
-    order = np.array(order)
-    inverse = np.argsort(order)
+    """Returns the environment with agent order[p] in place p, whatever it observes, does and earns. order: int32 [N]."""
+    inverse = jnp.argsort(order)
 
     def reset(key):
         state, observation = env.reset(key)
@@ -77,29 +76,47 @@ KINDS = {
 }  # fmt: skip
 
 
-def after_one_update(kind, env, max_grad_norm=0.0):
+EVERY = ["a2c", pytest.param("ppo", marks=pytest.mark.slow)]
+
+
+@functools.cache
+def one_update(kind, ids_travel=True):
+    """Returns the compiled (order, scale, max_grad_norm) -> (parameters, value loss) of one update."""
     module, config = KINDS[kind]
-    algorithm = module.make(env, config, network=PerAgent(Exact(), AGENTS))
-    exactly = {"gamma": 0.5, "gae_lambda": 1.0, "entropy_coef": 0.0, "max_grad_norm": max_grad_norm}
-    hparams = module.HParams(**exactly)
-    state, metrics = jax.jit(lambda key: algorithm.step(algorithm.init(key, hparams), hparams))(jax.random.key(0))
-    return np.asarray(state.params), float(metrics["value_loss"])
+
+    @jax.jit
+    def run(order, scale, max_grad_norm):
+        env = counting(scale)
+        env = seated(envs.with_ids(env), order) if ids_travel else envs.with_ids(seated(env, order))
+        algorithm = module.make(env, config, network=PerAgent(Exact(), AGENTS))
+        hparams = module.HParams(gamma=0.5, gae_lambda=1.0, entropy_coef=0.0, max_grad_norm=max_grad_norm)
+        state, metrics = algorithm.step(algorithm.init(jax.random.key(0), hparams), hparams)
+        return state.params, metrics["value_loss"]
+
+    def after(order=(0, 1, 2, 3), scale=1.0, max_grad_norm=0.0):
+        params, loss = run(jnp.array(order, jnp.int32), jnp.float32(scale), jnp.float32(max_grad_norm))
+        return np.asarray(params), float(loss)
+
+    return after
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_with_parameters_of_their_own_no_bit_depends_on_where_an_agent_sits(kind):
-    order = (2, 0, 3, 1)
-    env = envs.with_ids(counting())
-    (here, loss), (there, theirs) = after_one_update(kind, env), after_one_update(kind, seated(env, order))
+    (here, loss), (there, theirs) = one_update(kind)(), one_update(kind)((2, 0, 3, 1))
     np.testing.assert_array_equal(here, there)
     assert loss == theirs > 0.0
-    elsewhere, _ = after_one_update(kind, envs.with_ids(seated(counting(), order)))  # who is called by the place
-    assert (elsewhere != here).any(axis=1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
+def test_it_does_where_an_agent_is_called_by_its_place(kind):
+    here, there = (one_update(kind, ids_travel=False)(order)[0] for order in ((0, 1, 2, 3), (2, 0, 3, 1)))
+    assert (here != there).any()
+
+
+@pytest.mark.parametrize("kind", EVERY)
 def test_one_agents_rewards_times_100_leave_the_others_steps_as_they_were_to_the_bit(kind):
-    (once, loss), (often, larger) = (after_one_update(kind, envs.with_ids(counting(x)), 0.5) for x in (1.0, 100.0))
+    (once, loss), (often, larger) = (one_update(kind)(scale=scale, max_grad_norm=0.5) for scale in (1.0, 100.0))
     np.testing.assert_array_equal(once[1:], often[1:])
     assert larger > 100.0 * loss
 
@@ -133,6 +150,7 @@ def collected(agents):
     return {name: np.asarray(getattr(batch, name)).reshape(6, 4, agents) for name in names}
 
 
+@pytest.mark.slow  # noise and first parameters are asked every day
 def test_another_agent_changes_nobodys_bits():
     three, four = collected(3), collected(4)
     for name, found in three.items():
