@@ -213,13 +213,16 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
     ("Kuhn", "neurd"): (
         TABLE | {"num_epochs": 1},
-        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "threshold": 0.0, "max_grad_norm": 0.0},
+        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "threshold": 2.0, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "entropy_annealed_ppo"): (
         TABLE,
         {"learning_rate": 0.01, "clip": 0.1, "entropy_coef": 0.1, "entropy_coef_end": 0.03},
     ),
-    ("Kuhn", "fictitious_self_play"): (TABLE, {"learning_rate": 0.02, "clip": 0.1, "entropy_coef": 0.03}),
+    ("Kuhn", "fictitious_self_play"): (
+        TABLE | {"num_steps": 4, "num_epochs": 2, "store_interval": 4, "store_size": 256},
+        {"learning_rate": 0.02, "anneal": 0.0, "clip": 0.3, "entropy_coef": 0.15},
+    ),
     ("Kuhn", "nfsp"): (
         {"num_envs": 128, "num_steps": 16, "num_updates": 8, "target_interval": 50, "hidden_sizes": (64,)},
         {"learning_rate": 3e-3},
@@ -227,6 +230,23 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Leduc", "ppo"): (
         SPELLED,
         {"learning_rate": 5e-3, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.15, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "entropy_annealed_ppo"): (
+        SPELLED,
+        {"learning_rate": 5e-3, "clip": 0.1, "entropy_coef": 0.3, "entropy_coef_end": 0.05, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "neurd"): (
+        SPELLED | {"num_envs": 256, "num_steps": 16, "num_epochs": 1, "num_minibatches": 1},
+        {"learning_rate": 5e-3, "temperature": 0.5, "temperature_end": 0.1, "value_coef": 0.1, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "fictitious_self_play"): (
+        SPELLED | {"num_envs": 256, "num_steps": 8, "store_size": 256, "store_interval": 4},
+        {"learning_rate": 3e-3, "anneal": 0.0, "clip": 0.2, "entropy_coef": 0.2, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "nfsp"): (
+        {"num_envs": 128, "num_steps": 16, "num_updates": 16, "target_interval": 300, "hidden_sizes": (64, 64)}
+        | {"buffer_size": 200_000, "reservoir_size": 500_000},
+        {"learning_rate": 1e-3},
     ),
     ("Leduc", "mmd"): (
         SPELLED,
