@@ -142,7 +142,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         return TrainState(
             params=params,
             target_params=params,
-            opt_state=adam(0.0, hparams.max_grad_norm).init(params),
+            opt_state=adam(0.0, hparams.max_grad_norm, network=network).init(params),
             environment=environment,
             recent=recent,
             replay=replay.start(experience, config.buffer_size),
@@ -170,7 +170,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss | None = None, netwo
         samples = replay.sample(memory, key_sample, (config.num_updates, config.batch_size))
 
         learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
-        optimizer = adam(learning_rate, hparams.max_grad_norm)
+        optimizer = adam(learning_rate, hparams.max_grad_norm, network=network)
         made = state.update % config.target_interval * config.num_updates  # but for whole intervals: no int32 has all
 
         def update(carry, sample_and_index):

@@ -77,7 +77,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     steps_per_update = config.num_envs * config.num_steps
 
     def init(key, hparams):
-        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
+        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm, network=network), key, config)
 
     def step(state, hparams):
         key, key_rollout, key_shuffle = jax.random.split(state.key, 3)
@@ -86,24 +86,30 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             hparams.gamma, hparams.gae_lambda,
         )  # fmt: skip
         explained = losses.explained_variance(batch.value, batch.value_target, batch.mask)
-        taken = env_steps(state.update, steps_per_update)
-        learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
-        optimizer = adam(learning_rate, hparams.max_grad_norm)
-
-        def update(carry, minibatch):
-            if config.normalize_advantage:
-                minibatch = on_policy.normalize_advantage(env, minibatch)
-            params, opt_state, metrics = gradient_step(optimizer, loss, *carry, network.apply, minibatch, hparams)
-            return (params, opt_state), metrics
-
-        samples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
-        (params, opt_state), metrics = minibatch_epochs(
-            update, (state.params, state.opt_state), samples, key_shuffle, config.num_epochs, config.num_minibatches
-        )
+        params, opt_state, metrics = improve(env, config, loss, network, state, batch, key_shuffle, hparams)
         state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1)
         return state, {**metrics, **episode_metrics(episodes), "explained_variance": explained}
 
     return on_policy.algorithm(init, step, network, steps_per_update)
+
+
+def improve(env: Env, config: Config, loss: Loss, network, state, batch, key, hparams):
+    """Returns (params, opt_state, metrics) after the epochs of minibatch steps on a rollout's batch [T, B]."""
+    taken = env_steps(state.update, config.num_envs * config.num_steps)
+    learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
+    optimizer = adam(learning_rate, hparams.max_grad_norm, network=network)
+
+    def update(carry, minibatch):
+        if config.normalize_advantage:
+            minibatch = on_policy.normalize_advantage(env, minibatch)
+        params, opt_state, metrics = gradient_step(optimizer, loss, *carry, network.apply, minibatch, hparams)
+        return (params, opt_state), metrics
+
+    samples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+    (params, opt_state), metrics = minibatch_epochs(
+        update, (state.params, state.opt_state), samples, key, config.num_epochs, config.num_minibatches
+    )
+    return params, opt_state, metrics
 
 
 def _check(env: Env, config: Config) -> None:

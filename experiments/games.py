@@ -136,7 +136,7 @@ def fields(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 def found(game, args: Args, console) -> dict[str, Any]:
     """Returns all figures: sizes of the game, the course of each method, and where it ended."""
-    from algos.agents import sequences
+    from algos.core import sequences
     from envs.games import GameTree, as_tree
 
     matrix, tree = (None, game) if isinstance(game, GameTree) else (game, as_tree(game))

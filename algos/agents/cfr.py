@@ -17,8 +17,9 @@ from flax import struct
 
 from algos.agents import exact
 from algos.agents.regret_matching import match
-from algos.agents.sequences import Sequences
 from algos.agents.solver import Solver
+from algos.core import sequences
+from algos.core.sequences import Sequences
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def make(game: Sequences, config: Config = Config(), start=None) -> Solver:
         policy, regret, plans = current(state), state.regret, state.plans
         for player in range(game.num_players):
             rows = game.rows(player)
-            own, plan = policy[rows], exact.own_reach(game, policy, player)
+            own, plan = policy[rows], sequences.own_reach(game, policy, player)
             q = exact.action_value(game, policy, player)
             new = regret[rows] + q - (own * q).sum(1, keepdims=True)
             regret = regret.at[rows].set(jnp.maximum(new, 0.0) if config.plus else new)
@@ -67,4 +68,4 @@ def make(game: Sequences, config: Config = Config(), start=None) -> Solver:
                 policy = policy.at[rows].set(match(regret[rows], game.legal[rows]))
         return State(regret, plans, iteration)
 
-    return Solver(init, step, current, lambda state: exact.averaged(game, state.plans))
+    return Solver(init, step, current, lambda state: sequences.averaged(game, state.plans))

@@ -1,6 +1,6 @@
-"""What the players of a known game earn, and what each could gain: reach probabilities, values, best responses, NashConv.
+"""What the players of a known game earn, and what each could gain: values, best responses, NashConv.
 
-    x(I, a) = x(sequence before I) pi(a|I)                              own reach, player by player
+    x(I, a)                                                             own reach, player by player (sequences.py)
     u_p(pi) = sum_z chance(z) payoff_p(z) prod_q x_q(z)                 value of a profile
     q_p(I, a) = sum_{h in I} reach_{-p}(h) u_p(h a, pi)                  counterfactual value (Zinkevich et al. 2007)
     NashConv(pi) = sum_p max_pi' u_p(pi', pi_{-p}) - u_p(pi)             0 in equilibrium and nowhere else
@@ -15,22 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from algos.agents.sequences import Level, Sequences
-
-
-def own_reach(game: Sequences, policy: jax.Array, player: int) -> jax.Array:
-    """Returns x of the player's sequences, [own information sets, A]: how far the player's own choices lead there."""
-    rows, found = None, []
-    for level in game.levels[player]:
-        here = policy[level.start : level.stop]
-        rows = here if rows is None else rows.reshape(-1)[level.before][:, None] * here
-        found.append(rows)
-    return jnp.concatenate(found) if found else policy[:0]
-
-
-def realisation_plan(game: Sequences, policy: jax.Array) -> jax.Array:
-    """Returns x(I, a) of all players' sequences, [I, A]."""
-    return jnp.concatenate([own_reach(game, policy, player) for player in range(game.num_players)])
+from algos.core.sequences import Level, Sequences, realisation_plan
 
 
 def sequence_reach(game: Sequences, policy: jax.Array) -> jax.Array:
@@ -111,16 +96,6 @@ def exploitability(game: Sequences, policy: jax.Array) -> jax.Array:
     if not game.rivals:
         raise ValueError("exploitability is for two players whose payoffs sum to a constant; elsewhere use nash_conv")
     return 0.5 * nash_conv(game, policy)
-
-
-def averaged(game: Sequences, plans: jax.Array) -> jax.Array:
-    """Returns the average policy of policies whose `realisation_plan`s were added, sum_t x_t(I, a), [I, A].
-
-    Each policy's row is weighted by own reach: against any opponents the average earns what the policies earn on average, and a
-    plain mean of their rows does not. Where none of them ever goes, any legal action is taken alike.
-    """
-    total, legal = plans.sum(1, keepdims=True), jnp.asarray(game.legal, plans.dtype)
-    return jnp.where(total > 0.0, plans / jnp.where(total > 0.0, total, 1.0), legal / legal.sum(1, keepdims=True))
 
 
 def _best(game: Sequences, reach: jax.Array, player: int) -> tuple[jax.Array, jax.Array]:

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from algos.agents import cfr, fictitious_play, played
+from algos.agents import cfr, fictitious_play
+from algos.core import played
 from algos.core.distributions import Categorical
 from algos.core.types import Algorithm
 from envs import Env

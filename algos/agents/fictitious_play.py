@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from algos.agents import exact
-from algos.agents.sequences import Sequences
 from algos.agents.solver import Solver
+from algos.core import sequences
+from algos.core.sequences import Sequences
 
 
 @struct.dataclass
@@ -34,14 +35,14 @@ def make(game: Sequences, start=None) -> Solver:
     def init():
         zeros = jnp.zeros(game.legal.shape)
         if start is None:
-            return State(zeros, exact.averaged(game, zeros), jnp.zeros((), zeros.dtype))
+            return State(zeros, sequences.averaged(game, zeros), jnp.zeros((), zeros.dtype))
         policy = jnp.asarray(start, zeros.dtype)
-        return State(exact.realisation_plan(game, policy), policy, jnp.ones((), zeros.dtype))
+        return State(sequences.realisation_plan(game, policy), policy, jnp.ones((), zeros.dtype))
 
     def step(state):
         played = jnp.append(state.plans.reshape(-1), state.count)
         reach = jnp.where(state.count > 0.0, played, exact.sequence_reach(game, state.response))
         response = exact.best_response_to_reach(game, reach)
-        return State(state.plans + exact.realisation_plan(game, response), response, state.count + 1.0)
+        return State(state.plans + sequences.realisation_plan(game, response), response, state.count + 1.0)
 
-    return Solver(init, step, lambda state: state.response, lambda state: exact.averaged(game, state.plans))
+    return Solver(init, step, lambda state: state.response, lambda state: sequences.averaged(game, state.plans))

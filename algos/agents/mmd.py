@@ -20,7 +20,7 @@ from algos import ppo
 from algos.core import losses
 from algos.core.config import DIVISOR
 from algos.core.losses import mean
-from algos.core.optimize import env_steps
+from algos.core.optimize import geometric, scheduled
 from algos.core.types import Algorithm, Loss
 from envs import Env
 
@@ -69,12 +69,4 @@ def loss(params, apply, batch, hparams: HParams):
 
 def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None) -> Algorithm:
     """Returns MMD on `env`. `network`: anything with flax's `init` and `apply` that gives (policy, value)."""
-    algorithm = ppo.make(env, config, loss=loss, network=network)
-
-    def step(state, hparams):
-        progress = jnp.clip(env_steps(state.update, algorithm.steps_per_update) / hparams.total_steps, 0.0, 1.0)
-        temperature = hparams.temperature * (hparams.temperature_end / hparams.temperature) ** progress
-        state, metrics = algorithm.step(state, hparams.replace(temperature=temperature))
-        return state, {**metrics, "temperature": temperature}
-
-    return algorithm._replace(step=step)
+    return scheduled(ppo.make(env, config, loss=loss, network=network), "temperature", geometric)

@@ -15,6 +15,7 @@ class PerAgent(NamedTuple):
 
     network: Any
     num_agents: int
+    stacked: bool = True  # no agent's gradient has a part in another's step (algos.core.optimize.adam)
 
     def init(self, key, observation):
         """Returns the parameters."""
@@ -46,6 +47,6 @@ def per_agent(network, env: Env, own_parameters: bool):
     return PerAgent(network, env.agents)
 
 
-def agent_q(env: Env, hidden_sizes: tuple[int, ...], own_parameters: bool):
+def agent_q(env: Env, hidden_sizes: tuple[int, ...], own_parameters: bool, dueling: bool = False):
     """Returns the network of an agent's action values, shared or one for each."""
-    return per_agent(q_network(env, hidden_sizes, False), env, own_parameters)
+    return per_agent(q_network(env, hidden_sizes, dueling), env, own_parameters)

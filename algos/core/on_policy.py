@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from algos.agents import played
-from algos.core import losses, normalize
+from algos.core import losses, normalize, played
 from algos.core.returns import gae
 from algos.core.rollout import rollout
 from algos.core.types import Algorithm, Batch, TrainState

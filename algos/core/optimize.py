@@ -6,15 +6,20 @@ import optax
 from jax import lax
 
 from algos.core.losses import off_at_zero
+from algos.core.types import Algorithm
 
 
-def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5) -> optax.GradientTransformation:
+def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5, network=None) -> optax.GradientTransformation:
     """Returns Adam on the gradient clipped to a global norm (0.0: no clipping), over one flat parameter vector.
 
-    Made anew from traced numbers wherever it is used: its state holds no numbers of the hyperparameters.
+    Made anew from traced numbers wherever it is used: its state holds no numbers of the hyperparameters. network: what the parameters
+    are of; where it has `stacked` ones, leaves [N, ...] of N agents, each agent's are clipped and moved by themselves.
     """
     clip = clip_by_global_norm(off_at_zero(max_grad_norm))
-    return optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
+    one = optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
+    if not getattr(network, "stacked", False):
+        return one
+    return optax.GradientTransformation(jax.vmap(one.init), lambda *given: jax.vmap(one.update)(*given))
 
 
 def clip_by_global_norm(max_norm) -> optax.GradientTransformation:
@@ -48,6 +53,24 @@ def linear(start, end, env_steps, over_steps):
 def annealed(value, anneal, env_steps, total_steps):
     """Returns the value after `env_steps`: it falls linearly to (1 - anneal) of itself at `total_steps`."""
     return linear(value, value * (1.0 - anneal), env_steps, total_steps)
+
+
+def geometric(start, end, env_steps, over_steps):
+    """Returns what moves from `start` to `end` over `over_steps`, by as much of itself in every step, then stays; both above 0."""
+    return start * (end / start) ** linear(0.0, 1.0, env_steps, over_steps)
+
+
+def scheduled(algorithm: Algorithm, name: str, schedule) -> Algorithm:
+    """Returns the algorithm with the hyperparameter of that name on its way to the one called `<name>_end`, where it is at
+    total_steps. schedule: `linear` or `geometric`."""
+
+    def step(state, hparams):
+        taken = env_steps(state.update, algorithm.steps_per_update, algorithm.steps_in_init)
+        now = schedule(getattr(hparams, name), getattr(hparams, f"{name}_end"), taken, hparams.total_steps)
+        state, metrics = algorithm.step(state, hparams.replace(**{name: now}))
+        return state, {**metrics, name: now}
+
+    return algorithm._replace(step=step)
 
 
 def gradient_step(optimizer, loss, params, opt_state, apply, batch, hparams):

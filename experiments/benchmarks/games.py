@@ -61,7 +61,8 @@ def ours(name: str, method: str) -> Callable[[int], None]:
     """Returns a function that runs so many iterations."""
     import jax
 
-    from algos.agents import cfr, sequences
+    from algos.agents import cfr
+    from algos.core import sequences
     from envs.games import named
 
     solver = cfr.make(sequences.tables(named.make(name)), cfr.PLUS if method == "cfr_plus" else cfr.Config())

@@ -12,7 +12,7 @@ import probes
 import pytest
 from flax import linen as nn
 
-import algos
+import algos.core
 import envs
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
 from algos.core.loop import advance, no_metrics
@@ -305,6 +305,13 @@ def test_imports_flow_one_way():
         assert "algos" not in imported(source), path
     sample = "import experiments.lab\ndef f():\n    from algos.core import loop\n    from . import x"
     assert imported(sample) == {"experiments", "algos", "."}
+
+
+def test_the_parts_are_made_of_no_algorithm():
+    for path, source in sources(algos.core).items():
+        told = [node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+        assert all(module.startswith("algos.core") for module in told if module.startswith("algos")), path
+    assert len(sources(algos.core)) > 10
 
 
 def test_algorithms_compile_print_and_read_nothing():

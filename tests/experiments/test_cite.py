@@ -52,6 +52,13 @@ def test_what_was_used_is_cited_and_nothing_else():
     assert found == [*always, "gymnax", "minatar", "dqn", "double", "munchausen"]
 
 
+def test_learners_of_several_agents_are_cited_with_what_they_are_built_on():
+    found, without = keys(env=("Kuhn",), algos=("neurd", "cfr", "entropy_annealed_ppo"))
+    assert ({*found}, without) == ({*citations.ALWAYS, "ppo", "neurd", "entropy_annealed_ppo", "cfr"}, [])
+    found, _ = keys(env=("Spread",), algos=("iql", "ia2c"))
+    assert {*found} == {*citations.ALWAYS, "a2c", "dqn", "double", "iql"}
+
+
 def test_what_is_ones_own_is_named_as_having_no_paper():
     skeletons = ROOT / "docs" / "skeletons"
     found, without = keys(env=(f"{skeletons / 'my_env.py'}:line",), algos=("a2c", str(skeletons / "my_a2c.py")))

@@ -65,7 +65,7 @@ def test_the_references_of_another_spread_are_found_by_playing():
 def test_the_lab_judges_spread_so_and_knows_its_learners():
     task = task_of("Spread", Args(algos=("ppo", *settings.TEAMS)))
     assert task.judge.metric == "normalised_return" and task.judge.higher_is_better
-    assert [one.name for one in task.contenders] == ["ppo", "ippo", "mappo", "iql", "vdn", "qmix"]
+    assert [one.name for one in task.contenders] == ["ppo", "ippo", "mappo", "ia2c", "iql", "vdn", "qmix"]
     assert all(one.make(ENV).steps_per_update > 0 for one in task.contenders)
 
 

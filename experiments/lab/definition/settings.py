@@ -4,7 +4,19 @@ from types import ModuleType
 from typing import Any
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
-from algos.agents import exact_play, mappo, mmd, nfsp, qmix, vdn
+from algos.agents import (
+    entropy_annealed_ppo,
+    exact_play,
+    fictitious_self_play,
+    ia2c,
+    iql,
+    mappo,
+    mmd,
+    neurd,
+    nfsp,
+    qmix,
+    vdn,
+)
 from algos.linear import (
     gradient_monte_carlo,
     gtd2,
@@ -85,6 +97,9 @@ LINEAR_PREDICTION: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 # those for games of several players that are known
 AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "mmd": (mmd, {}),
+    "neurd": (neurd, {}),
+    "entropy_annealed_ppo": (entropy_annealed_ppo, {}),
+    "fictitious_self_play": (fictitious_self_play, {}),
     "nfsp": (nfsp, {}),
     **{name: (exact_play, {"method": name}) for name in exact_play.METHODS},
 }
@@ -93,7 +108,8 @@ AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 TEAMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "ippo": (mappo, {"centralised": False}),
     "mappo": (mappo, {}),
-    "iql": (dqn, {}),
+    "ia2c": (ia2c, {}),
+    "iql": (iql, {}),
     "vdn": (vdn, {}),
     "qmix": (qmix, {}),
 }
@@ -195,6 +211,18 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
+    ("Kuhn", "neurd"): (
+        TABLE | {"num_epochs": 1},
+        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "threshold": 2.0, "max_grad_norm": 0.0},
+    ),
+    ("Kuhn", "entropy_annealed_ppo"): (
+        TABLE,
+        {"learning_rate": 0.01, "clip": 0.1, "entropy_coef": 0.1, "entropy_coef_end": 0.03},
+    ),
+    ("Kuhn", "fictitious_self_play"): (
+        TABLE | {"num_steps": 4, "num_epochs": 2, "store_interval": 4, "store_size": 256},
+        {"learning_rate": 0.02, "anneal": 0.0, "clip": 0.3, "entropy_coef": 0.15},
+    ),
     ("Kuhn", "nfsp"): (
         {"num_envs": 128, "num_steps": 16, "num_updates": 8, "target_interval": 50, "hidden_sizes": (64,)},
         {"learning_rate": 3e-3},
@@ -202,6 +230,23 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Leduc", "ppo"): (
         SPELLED,
         {"learning_rate": 5e-3, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.15, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "entropy_annealed_ppo"): (
+        SPELLED,
+        {"learning_rate": 5e-3, "clip": 0.1, "entropy_coef": 0.3, "entropy_coef_end": 0.05, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "neurd"): (
+        SPELLED | {"num_envs": 256, "num_steps": 16, "num_epochs": 1, "num_minibatches": 1},
+        {"learning_rate": 5e-3, "temperature": 0.5, "temperature_end": 0.1, "value_coef": 0.1, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "fictitious_self_play"): (
+        SPELLED | {"num_envs": 256, "num_steps": 8, "store_size": 256, "store_interval": 4},
+        {"learning_rate": 3e-3, "anneal": 0.0, "clip": 0.2, "entropy_coef": 0.2, "max_grad_norm": 0.0},
+    ),
+    ("Leduc", "nfsp"): (
+        {"num_envs": 128, "num_steps": 16, "num_updates": 16, "target_interval": 300, "hidden_sizes": (64, 64)}
+        | {"buffer_size": 200_000, "reservoir_size": 500_000},
+        {"learning_rate": 1e-3},
     ),
     ("Leduc", "mmd"): (
         SPELLED,

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from algos.agents import exact, played
+from algos.agents import exact
+from algos.core import played
 from algos.core.types import Algorithm
 from envs import Env
 from envs.games.tree import GameTree

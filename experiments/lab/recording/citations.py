@@ -12,6 +12,8 @@ FILE = Path(__file__).with_name("references.bib")
 ALWAYS = ("evenhand", "jax", "precipice")  # the code, what it is made of, and the method of comparison
 SAME = {"ppo_kl": "ppo"}  # losses whose paper is an algorithm's
 TABLES = ("algos.tabular.", "algos.linear.")
+ON_PPO = ("mappo", "mmd", "neurd", "entropy_annealed_ppo", "fictitious_self_play")
+BUILT_ON = {"iql": "dqn", "nfsp": "dqn", "ia2c": "a2c", **dict.fromkeys(ON_PPO, "ppo")}  # learners of several agents
 
 
 def references() -> dict[str, str]:
@@ -56,7 +58,11 @@ def of_contender(settings: dict[str, Any]) -> Iterator[str]:
         yield "sutton"
     name = algorithm.rpartition(".")[2] if algorithm.startswith("algos.") else ""
     yield "npg" if name == "trpo" and config.get("line_search") is False else name
-    if name == "dqn":
+    if name in BUILT_ON:
+        yield BUILT_ON[name]
+    if name == "exact_play":
+        yield config["method"]
+    if name in ("dqn", "iql"):
         yield from (key for key in ("double", "dueling") if config.get(key))
     where = (settings.get("loss") or "").partition(":")[0]
     if where.startswith("experiments.losses."):

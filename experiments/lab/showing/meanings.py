@@ -50,6 +50,9 @@ OF_ALGORITHMS = {
     "td_error": "mean absolute difference of Q from its target on the samples",
     "bellman_residual": "mean absolute difference of PGQL's Q~ from its one-step target on the replayed samples",
     "epsilon": "probability of a uniformly random action",
+    "temperature": "MMD's and NeuRD's: what a nat of log-probability costs, in units of the payoff; it falls",
+    "entropy_coef": "coefficient of the entropy bonus, where it is annealed",
+    "average_loss": "NFSP's average policy: mean of −log probability of what the best responses did",
     "value_change": "largest change of an entry of the table, or of a weight, in one update",
 }
 

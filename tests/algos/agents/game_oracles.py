@@ -8,7 +8,8 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse
 
-from algos.agents import exact, sequences
+from algos.agents import exact
+from algos.core import sequences
 from envs.games import Chance, Decision, End, from_function
 from envs.games.kuhn import kuhn
 from envs.games.liars_dice import liars_dice
@@ -53,7 +54,7 @@ def tree_of(name):
 @jax.jit
 def compiled(game, policy):
     """Returns what there is to know of a policy, {name: array}; compiled once for games of one shape."""
-    functions = [exact.value, exact.best_value, exact.nash_conv, exact.best_response, exact.realisation_plan]
+    functions = [exact.value, exact.best_value, exact.nash_conv, exact.best_response, sequences.realisation_plan]
     functions += [exact.exploitability] * game.rivals
     return {function.__name__: function(game, policy) for function in functions}
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from game_oracles import form_of, measured, random_policy, tree_of, values
 
-from algos.agents import cfr, fictitious_play, regret_matching, sequences
+from algos.agents import cfr, fictitious_play, regret_matching
+from algos.core import sequences
 from envs.games import as_tree, matrix
 from envs.games.kuhn import VALUE
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from game_oracles import GAMES, form_of, measured, random_policy, tree_of
 
-from algos.agents import exact, sequences
+from algos.agents import exact
+from algos.core import sequences
 from envs.games import as_tree, from_nested, matrix, uniform
 from envs.games.kuhn import VALUE, family, kuhn
 from envs.games.leduc import leduc
@@ -168,7 +169,7 @@ def test_the_average_policy_earns_what_the_policies_earn_on_average():
     tree = tree_of("kuhn")
     game, policies = form_of(tree), [random_policy(tree, seed) for seed in range(4)]
     plans = sum(measured(tree, policy)["realisation_plan"] for policy in policies)
-    average, naive = np.asarray(jax.jit(exact.averaged)(game, plans)), np.mean(policies, 0)
+    average, naive = np.asarray(jax.jit(sequences.averaged)(game, plans)), np.mean(policies, 0)
     opponent, off = random_policy(tree, 9), []
     for player in range(2):
         mine = (tree.mover == player)[:, None]
@@ -183,7 +184,7 @@ def test_where_no_policy_goes_the_average_is_uniform():
     tree = tree_of("kuhn")
     policy = random_policy(tree, 0)
     policy[index(tree, 0, "J:")] = 0.0, 1.0  # it never passes, so that it never hears a bet after a pass
-    average = jax.jit(exact.averaged)(form_of(tree), measured(tree, policy)["realisation_plan"])
+    average = jax.jit(sequences.averaged)(form_of(tree), measured(tree, policy)["realisation_plan"])
     np.testing.assert_array_equal(average[index(tree, 0, "J:pb")], [0.5, 0.5])
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from game_oracles import measured, random_policy
 
-from algos.agents import cfr, sequences
+from algos.agents import cfr
+from algos.core import sequences
 from envs.games.kuhn import kuhn
 from envs.games.leduc import leduc
 from envs.games.liars_dice import liars_dice

@@ -6,59 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kuhn_oracles import TREE, conditional, expected_gradient, quantal_response, softmax, some_logits, walk
 
 import envs
 from algos import a2c
-from algos.agents import exact, exact_play, mmd, nfsp, played, reservoir
-from algos.core.distributions import Categorical
+from algos.agents import exact, exact_play, mmd, nfsp, reservoir
+from algos.core import played
 from algos.core.returns import gae
-from algos.core.types import Batch
-from envs.games.kuhn import kuhn
-from envs.games.tree import CHANCE, END
+from envs.games.tree import END
 from experiments.lab.judging.equilibrium import measure_nash_conv, nash_conv
 
-TREE = kuhn()
 LONGEST = 3
-
-
-def walk(tree, policy):
-    """Returns (reach of each history [H, N + 1], chance's last; what each player earns from each on [H, N]), by recursion."""
-    reach, worth = np.ones((tree.num_histories, tree.num_players + 1)), np.array(tree.payoff, float)
-    share = np.ones(tree.num_histories)
-    for history in range(1, tree.num_histories):
-        before = tree.parent[history]
-        mover, reach[history] = tree.player[before], reach[before]
-        share[history] = (
-            tree.chance[history] if mover == CHANCE else policy[tree.info_set[before], tree.action[history]]
-        )
-        reach[history, mover] *= share[history]
-    for history in range(tree.num_histories - 1, 0, -1):
-        worth[tree.parent[history]] += share[history] * worth[history]
-    return reach, worth
-
-
-def conditional(tree, policy):
-    """Returns (q [I, A], V [I]): what the mover of an information set earns from there on, everyone going on by the policy."""
-    reach, worth = walk(tree, policy)
-    q, weight = np.zeros(tree.legal.shape), np.zeros(tree.num_info_sets)
-    for history in range(1, tree.num_histories):
-        before = tree.parent[history]
-        mover = tree.player[before]
-        if mover >= 0:
-            others = np.delete(reach[before], mover).prod()
-            q[tree.info_set[before], tree.action[history]] += others * worth[history, mover]
-            weight[tree.info_set[before]] += others * (tree.action[history] == 0)
-    q = q / weight[:, None]
-    return q, (policy * q).sum(1)
-
-
-def softmax(logits):
-    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-
-
-@functools.cache
-def some_logits():
-    return np.random.default_rng(5).normal(size=TREE.legal.shape)
 
 
 def every_episode(policy):
@@ -105,44 +63,9 @@ def test_the_expected_gradient_by_turn_based_gae_is_the_exact_one(lambda_, float
         np.testing.assert_allclose(found[own], jax.grad(earned)(jnp.asarray(logits))[own], atol=1e-6)
 
 
-@functools.cache
-def quantal_response(temperature):
-    """Returns the logit quantal response equilibrium of Kuhn poker, [I, A]: pi(a|I) ~ exp(q(I, a) / temperature), by damped
-    iteration to a fixed point."""
-    policy = np.full(TREE.legal.shape, 0.5)
-    for _ in range(4000):
-        logits = (np.log(policy) + 0.1 * conditional(TREE, policy)[0]) / (1.0 + 0.1 * temperature)
-        policy, before = softmax(logits), policy
-        if np.abs(policy - before).max() < 1e-9:
-            return policy
-    raise AssertionError("no fixed point")
-
-
 def mmd_gradient(policy, temperature, stepsize=0.5, at=None):
-    """Returns the expected gradient of MMD's loss in the logits, every decision weighed alike, [I, A], after a rollout by the
-    policy; at: the policy that is differentiated, None: the same."""
-    q, value = conditional(TREE, policy)
-    info_set, action = np.divmod(np.arange(TREE.legal.size), TREE.num_actions)
-    old = jnp.log(jnp.asarray(policy))
-    weight = jnp.asarray(policy.reshape(-1))
-
-    def one(logits, info_set, action, advantage):
-        said = Categorical(old[info_set][None])
-        nothing = jnp.zeros(1)
-        batch = Batch(
-            observation=jnp.eye(TREE.num_info_sets)[info_set][None], action=action[None], policy=said,
-            log_prob=said.log_prob(action[None]), value=nothing, reward=nothing, next_observation=nothing, next_value=nothing,
-            terminated=nothing, truncated=nothing, advantage=advantage[None], value_target=nothing, mask=jnp.ones(1),
-        )  # fmt: skip
-        hparams = mmd.HParams(temperature=temperature, stepsize=stepsize)
-        return mmd.loss(logits, lambda logits, seen: (Categorical(seen @ logits), nothing), batch, hparams)[0]
-
-    def expected(logits):
-        advantage = jnp.asarray((q - value[:, None]).reshape(-1))
-        each = jax.vmap(one, (None, 0, 0, 0))(logits, jnp.asarray(info_set), jnp.asarray(action), advantage)
-        return weight @ each
-
-    return np.asarray(jax.grad(expected)(old if at is None else jnp.log(jnp.asarray(at))))
+    """Returns the expected gradient of MMD's loss in the logits after a rollout by the policy, at that one or another."""
+    return expected_gradient(mmd.loss, mmd.HParams(temperature=temperature, stepsize=stepsize), policy, at)
 
 
 def test_the_fixed_point_of_mmd_is_the_logit_quantal_response_equilibrium_of_its_temperature(float64):

@@ -12,6 +12,8 @@ information set and action; one place more stands for having done nothing, whose
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -100,3 +102,28 @@ def _grouped(group: np.ndarray, size: tuple[int, int], fill: int) -> np.ndarray:
     grouped = np.full((counts.size, counts.max(initial=0)), fill, np.int32)
     grouped[group[items], place] = items
     return grouped.reshape(*size, -1)
+
+
+def own_reach(game: Sequences, policy: jax.Array, player: int) -> jax.Array:
+    """Returns x of the player's sequences, [own information sets, A]: how far the player's own choices lead there."""
+    rows, found = None, []
+    for level in game.levels[player]:
+        here = policy[level.start : level.stop]
+        rows = here if rows is None else rows.reshape(-1)[level.before][:, None] * here
+        found.append(rows)
+    return jnp.concatenate(found) if found else policy[:0]
+
+
+def realisation_plan(game: Sequences, policy: jax.Array) -> jax.Array:
+    """Returns x(I, a) of all players' sequences, [I, A]."""
+    return jnp.concatenate([own_reach(game, policy, player) for player in range(game.num_players)])
+
+
+def averaged(game: Sequences, plans: jax.Array) -> jax.Array:
+    """Returns the average policy of policies whose `realisation_plan`s were added, sum_t x_t(I, a), [I, A].
+
+    Each policy's row is weighted by own reach: against any opponents the average earns what the policies earn on average, and a
+    plain mean of their rows does not. Where none of them ever goes, any legal action is taken alike.
+    """
+    total, legal = plans.sum(1, keepdims=True), jnp.asarray(game.legal, plans.dtype)
+    return jnp.where(total > 0.0, plans / jnp.where(total > 0.0, total, 1.0), legal / legal.sum(1, keepdims=True))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algos.agents import exact, sequences
+from algos.core import sequences
 from envs import Env
 
 
@@ -24,12 +24,12 @@ def add(env: Env, plans: jax.Array | None, policy_at, update) -> jax.Array | Non
     """Returns the sum with one more policy in it, after `update` others. policy_at: (observations [I, ...]) -> a policy at each."""
     if plans is None:
         return None
-    return plans + (update + 1.0) * exact.realisation_plan(form(env), probabilities(env, policy_at))
+    return plans + (update + 1.0) * sequences.realisation_plan(form(env), probabilities(env, policy_at))
 
 
 def average(env: Env, plans: jax.Array) -> jax.Array:
     """Returns the average of what was played, [I, A]."""
-    return exact.averaged(form(env), plans)
+    return sequences.averaged(form(env), plans)
 
 
 def probabilities(env: Env, policy_at) -> jax.Array:
