@@ -231,11 +231,18 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
+    return given(name, steps, *TUNED.get((environment, name), ({}, {})))
+
+
+def given(name: str, steps: int, config: dict[str, Any], hparams: dict[str, float]) -> Contender:
+    """Returns the algorithm with these fields of Config and of HParams, its defaults for the others, and that budget.
+
+    Raises ValueError for a name that is no algorithm's.
+    """
     known = ALGORITHMS | AGENTS | TEAMS | CONTROLS | PREDICTS
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]
-    config, hparams = TUNED.get((environment, name), ({}, {}))
     return Contender(
         name=name,
         algorithm=algorithm,
