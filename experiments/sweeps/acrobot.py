@@ -3,7 +3,7 @@
     python -m experiments.sweeps.acrobot
     python -m experiments.sweeps.acrobot --only a2c
 
-Eight points an algorithm.
+Four points an algorithm.
 """
 
 from experiments.lab.commands.command import main
@@ -12,25 +12,25 @@ from experiments.lab.definition.settings import BOTH_NORMALIZED, LONG_EPOCHS, NO
 from experiments.lab.definition.sweeps.spaces import points_of
 
 STEPS = 200_000
-TRUST = (TRUST_REGION | NORMALIZED, {}, {"max_kl": (0.005, 0.01, 0.02, 0.04), "gae_lambda": (0.95, 0.98)})
+TRUST = (TRUST_REGION | NORMALIZED, {}, {"max_kl": (0.005, 0.01, 0.02, 0.04)})
 SPACES = {
     "a2c": (
         BOTH_NORMALIZED,
-        {"gae_lambda": 0.95},
-        {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3), "entropy_coef": (0.0, 0.01)},
+        {"gae_lambda": 0.95, "entropy_coef": 0.01},
+        {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3)},
     ),
     "npg": TRUST,
     "trpo": TRUST,
-    "ppo": (LONG_EPOCHS, {}, {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3), "entropy_coef": (0.0, 0.01)}),
+    "ppo": (LONG_EPOCHS, {}, {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)}),
     "dqn": (
         {"buffer_size": 100_000},
-        {"anneal": 1.0, "epsilon_end": 0.02},
-        {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3), "exploration_fraction": (0.1, 0.2)},
+        {"anneal": 1.0, "epsilon_end": 0.02, "exploration_fraction": 0.2},
+        {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},
     ),
     "pgql": (
         {"num_steps": 8},
         {"gae_lambda": 0.95},
-        {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3), "eta": (0.1, 0.5)},
+        {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3)},
     ),
 }
 

@@ -3,7 +3,7 @@
     python -m experiments.sweeps.mountain_car
     python -m experiments.sweeps.mountain_car --only dqn
 
-Eight points an algorithm.
+Four points an algorithm.
 """
 
 from experiments.lab.commands.command import main
@@ -12,15 +12,15 @@ from experiments.lab.definition.settings import NORMALIZED, TRUST_REGION
 from experiments.lab.definition.sweeps.spaces import points_of
 
 STEPS = 300_000
-TRUST = (TRUST_REGION | NORMALIZED, {}, {"max_kl": (0.005, 0.01, 0.02, 0.04), "gae_lambda": (0.95, 0.98)})
+TRUST = (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}, {"max_kl": (0.005, 0.01, 0.02, 0.04)})
 SPACES = {
     "npg": TRUST,
     "trpo": TRUST,
     "dqn": (
         {"num_envs": 8, "num_steps": 2, "num_updates": 8, "buffer_size": 50_000, "hidden_sizes": (64, 64)}
         | {"target_interval": 300, "rescale_observation": True},
-        {"anneal": 1.0, "epsilon_end": 0.05, "exploration_fraction": 0.05},
-        {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3), "gamma": (0.98, 0.99)},
+        {"anneal": 1.0, "epsilon_end": 0.05, "exploration_fraction": 0.05, "gamma": 0.98},
+        {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3)},
     ),
 }
 
