@@ -156,8 +156,13 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         LONG_EPOCHS | {"num_epochs": 5},
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
     ),
-    ("CartPole-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
+    ("CartPole-v1", "dqn"): (
+        {"num_envs": 8, "num_steps": 4, "num_updates": 8, "batch_size": 64, "buffer_size": 100_000}
+        | {"target_interval": 128},
+        {"learning_rate": 2.3e-3, "anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
+    ),
     ("CartPole-v1", "pgql"): ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}),
+    ("Acrobot-v1", "a2c"): (BOTH_NORMALIZED, {"learning_rate": 2e-3, "gae_lambda": 0.95, "entropy_coef": 0.01}),
     ("Acrobot-v1", "ppo"): (LONG_EPOCHS, {"learning_rate": 1e-3}),
     ("Acrobot-v1", "trpo"): (TRUST_REGION | NORMALIZED, {}),
     ("Acrobot-v1", "npg"): (TRUST_REGION | NORMALIZED, {}),
@@ -276,11 +281,18 @@ def contender(name: str, environment: str, steps: int) -> Contender:
 
     Raises ValueError for a name that is no algorithm's.
     """
+    return given(name, steps, *TUNED.get((environment, name), ({}, {})))
+
+
+def given(name: str, steps: int, config: dict[str, Any], hparams: dict[str, float]) -> Contender:
+    """Returns the algorithm with these fields of Config and of HParams, its defaults for the others, and that budget.
+
+    Raises ValueError for a name that is no algorithm's.
+    """
     known = ALGORITHMS | AGENTS | TEAMS | CONTROLS | PREDICTS
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
     algorithm, makes_it = known[name]
-    config, hparams = TUNED.get((environment, name), ({}, {}))
     return Contender(
         name=name,
         algorithm=algorithm,
