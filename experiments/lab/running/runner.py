@@ -16,7 +16,15 @@ from envs import Env
 from experiments.lab.definition.experiment import Contender, Experiment, Task, families, with_width
 from experiments.lab.machine import devices
 from experiments.lab.recording import policies
-from experiments.lab.running.chunks import Pace, Position, advance_blocks, evaluate_blocks, interruptible, patiently
+from experiments.lab.running.chunks import (
+    Lanes,
+    Pace,
+    Position,
+    advance_blocks,
+    evaluate_blocks,
+    interruptible,
+    patiently,
+)
 from experiments.lab.running.programs import (
     Trials,
     compile_programs,
@@ -28,6 +36,7 @@ from experiments.lab.running.programs import (
 
 CHUNK_SECONDS = 0.5  # how long the devices train before the host looks again
 EVALUATION_SECONDS = 0.5  # and how long they evaluate
+PIECES = 5  # in which a lane takes another block, meanwhile: what one lane is late by at the end is one of them
 EPISODE_SUMS = ("episode_return_sum", "episode_length_sum", "episode_count")
 FAULTS = "environment_faults"  # the metric: steps and resets at which the environment gave what is not finite
 
@@ -58,7 +67,14 @@ class Progress(Event):
     share: float  # of all updates of all trials
     env_steps: int  # so far, over all trials
     run_seconds: float  # since compiling ended
-    position: Position  # as it is until the next event is asked for
+    moving: Position  # while the lanes work
+    halt: Callable[[], None] = patiently  # returns once they do not
+
+    @property
+    def position(self) -> Position:
+        """How far the trials are, whole, until the next event is asked for: the lanes wait so long."""
+        self.halt()
+        return self.moving
 
 
 @dataclass(frozen=True)
@@ -124,8 +140,9 @@ def train(
     blocks = in_blocks(trial_arrays(seeds, [contender.hparams for contender in family]), width)
 
     started = time.perf_counter()
-    lanes = devices.lanes(len(blocks))
-    programs = compile_programs(env, algorithm, family[0].hparams, lanes, width, task.judge or experiment.eval_episodes)
+    places = devices.lanes(len(blocks))
+    judged_by = task.judge or experiment.eval_episodes
+    programs = compile_programs(env, algorithm, family[0].hparams, places, width, judged_by)
     compile_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
@@ -134,21 +151,22 @@ def train(
     no_sums = jax.device_get(blocks[0].sums)
     position = restore(task, family, blocks) or Position(blocks, [0] * len(blocks), [0] * num_trials)
     started -= position.run_seconds
-    training, evaluating = Pace(CHUNK_SECONDS, waiting), Pace(EVALUATION_SECONDS, waiting)
+    lanes = Lanes(places, programs, [place % len(places) for place in range(len(blocks))], waiting)
+    training, evaluating = ([Pace(seconds / PIECES) for _ in places] for seconds in (CHUNK_SECONDS, EVALUATION_SECONDS))
 
-    def progress() -> Progress:
+    def progress(halt: Callable[[], None]) -> Progress:
         share = sum(position.updates) / (points[-1] * len(position.blocks))
         env_steps = int(share * num_trials * env_steps_after(points[-1], algorithm))
         position.run_seconds = time.perf_counter() - started
-        return Progress(task, family, share, env_steps, position.run_seconds, position)
+        return Progress(task, family, share, env_steps, position.run_seconds, position, halt)
 
     while position.evaluations < len(points):
         point, tested = points[position.evaluations], []
         made = point - points[max(position.evaluations - 1, 0)]
-        for _ in advance_blocks(programs, position, point, training):
-            yield progress()
-        for _ in evaluate_blocks(programs, position, env.max_steps, evaluating, tested):
-            yield progress()
+        for halt in advance_blocks(lanes, position, point, training, CHUNK_SECONDS):
+            yield progress(halt)
+        for halt in evaluate_blocks(lanes, position, env.max_steps, evaluating, EVALUATION_SECONDS, tested):
+            yield progress(halt)
         values, sums, faults = measured(position, tested, num_trials)
         final = values[task.criterion.metric]
         position.blocks[:] = [
