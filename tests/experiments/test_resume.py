@@ -60,7 +60,7 @@ def cut(folder, moment, end, monkeypatch, save_every=0.0):
         killed_run.go(folder)
 
 
-# a2c is saved 14 times, once a chunk: one update of one of its two groups. The rest of the saves are dqn's.
+# a2c is saved whenever one of its 42 pieces is done, an update of a block: 21 times or more on two cores. The rest are dqn's.
 @pytest.mark.parametrize(
     ("moment", "save_every"),
     [(moment, 0.0) for moment in ("commit:1", "append:1", "save:1", "commit:2", "save:2", "write:4", "append:5", "save:18")]

@@ -1,6 +1,7 @@
 """What the runner reports."""
 
 import dataclasses
+import threading
 
 import jax.numpy as jnp
 import numpy as np
@@ -85,11 +86,59 @@ def test_metrics_are_of_the_updates_since_the_last_evaluation_alone():
     assert one == other and trained <= one + other < trained + 10.0  # half of their family's time each
 
 
+def two_families(steps):
+    """Returns an experiment of two programs."""
+    a2c = contender("a2c", "CartPole-v1", steps)
+    other = dataclasses.replace(a2c, name="other", config=dataclasses.replace(a2c.config, hidden_sizes=(8,)))
+    return Experiment((Task("CartPole-v1", (a2c, other)),), (0,), steps, 2, 4)
+
+
+def test_the_next_program_is_compiled_while_this_one_runs(monkeypatch):
+    real, compiling = runner.compile_programs, []
+    first_ran, second_compiled = threading.Event(), threading.Event()
+
+    def waiting_for_each_other(*arguments):
+        compiling.append(arguments)
+        if len(compiling) == 2:
+            assert first_ran.wait(60.0)
+        found = real(*arguments)
+        if len(compiling) == 2:
+            second_compiled.set()
+        return found
+
+    monkeypatch.setattr(runner, "compile_programs", waiting_for_each_other)
+    told = []
+    for event in runner.run(two_families(640)):
+        told.append((type(event).__name__, event.family[0].name))
+        if told[-1] == ("Progress", "a2c") and not first_ran.is_set():
+            first_ran.set()
+            assert second_compiled.wait(60.0)
+    assert told[:2] == [("Compiling", "a2c"), ("Compiling", "other")]
+    assert told.index(("Compiled", "other")) < told.index(("Finished", "a2c")) < told.index(("Progress", "other"))
+    assert len(compiling) == 2 and told[-1] == ("Finished", "other")
+
+
+def test_what_cannot_be_compiled_is_raised_when_its_turn_comes(monkeypatch):
+    real, calls, told = runner.compile_programs, [], []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise ZeroDivisionError
+        return real(*arguments)
+
+    monkeypatch.setattr(runner, "compile_programs", failing)
+    with pytest.raises(ZeroDivisionError):
+        for event in runner.run(two_families(640)):
+            told.append(type(event).__name__)
+    assert told[-1] == "Finished" and "Compiled" not in told
+
+
 @pytest.mark.parametrize("seeds", [(0,), tuple(range(9))])
 def test_steps_are_counted_over_the_seeds_that_were_asked_for(seeds):
     a2c = contender("a2c", "CartPole-v1", 640)
     events = list(runner.run(Experiment((Task("CartPole-v1", (a2c,)),), seeds, 640, 2, 4)))
     last = [event for event in events if isinstance(event, runner.Progress)][-1]
     shares = [event.share for event in events if isinstance(event, runner.Progress)]
-    assert last.share == 1.0 and shares == sorted(set(shares))
+    assert last.share == 1.0 and shares == sorted(shares)
     assert last.env_steps == events[-1].env_steps * len(seeds)

@@ -13,6 +13,7 @@ from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.machine import devices
 from experiments.lab.recording import checkpoints
 from experiments.lab.running import runner
+from experiments.lab.running.lanes import Work
 
 SMALL = {
     "reinforce": {"num_envs": 2, "hidden_sizes": (16,)},
@@ -110,6 +111,25 @@ def test_where_the_host_cuts_the_run_changes_no_bit(monkeypatch):
     one_update_at_a_time = outcome("ppo", [0])
     monkeypatch.setattr(runner, "CHUNK_SECONDS", 1e9)
     assert_same_seed(one_update_at_a_time, 0, outcome("ppo", [0]), 0, seed=0)
+
+
+@pytest.mark.parametrize("name", ["ppo", "dqn"])
+def test_which_core_computes_a_block_changes_no_bit_though_each_is_taken_by_another_at_every_piece(name, monkeypatch):
+    monkeypatch.setattr(runner, "CHUNK_SECONDS", 0.0)
+    on_cores(2, monkeypatch)
+    kept, moves = outcome(name, [4, 1, 0]), []
+
+    def anothers(work, lane):
+        free = [block for block in range(len(work.home)) if work.left(block) and block not in work.in_hand.values()]
+        chosen = max(free, key=lambda block: work.home[block] != lane, default=None)
+        moves.append(chosen is not None and work.home[chosen] != lane)
+        return chosen
+
+    monkeypatch.setattr(Work, "_choice", anothers)
+    moved = outcome(name, [4, 1, 0])
+    assert sum(moves) > 10
+    for index, seed in enumerate([4, 1, 0]):
+        assert_same_seed(kept, index, moved, index, seed)
 
 
 def test_different_seeds_have_different_bits():

@@ -13,9 +13,8 @@ import jax
 import numpy as np
 
 from experiments.lab.judging.criterion import Criterion
-from experiments.lab.running.programs import Programs, Trials, side_by_side
-
-LOOK_SECONDS = 0.1  # between two looks at what else there is, while the devices work
+from experiments.lab.running.lanes import LOOK_SECONDS, Work, done
+from experiments.lab.running.programs import Programs, Trials
 
 
 @dataclass
@@ -43,42 +42,68 @@ class Pace:
 
     def made(self, size: int, program: Callable, *arguments: Any) -> Any:
         """Returns what the program gives for arguments that make it work through `size`, and learns from the time."""
+        return interruptible(lambda: self.timed(size, program, *arguments), self.waiting)
+
+    def timed(self, size: int, program: Callable, *arguments: Any) -> Any:
+        """Returns what `made` does, with nobody looking meanwhile."""
         began = time.perf_counter()
-        result = interruptible(lambda: jax.block_until_ready(program(*arguments)), self.waiting)
+        result = jax.block_until_ready(program(*arguments))
         self.size = max(1, int(size * self.seconds / (time.perf_counter() - began)))
         return result
 
 
 def interruptible(work: Callable[[], Any], waiting: Callable[[], None] = patiently) -> Any:
     """Returns what `work()` returns. It is done in another thread: signals are handled while it lasts, not after."""
-    done: Future = Future()
+    future: Future = Future()
 
     def worker():
         try:
-            done.set_result(work())
+            future.set_result(work())
         except BaseException as error:
-            done.set_exception(error)
+            future.set_exception(error)
 
     Thread(target=worker, daemon=True).start()
-    while not done.done():
+    while not future.done():
         waiting()
         try:
-            done.exception(LOOK_SECONDS)
+            future.exception(LOOK_SECONDS)
         except TimeoutError:
             continue
-    return done.result()
+    return future.result()
 
 
-def advance_blocks(programs: Sequence[Programs], position: Position, updates: int, pace: Pace) -> Iterator[None]:
-    """Yields as the blocks advance, as many side by side as there are lanes, until each has made `updates`."""
-    for first in range(0, len(position.blocks), len(programs)):
-        together = slice(first, first + len(programs))
-        while position.updates[first] < updates:
-            size = min(updates - position.updates[first], pace.size)
-            blocks = position.blocks[together]
-            position.blocks[together] = pace.made(size, side_by_side, partial(advanced, size), programs, blocks)
-            position.updates[together] = [made + size for made in position.updates[together]]
-            yield
+@dataclass
+class Lanes:
+    """Where the blocks of a family are computed."""
+
+    places: Sequence[Any]  # each lane's device
+    programs: Sequence[Programs]  # each lane's
+    home: list[int]  # of each block, its lane
+    waiting: Callable[[], None] = patiently  # called now and then while the lanes work
+
+    def placed(self, tree: Any, lane: int) -> Any:
+        """Returns the arrays on the lane: copied where they lie on another."""
+        there = next(iter(jax.tree.leaves(tree)[0].devices())) is self.places[lane]
+        return tree if there else jax.device_put(tree, self.places[lane])
+
+
+def advance_blocks(
+    lanes: Lanes, position: Position, updates: int, paces: Sequence[Pace], seconds: float
+) -> Iterator[Callable[[], None]]:
+    """Yields while the blocks advance, every so many seconds and once each has made `updates`: what halts the lanes, after
+    which the position is whole until the next is asked for."""
+
+    def piece(lane: int, place: int) -> None:
+        block = lanes.placed(position.blocks[place], lane)
+        size = min(updates - position.updates[place], paces[lane].size)
+        position.blocks[place] = paces[lane].timed(size, advanced, size, lanes.programs[lane], block)
+        position.updates[place] += size
+
+    work = Work(lanes.home, lambda place: updates - position.updates[place], piece)
+    if any(map(work.left, range(len(lanes.home)))):
+        for _ in done(work, len(lanes.programs), seconds, lanes.waiting):
+            yield partial(work.halt, lanes.waiting)
+        yield patiently
 
 
 def advanced(num_updates: int, programs: Programs, block: Trials) -> Trials:
@@ -88,50 +113,45 @@ def advanced(num_updates: int, programs: Programs, block: Trials) -> Trials:
 
 
 def evaluate_blocks(
-    programs: Sequence[Programs], position: Position, max_steps: int, pace: Pace, tested: list[Any]
-) -> Iterator[None]:
-    """Yields as the blocks are evaluated, as many side by side as there are lanes, and adds what was found of each to
-    `tested`: ({metric: values [width, n]}, faults of the environment [width], parameters are finite [width]).
+    lanes: Lanes, position: Position, max_steps: int, paces: Sequence[Pace], seconds: float, tested: list[Any]
+) -> Iterator[Callable[[], None]]:
+    """Yields as `advance_blocks` does, but not at the end, while the blocks are evaluated, and fills `tested` with what was
+    found of each: ({metric: values [width, n]}, faults of the environment [width], parameters are finite [width]).
 
-    Nothing of the position changes: whoever goes on from it evaluates anew.
+    Nothing that is saved of the position changes: whoever goes on from it evaluates anew.
     """
-    for first in range(0, len(position.blocks), len(programs)):
-        blocks, point = position.blocks[first : first + len(programs)], np.int32(position.evaluations)
-        if programs[0].judge:
-            found = pace.made(1, side_by_side, partial(judged, point), programs, blocks)
-            tested += [(values, np.zeros(np.shape(finite), int), finite) for values, finite in found]
-            yield
-        else:
-            yield from _evaluate_together(programs, blocks, point, max_steps, pace, tested)
+    found: list[Any] = [None] * len(position.blocks)
+    begun: dict[int, tuple[Any, int]] = {}  # by block, its evaluation and the steps that it has made
+    point = np.int32(position.evaluations)
+
+    def piece(lane: int, place: int) -> None:
+        programs, block = lanes.programs[lane], lanes.placed(position.blocks[place], lane)
+        position.blocks[place] = block
+        if programs.judge:
+            values, finite = judged(point, programs, block)
+            found[place] = values, np.zeros(np.shape(finite), int), finite
+            return
+        evaluation, steps = begun.get(place) or (programs.begin_evaluation(block.key_eval, point), 0)
+        evaluation, size = lanes.placed(evaluation, lane), min(max_steps - steps, paces[lane].size)
+        evaluation, finite = paces[lane].timed(
+            size, programs.advance_evaluation, block.state, evaluation, np.int32(size)
+        )
+        begun[place] = evaluation, steps + size
+        if not np.any(evaluation.running):
+            faults = np.asarray(evaluation.faults) + np.sum(~np.isfinite(evaluation.returns), axis=-1)
+            found[place] = {Criterion().metric: evaluation.returns}, faults, finite
+
+    work = Work(lanes.home, lambda place: int(found[place] is None), piece)
+    for _ in done(work, len(lanes.programs), seconds, lanes.waiting):
+        yield partial(work.halt, lanes.waiting)
+    tested += found
 
 
 def judged(point: int, programs: Programs, block: Trials) -> Any:
     """Returns what the judge finds of a block."""
-    found, finite = programs.judge(block.state, block.key_eval, point)
+    found, finite = jax.block_until_ready(programs.judge(block.state, block.key_eval, point))
     if programs.told is None:
         return found, finite
     arrays = jax.device_get(found)
     trials = [programs.told({name: x[place] for name, x in arrays.items()}) for place in range(len(finite))]
     return {name: np.stack([trial[name] for trial in trials]) for name in trials[0]}, finite
-
-
-def _evaluate_together(
-    programs, blocks: list[Trials], point: int, max_steps: int, pace: Pace, tested
-) -> Iterator[None]:
-    evaluations = side_by_side(lambda on, block: on.begin_evaluation(block.key_eval, point), programs, blocks)
-    steps, running = 0, True
-    while running:
-        if steps:
-            yield
-        size = min(max_steps - steps, pace.size)
-        begun = [(block.state, evaluation) for block, evaluation in zip(blocks, evaluations)]
-        found = pace.made(size, side_by_side, partial(_evaluated, np.int32(size)), programs, begun)
-        evaluations, finite = zip(*found)
-        steps, running = steps + size, any(bool(np.any(evaluation.running)) for evaluation in evaluations)
-    for evaluation, is_finite in zip(evaluations, finite):
-        faults = np.asarray(evaluation.faults) + np.sum(~np.isfinite(evaluation.returns), axis=-1)
-        tested.append(({Criterion().metric: evaluation.returns}, faults, is_finite))
-
-
-def _evaluated(num_steps: int, programs: Programs, begun: tuple[Any, Any]) -> Any:
-    return programs.advance_evaluation(*begun, num_steps)

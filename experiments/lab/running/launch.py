@@ -70,7 +70,8 @@ def prepared(experiment: Experiment, trials: str | None = None) -> Experiment:
 
 
 def to_resume(folder: Path, trust: bool = False) -> Experiment:
-    """Returns the experiment of the run in the folder, XLA's flags set as they were then, unless the user set them.
+    """Returns the experiment of the run in the folder, XLA's flags set as they were then, unless the user set them, who
+    cannot make a portable run another.
 
     Raises BadInput when its files are not as they were written, or are another's without `trust` in them.
     """
@@ -80,7 +81,7 @@ def to_resume(folder: Path, trust: bool = False) -> Experiment:
         require_trust(folder, manifest, trust)
         if not flags.beside_ours(os.environ.get("XLA_FLAGS", "")):
             os.environ["XLA_FLAGS"] = flags.of(manifest)
-        devices.start()
+        devices.start(flags.is_portable(flags.of(manifest)))
         return read_experiment(folder)
     except ValueError as error:
         raise BadInput(error) from None

@@ -1,11 +1,13 @@
-"""Runs an experiment: every contender of every task under every seed, watched by the host between chunks of updates."""
+"""Runs an experiment: every contender of every task under every seed, watched by the host while the devices work."""
 
+import itertools
 import operator
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,11 +15,20 @@ import numpy as np
 from algos.core.loop import totals
 from algos.core.types import Algorithm
 from envs import Env
-from experiments.lab.definition.experiment import Contender, Experiment, Task, families, with_width
+from experiments.lab.definition.experiment import Contender, Experiment, Task, families, trials_held, with_width
 from experiments.lab.machine import devices
 from experiments.lab.recording import policies
-from experiments.lab.running.chunks import Pace, Position, advance_blocks, evaluate_blocks, interruptible, patiently
+from experiments.lab.running.chunks import (
+    Lanes,
+    Pace,
+    Position,
+    advance_blocks,
+    evaluate_blocks,
+    interruptible,
+    patiently,
+)
 from experiments.lab.running.programs import (
+    Programs,
     Trials,
     compile_programs,
     in_blocks,
@@ -28,6 +39,7 @@ from experiments.lab.running.programs import (
 
 CHUNK_SECONDS = 0.5  # how long the devices train before the host looks again
 EVALUATION_SECONDS = 0.5  # and how long they evaluate
+PIECES = 5  # in which a lane takes another block, meanwhile: what one lane is late by at the end is one of them
 EPISODE_SUMS = ("episode_return_sum", "episode_length_sum", "episode_count")
 FAULTS = "environment_faults"  # the metric: steps and resets at which the environment gave what is not finite
 
@@ -52,13 +64,25 @@ class Compiling(Event):
 
 
 @dataclass(frozen=True)
+class Compiled(Event):
+    """They are, while another family runs."""
+
+
+@dataclass(frozen=True)
 class Progress(Event):
     """More updates are made."""
 
     share: float  # of all updates of all trials
     env_steps: int  # so far, over all trials
     run_seconds: float  # since compiling ended
-    position: Position  # as it is until the next event is asked for
+    moving: Position  # while the lanes work
+    halt: Callable[[], None] = patiently  # returns once they do not
+
+    @property
+    def position(self) -> Position:
+        """How far the trials are, whole, until the next event is asked for: the lanes wait so long."""
+        self.halt()
+        return self.moving
 
 
 @dataclass(frozen=True)
@@ -101,12 +125,54 @@ def run(
     waiting: called now and then while the devices work.
     """
     experiment = with_width(experiment)
-    for task in experiment.tasks:
-        env = task.make()
-        for family in families(task):
-            if (task.environment, family[0].name) not in finished:
-                yield Compiling(task, family)
-                yield from train(experiment, task, family, env, restore, waiting)
+    jobs = [
+        (task, family, env)
+        for task in experiment.tasks
+        for env in (task.make(),)
+        for family in families(task)
+        if (task.environment, family[0].name) not in finished
+    ]
+    compiler, ahead = ThreadPoolExecutor(1), None
+    try:
+        for job, following in itertools.pairwise([*jobs, None]):
+            if ahead is None:
+                yield Compiling(*job[:2])
+            ready = (ahead or compiler.submit(made_ready, experiment, *job)).result()
+            ahead = following and compiler.submit(made_ready, experiment, *following)
+            events = train(experiment, *job, restore, waiting, ready)
+            yield from events if following is None else _meanwhile(events, following, ahead)
+    finally:
+        compiler.shutdown(wait=False, cancel_futures=True)
+
+
+def _meanwhile(events: Iterator[Event], following: tuple[Task, Family, Env], ahead: Future) -> Iterator[Event]:
+    """Yields the events, and among them what is compiled meanwhile. What fails in it is raised when its turn comes."""
+    yield Compiling(*following[:2])
+    told = False
+    for event in events:
+        yield event
+        if not told and ahead.done() and ahead.exception() is None:
+            told = True
+            yield Compiled(*following[:2])
+
+
+class Ready(NamedTuple):
+    """What is compiled for a family."""
+
+    algorithm: Algorithm
+    places: list[Any]  # the lanes' devices
+    programs: list[Programs]  # and programs
+    seconds: float  # that it took
+
+
+def made_ready(experiment: Experiment, task: Task, family: Family, env: Env) -> Ready:
+    """Returns what a family needs to be trained, compiled."""
+    started = time.perf_counter()
+    algorithm, width = family[0].make(env), experiment.width
+    places = devices.lanes(trials_held(experiment, family) // width)
+    judged_by = task.judge or experiment.eval_episodes
+    programs = compile_programs(env, algorithm, family[0].hparams, places, width, judged_by)
+    return Ready(algorithm, places, programs, time.perf_counter() - started)
 
 
 def train(
@@ -116,17 +182,16 @@ def train(
     env: Env,
     restore: Restore = nothing_saved,
     waiting: Callable[[], None] = patiently,
+    ready: Ready | None = None,
 ) -> Iterator[Event]:
-    """Trains the contenders of one family under every seed and yields what happens, a `Finished` of each last."""
-    algorithm, seeds, width = family[0].make(env), experiment.seeds, experiment.width
-    num_trials = len(family) * len(seeds)
-    points = evaluation_points(num_updates(experiment.steps, algorithm), experiment.evaluations)
-    blocks = in_blocks(trial_arrays(seeds, [contender.hparams for contender in family]), width)
+    """Trains the contenders of one family under every seed and yields what happens, a `Finished` of each last.
 
-    started = time.perf_counter()
-    lanes = devices.lanes(len(blocks))
-    programs = compile_programs(env, algorithm, family[0].hparams, lanes, width, task.judge or experiment.eval_episodes)
-    compile_seconds = time.perf_counter() - started
+    ready: what was compiled for them before.
+    """
+    algorithm, places, programs, compile_seconds = ready or made_ready(experiment, task, family, env)
+    seeds, num_trials = experiment.seeds, len(family) * len(experiment.seeds)
+    points = evaluation_points(num_updates(experiment.steps, algorithm), experiment.evaluations)
+    blocks = in_blocks(trial_arrays(seeds, [contender.hparams for contender in family]), experiment.width)
 
     started = time.perf_counter()
     begin = partial(side_by_side, lambda on, block: on.begin(*block), programs, blocks)
@@ -134,21 +199,22 @@ def train(
     no_sums = jax.device_get(blocks[0].sums)
     position = restore(task, family, blocks) or Position(blocks, [0] * len(blocks), [0] * num_trials)
     started -= position.run_seconds
-    training, evaluating = Pace(CHUNK_SECONDS, waiting), Pace(EVALUATION_SECONDS, waiting)
+    lanes = Lanes(places, programs, [place % len(places) for place in range(len(blocks))], waiting)
+    training, evaluating = ([Pace(seconds / PIECES) for _ in places] for seconds in (CHUNK_SECONDS, EVALUATION_SECONDS))
 
-    def progress() -> Progress:
+    def progress(halt: Callable[[], None]) -> Progress:
         share = sum(position.updates) / (points[-1] * len(position.blocks))
         env_steps = int(share * num_trials * env_steps_after(points[-1], algorithm))
         position.run_seconds = time.perf_counter() - started
-        return Progress(task, family, share, env_steps, position.run_seconds, position)
+        return Progress(task, family, share, env_steps, position.run_seconds, position, halt)
 
     while position.evaluations < len(points):
         point, tested = points[position.evaluations], []
         made = point - points[max(position.evaluations - 1, 0)]
-        for _ in advance_blocks(programs, position, point, training):
-            yield progress()
-        for _ in evaluate_blocks(programs, position, env.max_steps, evaluating, tested):
-            yield progress()
+        for halt in advance_blocks(lanes, position, point, training, CHUNK_SECONDS):
+            yield progress(halt)
+        for halt in evaluate_blocks(lanes, position, env.max_steps, evaluating, EVALUATION_SECONDS, tested):
+            yield progress(halt)
         values, sums, faults = measured(position, tested, num_trials)
         final = values[task.criterion.metric]
         position.blocks[:] = [

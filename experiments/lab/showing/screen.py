@@ -85,6 +85,8 @@ def update(line: Line, event: runner.Event) -> None:
     match event:
         case runner.Compiling():
             line.status, line.compiling_since = "compiling", time.perf_counter()
+        case runner.Compiled():
+            line.status = "compiled"
         case runner.Progress():
             line.status, line.share = "running", event.share
             line.steps_per_second = event.env_steps / event.run_seconds
