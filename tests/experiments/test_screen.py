@@ -6,7 +6,7 @@ from rich.console import Console
 from experiments.lab.definition.experiment import Task
 from experiments.lab.definition.settings import contender
 from experiments.lab.running.runner import Evaluated, Position, Progress
-from experiments.lab.showing import screen
+from experiments.lab.showing import plan, screen
 
 
 def figures(iqm, mean):
@@ -48,3 +48,15 @@ def test_where_there_is_no_terminal_a_line_is_printed_at_each_quarter_and_at_the
 @pytest.mark.parametrize("seconds, words", [(0.4, "0:00"), (75, "1:15"), (3599.6, "1:00:00"), (3661, "1:01:01")])
 def test_a_duration_is_in_hours_minutes_and_seconds(seconds, words):
     assert screen.duration(seconds) == words
+
+
+def test_the_plan_and_verdicts_are_cut_between_words_in_a_terminal_and_whole_elsewhere():
+    verdict = f"ppo_with_a_long_name against a2c: {'no difference shown; ' * 8}end"
+    for text in (screen.told([verdict, "  further in " + verdict], Console(force_terminal=True, width=80)),
+                 plan.wrapped(f"{verdict}\n  further in {verdict}", 80)):  # fmt: skip
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= 80 and len(lines) > 4
+        assert " ".join(text.split()) == " ".join(f"{verdict} further in {verdict}".split())
+        second = next(place for place, line in enumerate(lines) if "further in" in line)
+        assert lines[1].startswith("  ") and lines[second + 1].startswith("    ")
+    assert screen.told([verdict, verdict], Console(force_terminal=False, width=80)) == f"{verdict}\n{verdict}"

@@ -17,6 +17,7 @@ from experiments.lab.definition.experiment import Experiment, families, label
 from experiments.lab.judging.criterion import criterion_of, figure
 from experiments.lab.judging.statistics import as_worst
 from experiments.lab.running import runner
+from experiments.lab.showing.plan import wrapped
 
 PLAIN_SHARE = 0.25  # where the output is no terminal: a line at each quarter
 
@@ -157,6 +158,12 @@ def captions(algorithms: dict[str, Any]) -> Iterator[str]:
     steps = {name: figures["env_steps"] for name, figures in algorithms.items()}
     if len(set(steps.values())) > 1:  # updates are whole: who makes large ones stops short of the budget
         yield "steps of a seed: " + ", ".join(f"{name} {number:,}" for name, number in steps.items())
+
+
+def told(lines: Iterable[str], console: Console) -> str:
+    """Returns sentences, a line each; in a terminal, cut between words where they are longer than it is wide."""
+    text = "\n".join(lines)
+    return wrapped(text, console.width) if console.is_terminal else text
 
 
 def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
