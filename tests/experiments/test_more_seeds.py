@@ -92,6 +92,19 @@ def test_seeds_are_added_twice_and_the_verdicts_count_three_looks(begun, uncut):
     assert lines and all("3 looks (2, then 3, then 4 seeds)" in line for line in lines if "same result" not in line)
 
 
+def test_a_margin_named_at_the_start_is_kept_as_seeds_are_added(tmp_path):
+    """Two seeds can bound no difference; nine at the second look can."""
+    folder = tmp_path / "run"
+    assert launch.launch(dataclasses.replace(EXPERIMENT, seeds=(1, 3)), folder, margins={"CartPole-v1": 1e9}) == 0
+    found = json.loads((folder / "summary.json").read_text())["environments"]["CartPole-v1"]
+    assert found["margin"] == 1e9 and "one larger than 1e+09 is not ruled out" in found["verdicts"][0]
+    assert added(folder, 9) == 0
+    assert manifest.read_manifest(folder)["margins"] == {"CartPole-v1": 1e9}
+    found = json.loads((folder / "summary.json").read_text())["environments"]["CartPole-v1"]
+    assert "no difference larger than 1e+09" in found["verdicts"][0]
+    assert "9 seeds suffice, shown at look 2 of 2 looks (2, then 9 seeds)" in found["verdicts"][0]
+
+
 class Killed(BaseException):
     """The end of a process, as far as its files can tell."""
 
