@@ -70,7 +70,8 @@ def test_the_set_is_told_in_words_with_its_method():
         f"could be best: a; each other contender is shown to be worse than some {method}")  # fmt: skip
     assert best_in_words(["a", "b", "c"], 3, looks, what="point") == (
         f"could be best: each of the 3 points, none is shown to be worse than another {method}")  # fmt: skip
-    assert best_in_words(["a"], 1, looks) == best_in_words([], 0, looks) == ""
+    assert best_in_words(["a"], 1, looks) == best_in_words([], 0, looks) == best_in_words(["a"], 2, looks) == ""
+    assert best_in_words(["a"], 2, looks, what="point").endswith("worse than some (one-sided, 5% over all looks)")
 
 
 def test_one_contender_and_none_are_no_question():

@@ -100,16 +100,19 @@ def drawn_of(folder, monkeypatch, environments):
 
 
 def test_of_four_contenders_each_has_a_panel_with_its_band_before_the_lines_of_the_others(tmp_path, monkeypatch):
-    returns = {f"c{index}": tuple(each + index for each in RETURNS["a2c"]) for index in range(5)}
+    returns = {f"c{index}": tuple(each + index for each in RETURNS["a2c"]) for index in range(4)}
+    returns["ppo learning_rate=0.001 gamma=0.99"] = RETURNS["a2c"]
     both = {"CartPole-v1": returns, "Acrobot-v1": {"c3": RETURNS["ppo"], "c0": RETURNS["a2c"]}}
     figure = drawn_of(make_folder(tmp_path / "run", both), monkeypatch, both)
     panels = [panel for panel in figure.axes if panel.get_visible()]
-    assert [panel.get_title(loc="left") for panel in panels] == [*returns, "c3", "c0"]
+    assert [panel.get_title(loc="left").replace("\n", " ") for panel in panels] == [*returns, "c3", "c0"]
     assert [(len(panel.lines), len(panel.collections)) for panel in panels] == [(5, 1)] * 5 + [(2, 1)] * 2
     for panel, (name, finals) in zip(panels, returns.items()):
         (own,) = [line for line in panel.lines if line.get_label() == name]
         assert own.get_ydata()[-1] == iqm(finals) and own.get_color() != multiples.OTHERS
         assert {line.get_color() for line in panel.lines if line is not own} == {multiples.OTHERS}
+    longest = max(len(line) for panel in panels for line in panel.get_title(loc="left").split("\n"))
+    assert longest <= 24  # a panel is as wide as that
     own = [next(line for line in panels[place].lines if line.get_label() == "c0") for place in (0, 6)]
     assert own[0].get_color() == own[1].get_color() != multiples.OTHERS  # a contender keeps its colour
     assert len({panel.get_ylim() for panel in panels[:5]}) == 1

@@ -1,5 +1,7 @@
 """What a run shows as it goes and at its end."""
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -26,6 +28,20 @@ def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
     found["low"]["env_steps"] = 20_000
     (table,) = screen.results_tables({"seeds": [0, 1], "environments": {"Cart": {"algorithms": found}}})
     assert table.caption == "steps of a seed: low 20,000, none 18,432, high 18,432"
+
+
+def test_at_80_columns_a_live_line_shows_its_value_and_names_an_environment_only_among_several():
+    lines = [screen.Line("CartPole-v1", name, "compiled 8 s, ran 12 s", share=1.0, steps_per_second=99_000.0, last_value=419.6)
+             for name in ("ppo", "reinforce")]  # fmt: skip
+
+    def shown():
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(screen.draw(lines))
+        return console.export_text()
+
+    assert "eval 419.6" in shown() and "ran 12 s" in shown() and "CartPole" not in shown()
+    lines[1].environment = "Acrobot-v1"
+    assert "CartPole-v1 ppo" in shown()
 
 
 def test_the_time_left_is_the_time_so_far_for_what_is_left():

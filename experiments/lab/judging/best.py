@@ -33,13 +33,14 @@ def could_be_best(names: Sequence[str], returns, looks: Looks | None = None) -> 
 
 
 def best_in_words(could: Sequence[str], of: int, looks: Looks, environments: int = 1, what: str = "contender") -> str:
-    """Returns the set in words. of: how many were asked about; looks, environments: of their scores."""
+    """Returns the set in words, "" of one, and of two contenders, of which a verdict says more. of: how many were asked about;
+    looks, environments: of their scores."""
     seeds = len(looks[-1])
-    if of < 2:
+    if of < 2 or (of == 2 and what == "contender"):
         return ""
     if not can_show(looks, environments, of - 1, sides=1):
         return f"could be best: any of the {of} {what}s, as {seeds} seed{'s' * (seeds > 1)} can rule none out"
-    method = f"one-sided, 5% over all looks, Bonferroni-corrected over {of - 1} rival{'s' * (of > 2)}"
+    method = "one-sided, 5% over all looks" + f", Bonferroni-corrected over {of - 1} rivals" * (of > 2)
     if len(could) == of:
         return f"could be best: each of the {of} {what}s, none is shown to be worse than another ({method})"
     told = ", ".join(could) if could else "none"

@@ -54,6 +54,13 @@ def colour_of(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
+def on_lines(name: str, longest: int = 20) -> str:
+    """Returns the name a line a word where it is long, as that of a sweep's point is, and longer words on several lines:
+    names that were cut could become the same."""
+    words = [name] if len(name) <= longest else name.split(" ")
+    return "\n".join(word[at : at + longest] for word in words for at in range(0, len(word), longest))
+
+
 def in_thousands() -> EngFormatter:
     """Returns what writes 20000 as 20k."""
     return EngFormatter(sep="")

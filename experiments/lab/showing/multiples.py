@@ -7,7 +7,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.lab.judging.statistics import iqm
-from experiments.lab.showing.lines import GRID, INK, colour_of, draw_band, draw_line, dress, in_thousands, line_of
+from experiments.lab.showing.lines import (
+    GRID,
+    INK,
+    colour_of,
+    draw_band,
+    draw_line,
+    dress,
+    in_thousands,
+    line_of,
+    on_lines,
+)
 
 TOGETHER = 3  # contenders whose bands are told apart in one panel
 MOST = 16  # panels; beyond it there is one with lines alone
@@ -46,7 +56,7 @@ def _block(block, some: dict[str, pd.DataFrame], names: list[str], rows: int, be
         index = names.index(name)
         draw_one(panel, name, some, colour_of(index), line_of(index))
         dress(panel, "", "", INK, GRID)
-        panel.set_title(name, color=colour_of(index), fontsize=10, loc="left", fontweight="bold", wrap=True)
+        panel.set_title(on_lines(name, 24), color=colour_of(index), fontsize=9.5, loc="left", fontweight="bold")
         panel.xaxis.set_major_formatter(in_thousands())
         panel.tick_params(labelsize=8.5, length=2, labelbottom=place + COLUMNS >= len(some))
     for panel in panels[len(some) :]:

@@ -98,8 +98,9 @@ def update(line: Line, event: runner.Event) -> None:
 
 
 def draw(lines: Iterable[Line]) -> Table:
-    """Returns the lines as a table without borders."""
-    table = Table.grid(padding=(0, 1))
+    """Returns the lines as a table without borders; the environment is named where there are several."""
+    lines, table = list(lines), Table.grid(padding=(0, 1))
+    several = len({line.environment for line in lines}) > 1
     for _ in range(4):
         table.add_column(no_wrap=True)
     for _ in range(2):
@@ -111,12 +112,12 @@ def draw(lines: Iterable[Line]) -> Table:
         elif line.seconds_left is not None:
             status = f"{duration(line.seconds_left)} left"
         table.add_row(
-            line.environment,
+            line.environment if several else "",
             f"[bold]{line.name}[/]",
             ProgressBar(total=1.0, completed=line.share, width=10),
             status,
             f"{line.steps_per_second / 1000.0:,.0f}k steps/s" if line.share else "",
-            "" if line.last_value is None else evaluated("evaluation", line),
+            "" if line.last_value is None else evaluated("eval", line),
         )
     return table
 

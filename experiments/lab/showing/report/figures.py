@@ -19,7 +19,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from experiments.lab.judging.criterion import criterion_of
 from experiments.lab.judging.statistics import Efficiency, Estimate, iqm
 from experiments.lab.recording.run_folder import Result
-from experiments.lab.showing.lines import COLOURS, draw_band, draw_line, dress, line_of
+from experiments.lab.showing.lines import COLOURS, draw_band, draw_line, dress, line_of, on_lines
 from experiments.lab.showing.multiples import TOGETHER, draw_one
 from experiments.lab.showing.plots import Theme, draw_points
 
@@ -71,7 +71,8 @@ def learning_curves(
             if result.evaluations.size and (result.figures or not seconds):
                 draw_band(panel, in_seconds(result) if seconds else result.evaluations, *style[result.name], bands)
         dress(panel, "seconds" if seconds else STEPS, results[0].criterion.words, INK, GRID)
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if not seconds:  # of which 500m would be half a one
+            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         return as_svg(figure, f"Learning curves of all contenders against {'seconds' if seconds else 'steps'}")
 
 
@@ -151,7 +152,7 @@ def sensitivity(sweep: dict[str, Any]) -> list[tuple[str, Markup]]:
 def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -> Markup:
     """Returns each contender's score with its interval, and every run as a point; a diverged one is a cross."""
     with matplotlib.rc_context(FONTS | INKED):
-        names = [_on_lines(score.name) for score in scores]
+        names = [on_lines(score.name) for score in scores]
         row_height = max(0.42, *(0.18 * (name.count("\n") + 1) for name in names))
         figure, panel = new_panel((PANEL[0], 0.9 + row_height * len(scores)))
         finite = np.concatenate([score.runs[np.isfinite(score.runs)] for score in scores])
@@ -219,13 +220,6 @@ def _dress_small(panel, limits: tuple[float, float] | None = None) -> None:
 
 def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _on_lines(name: str, longest: int = 20) -> str:
-    """Returns the name a line a word where it is long, as that of a sweep's point is, and longer words on several lines:
-    names that were cut could become the same."""
-    words = [name] if len(name) <= longest else name.split(" ")
-    return "\n".join(word[at : at + longest] for word in words for at in range(0, len(word), longest))
 
 
 def as_svg(figure: Figure, label: str) -> Markup:

@@ -151,7 +151,7 @@ def section(
         "direction": criterion.direction,
         "parents": against_parents,
         "verdicts": others,
-        "margin": margin,
+        "margin": margin if others or against_parents else None,
         "best": best_lines(results),
         "sweeps": swept(folders, environment),
         "drawn": [result.name for result in drawn],
