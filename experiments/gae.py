@@ -88,7 +88,7 @@ def draw(figures: dict, path: Path) -> None:
     """Draws the two panels."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.showing.plots import COLOURS, GRID, INK, dress
+    from experiments.lab.showing.lines import COLOURS, GRID, INK, dress
 
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -215,7 +215,7 @@ def draw(figures: dict, path: Path) -> None:
     """Draws the three panels."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.showing.plots import COLOURS, INK
+    from experiments.lab.showing.lines import COLOURS, INK
 
     figure = Figure(figsize=(14, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)

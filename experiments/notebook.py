@@ -54,17 +54,34 @@ class Found:
             for environment, found in self._summary["environments"].items()
             for name, figures in found["algorithms"].items()
         }
-        return pd.DataFrame(columns, index=pd.Index(self._summary["seeds"], name="seed"), dtype=float)
+        finals = pd.DataFrame(columns, index=pd.Index(self._summary["seeds"], name="seed"), dtype=float)
+        return finals.rename_axis(columns=["environment", "algorithm"])
 
     @property
     def curves(self):
-        """A pandas.DataFrame, as curves.csv: environment, algorithm, seed, env_steps, metric, value."""
+        """A pandas.DataFrame, as curves.csv: environment, algorithm, seed, env_steps, metric, value, seconds."""
         return self._read.curves
+
+    def at_same_steps(self, metric: str | None = None, points: int | None = None):
+        """Returns a pandas.DataFrame of a metric, by default what ranks, [env_steps, (environment, algorithm, seed)].
+
+        Contenders make whole updates and are evaluated after slightly different numbers of steps: here each has values at the
+        same ones, interpolated linearly between its two evaluations around, never beyond them. points: how many, by default
+        as many as there are evaluations.
+        """
+        from experiments.lab.recording.same_steps import at_same_steps
+
+        return at_same_steps(self._read, metric, points)
 
     @property
     def verdicts(self) -> list[str]:
         """Who is ahead of whom, in words."""
         return [line for found in self._summary["environments"].values() for line in found["verdicts"]]
+
+    @property
+    def could_be_best(self) -> dict[str, list[str]]:
+        """The contenders that none is shown to be better than, by environment: the best is among them, 5% of the time not."""
+        return {name: found["could_be_best"] for name, found in self._summary["environments"].items()}
 
     @property
     def report(self) -> Path:
@@ -153,7 +170,9 @@ def compare(env: str | Sequence[str], algos: str | Sequence[str], out: str | Pat
     from experiments import compare as command
     from experiments.lab.recording.records import create_for
 
-    lists = {name: _many(options.pop(name)) for name in ("set", "network", "sweep", "only") if name in options}
+    lists = {
+        name: _many(options.pop(name)) for name in ("set", "network", "sweep", "only", "margin") if name in options
+    }
     names = _many(env)
     try:
         args = command.Args(env=names, algos=_many(algos), **lists, **options)
@@ -218,8 +237,8 @@ def load(
         raise BadInput(error) from None
 
 
-def _many(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _many(given: str | float | Sequence[str]) -> tuple[str, ...]:
+    return (str(given),) if isinstance(given, str | float | int) else tuple(given)
 
 
 def _in(args: Any, folder: Path) -> Any:

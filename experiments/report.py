@@ -21,13 +21,16 @@ class Args:
     """Run folders, as `experiments.compare` writes them; finished or not."""
     out: Path | None = None
     """The file to write. Default: report.html, in the run folder when there is one, here when there are several."""
+    margin: tuple[str, ...] = ()
+    """A difference in what ranks that is too small to matter, as 20, or ENVIRONMENT=20 each; in place of the runs' own. The
+    report says that it was named after the runs."""
     trust: bool = False
     """Of a pipeline's folder: run the code that it keeps, though another user or another machine made it."""
 
 
 def report(args: Args) -> int:
     """Writes the report, prints its path and returns the exit status. Raises BadInput."""
-    from experiments.lab.recording.run_folder import PIPELINE, Unusable, inside
+    from experiments.lab.recording.run_folder import PIPELINE, inside
     from experiments.lab.showing.report.page import write_joined
 
     if not args.folders:
@@ -40,8 +43,8 @@ def report(args: Args) -> int:
 
         return again.concluded(alone, args.trust)
     try:
-        print(write_joined([*map(inside, args.folders)], args.out or alone / "report.html"))
-    except Unusable as error:
+        print(write_joined([*map(inside, args.folders)], args.out or alone / "report.html", args.margin))
+    except ValueError as error:
         raise BadInput(error) from None
     return 0
 

@@ -32,6 +32,7 @@ class Args:
 def rerun(args: Args) -> int:
     """Runs the experiment again, prints how it compares and returns the exit status. Raises BadInput."""
     devices.prepare()
+    from experiments.lab.recording.manifest import read_manifest
     from experiments.lab.recording.run_folder import PIPELINE
     from experiments.lab.running.launch import launch, to_resume
 
@@ -45,7 +46,7 @@ def rerun(args: Args) -> int:
     runs = with_curves(folder)
     for line in cautions(folder, experiment):
         print(line)
-    status = launch(experiment, out)
+    status = launch(experiment, out, margins=read_manifest(args.folder).get("margins"))
     if status:
         print(f"the rerun was stopped; once it is resumed, compare with: {typed('diff')} {args.folder} {out}")
         return status

@@ -201,7 +201,7 @@ def draw(figures: dict, path: Path) -> None:
     """Draws the three panels."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.showing.plots import COLOURS, GRID, INK, dress
+    from experiments.lab.showing.lines import COLOURS, GRID, INK, dress
 
     figure = Figure(figsize=(14, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)

@@ -195,17 +195,49 @@ def test_the_page_of_metrics_has_every_metric_with_the_meaning_that_the_report_s
     assert {name: meaning.replace("\\|", "|") for name, meaning in rows} == MEANINGS
 
 
-def test_code_on_the_pages_about_results_runs(tmp_path, monkeypatch):
-    (tmp_path / "my_run").mkdir()
-    header = "environment,algorithm,seed,env_steps,metric,value\n"
-    (tmp_path / "my_run" / "curves.csv").write_text(f"{header}C,ppo,0,8,evaluation_return,2.0\nC,ppo,0,8,kl,0.1\n")
+RETURNS = {
+    "CartPole-v1": {"ppo": (100.0, 200.0, 300.0), "a2c": (90.0, 110.0, 120.0)},
+    "Acrobot-v1": {"ppo": (10.0, 20.0, 30.0), "a2c": (30.0, 40.0, 50.0)},
+}
+
+
+@pytest.fixture
+def my_run(tmp_path, monkeypatch):
+    """A run of two contenders on two environments, in the folder that the pages name."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "experiments"))
+    importlib.import_module("test_report").make_folder(tmp_path / "my_run", RETURNS)
     monkeypatch.chdir(tmp_path)
+
+
+def codes_of(name):
+    return [code for language, code in FENCE.findall(PAGES[f"docs/{name}.md"]) if language == "python"]
+
+
+def test_code_on_the_pages_about_results_runs(my_run):
     found = {}
-    for name in ("metrics", "settings"):
-        codes = [code for language, code in FENCE.findall(PAGES[f"docs/{name}.md"]) if language == "python"]
-        for code in codes:
-            exec(code, found)
-    assert found["table"].to_numpy().tolist() == [[2.0]]
+    pivoted, same_steps, _ = codes_of("metrics")
+    exec(pivoted, found)
+    # two environments have the same names of contenders, and pivot_table takes the mean
+    assert found["table"].loc[1000].to_numpy().tolist() == [60.0, 75.0, 85.0, 55.0, 110.0, 165.0]
+    exec(same_steps, found)
+    assert found["table"]["CartPole-v1", "ppo"].loc[1000.0].tolist() == [100.0, 200.0, 300.0]
+    for code in codes_of("settings"):
+        exec(code, found)
+
+
+def test_the_recipe_for_rliable_gives_runs_by_tasks_and_runs_by_tasks_by_points(my_run):
+    code, _, rest = codes_of("metrics")[-1].partition("from rliable")
+    found = {}
+    exec(code, found)
+    # before training all are at 0; the best final mean is 200 on CartPole and 40 on Acrobot
+    expected = {"ppo": [[0.5, 0.25], [1.0, 0.5], [1.5, 0.75]], "a2c": [[0.45, 0.75], [0.55, 1.0], [0.6, 1.25]]}
+    assert {name: np.round(x, 9).tolist() for name, x in found["scores"].items()} == expected
+    assert {name: x.shape for name, x in found["frames"].items()} == {"ppo": (3, 2, 3), "a2c": (3, 2, 3)}
+    for name, x in found["frames"].items():
+        assert np.allclose(x[:, :, -1], expected[name]) and np.allclose(x[:, :, 1], np.array(expected[name]) / 2.0)
+    if importlib.util.find_spec("rliable"):
+        exec(f"from rliable{rest}", found)
+        assert found["iqms"].keys() == found["iqm_curves"].keys() == expected.keys()
 
 
 def reference():

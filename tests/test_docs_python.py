@@ -29,7 +29,7 @@ def found(tmp_path_factory):
         patch.setattr(conclusion.plots, "draw_curves", lambda *_: None)
         patch.setattr(conclusion.page, "write", lambda *_: None)
         yield notebook.compare(
-            "CartPole-v1", "a2c", seeds=2, steps=64, evaluations=1, eval_episodes=2, set=SMALL,
+            "CartPole-v1", "a2c", seeds=2, steps=64, evaluations=1, eval_episodes=2, set=SMALL, margin=20,
             out=tmp_path_factory.mktemp("runs") / "run",
         )  # fmt: skip
 
@@ -40,7 +40,10 @@ def test_a_comparison_is_a_table_of_scores_a_table_of_seeds_curves_and_verdicts(
     row = found.scores.loc["CartPole-v1", "a2c"]
     assert (row.iqm, row.low, row.high, row["mean"]) == (figures["iqm"], *figures["ci95"], figures["mean"])
     assert list(found.finals["CartPole-v1", "a2c"]) == figures["final_values"] and list(found.finals.index) == [0, 1]
-    assert found.verdicts == summary["verdicts"]
+    assert found.verdicts == summary["verdicts"] and found.could_be_best == {"CartPole-v1": ["a2c"]}
+    assert summary["margin"] == 20.0
+    table = found.at_same_steps()
+    assert table.iloc[-1].tolist() == figures["final_values"] and table.columns[0] == ("CartPole-v1", "a2c", 0)
     assert len(found.curves) == len(pd.read_csv(found.folder / "curves.csv"))
 
 
@@ -60,6 +63,7 @@ def test_what_cannot_be_is_one_line_and_leaves_no_folder(tmp_path):
         ({"algos": "ppoo"}, "unknown algorithm 'ppoo'"),
         ({"algos": "ppo", "stepz": 5}, "unexpected keyword argument 'stepz'"),
         ({"algos": "ppo", "steps": 1}, "steps must be"),
+        ({"algos": "ppo", "margin": "wide"}, "--margin is a positive difference"),
     ):
         with pytest.raises(BadInput, match=said) as refused:
             notebook.compare("CartPole-v1", out=tmp_path / "run", **wrong)

@@ -248,7 +248,7 @@ def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Pa
     """Draws a panel for each axis: medians, with lines from the slowest to the fastest chunk."""
     from matplotlib.figure import Figure
 
-    from experiments.lab.showing.plots import BACKGROUND, INK
+    from experiments.lab.showing.lines import BACKGROUND, INK
 
     columns = min(3, len(axes) + 1)
     rows = -(-(len(axes) + 1) // columns)
@@ -266,7 +266,7 @@ def draw(axes: dict[str, Axis], results: dict[Setting, dict[str, Any]], path: Pa
 def draw_axis(panel, axis: Axis, results: dict[Setting, dict[str, Any]]) -> None:
     from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
-    from experiments.lab.showing.plots import COLOURS, GRID, INK
+    from experiments.lab.showing.lines import COLOURS, GRID, INK
 
     for (label, line), colour, side in zip(axis.lines.items(), COLOURS, ("max", "min")):
         measured = {place: results[setting] for place, setting in line.items() if setting in results}

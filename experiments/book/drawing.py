@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from experiments.book.figure import INTERVALS, Figure
-from experiments.lab.showing.plots import BACKGROUND, COLOURS, GRID, INK, dress
+from experiments.lab.showing.lines import BACKGROUND, COLOURS, GRID, INK, dress
 
 
 def draw(figure: Figure, path: Path) -> None:

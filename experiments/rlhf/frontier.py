@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from algos.rlhf import optimum
-from experiments.lab.showing.plots import BACKGROUND, COLOURS, GRID, INK, dress
+from experiments.lab.showing.lines import BACKGROUND, COLOURS, GRID, INK, dress
 
 BETAS = np.geomspace(20.0, 0.05, 60)  # of the proxy's deviation under the reference
 ENOUGH = 50.0  # effective answers, below which the optimum is drawn as a guess

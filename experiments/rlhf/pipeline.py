@@ -10,6 +10,7 @@ import jax
 from filelock import FileLock, Timeout
 
 from experiments.lab.commands.cli import BadInput
+from experiments.lab.commands.command import margins
 from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.overrides import overridden
 from experiments.lab.machine import devices
@@ -46,6 +47,7 @@ def checked(args: Any, sizes: Sizes, begun: bool) -> corpus.Corpus:
         if args.vader:
             vader.scores(["a good film."])
         chosen = overridden(experiment(args, sizes, None), args)  # refuses settings that there are not
+        margins(args.margin, chosen)
         require_sizes(chosen, sizes, texts, bool(args.preferences))
     except ValueError as error:
         raise BadInput(error) from None
@@ -121,7 +123,7 @@ def optimise(args: Any, folder: Path, sizes: Sizes, made: Stages) -> int:
         return resume(to_resume(folder, args.trust), folder)
     shutil.rmtree(folder, ignore_errors=True)  # a run that was killed before it had begun
     chosen = overridden(experiment(args, sizes, made), args)
-    return launch(prepared(chosen, args.trials), folder, args.tensorboard)
+    return launch(prepared(chosen, args.trials), folder, args.tensorboard, margins(args.margin, chosen))
 
 
 def begun(out: Path) -> bool:

@@ -5,6 +5,7 @@ one update, and drawing nothing at its end.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -81,9 +82,18 @@ def remembering(compile_programs):
     return compiled
 
 
+def without_seconds(path: Path) -> list[bytes]:
+    """Returns the lines of a run's curves without their last column, the time."""
+    header, *rows = path.read_bytes().splitlines()
+    assert header.endswith(b",value,seconds") and all(
+        re.fullmatch(rb"\d+\.\d{3}", row.rpartition(b",")[2]) for row in rows
+    )
+    return [header, *(row.rpartition(b",")[0] for row in rows)]
+
+
 def outcome(folder: Path) -> dict[str, object]:
-    """Returns everything that a run found: the bytes of its curves, its parameters, and its returns."""
-    found = {"curves": (folder / records.CURVES).read_bytes()}
+    """Returns everything that a run found: the bytes of its curves but for their seconds, its parameters, and its returns."""
+    found = {"curves": without_seconds(folder / records.CURVES)}
     for path in sorted((folder / "policies").rglob("*.npz")):
         with np.load(path) as file:
             found |= {f"{path.name} {name}": file[name].tobytes() for name in file.files}

@@ -73,7 +73,7 @@ def test_what_one_look_would_show_a_second_look_does_not_at_the_same_p_value():
     assert looks.share(2) * LEVEL < swap_test(x, y) < looks.share(1) * LEVEL
     assert "is ahead" in verdict("a", "b", x, y)
     words = verdict("a", "b", x, y, looks=[np.arange(4), np.arange(13)])
-    assert words.startswith("a against b: no difference shown in 2 looks (4, then 13 seeds); about ")
+    assert words.startswith("a against b: no difference shown in 2 looks (4, then 13 seeds); P = ")
 
 
 def test_several_contenders_are_corrected_for_pairs_at_every_look():

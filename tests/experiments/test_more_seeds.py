@@ -55,6 +55,8 @@ def outcome(folder):
     for path in sorted((folder / "policies").rglob("*.npz")):
         found[path.name] = path.read_bytes()
     progress = json.loads((folder / "progress.json").read_text())
+    for name in ("curves_bytes", "curves_sha256"):  # seconds are in the file
+        progress.pop(name)
     times = ("compile_seconds", "run_seconds", "steps_per_second")
     results = {
         (environment, name): {key: value for key, value in figures.items() if key not in times}
@@ -88,6 +90,19 @@ def test_seeds_are_added_twice_and_the_verdicts_count_three_looks(begun, uncut):
     assert summary["looks"] == [[1, 3], [0], [2]]
     lines = [line for found in summary["environments"].values() for line in found["verdicts"]]
     assert lines and all("3 looks (2, then 3, then 4 seeds)" in line for line in lines if "same result" not in line)
+
+
+def test_a_margin_named_at_the_start_is_kept_as_seeds_are_added(tmp_path):
+    """Two seeds can bound no difference; nine at the second look can."""
+    folder = tmp_path / "run"
+    assert launch.launch(dataclasses.replace(EXPERIMENT, seeds=(1, 3)), folder, margins={"CartPole-v1": 1e9}) == 0
+    found = json.loads((folder / "summary.json").read_text())["environments"]["CartPole-v1"]
+    assert found["margin"] == 1e9 and "one larger than 1e+09 is not ruled out" in found["verdicts"][0]
+    assert added(folder, 9) == 0
+    assert manifest.read_manifest(folder)["margins"] == {"CartPole-v1": 1e9}
+    found = json.loads((folder / "summary.json").read_text())["environments"]["CartPole-v1"]
+    assert "no difference larger than 1e+09" in found["verdicts"][0]
+    assert "9 seeds suffice, shown at look 2 of 2 looks (2, then 9 seeds)" in found["verdicts"][0]
 
 
 class Killed(BaseException):
@@ -225,6 +240,14 @@ def test_curves_are_put_in_the_order_of_one_run_with_faults_and_metrics_that_som
         return head + "".join(f"{line}\r\n" for line in lines)
 
     assert pooling.curves([text((2, 5), (5,)), text((1, 3), (3, 1))], (1, 2, 3, 5)) == text((1, 2, 3, 5), (1, 3, 5))
+
+
+def test_rows_keep_their_seconds_unless_a_part_tells_none():
+    head = "environment,algorithm,seed,env_steps,metric,value"
+    timed = [f"{head},seconds\r\nE,a,{seed},0,m,1.5,{seed}.250\r\n" for seed in (2, 1)]
+    assert pooling.curves(timed, (1, 2)) == f"{head},seconds\r\nE,a,1,0,m,1.5,1.250\r\nE,a,2,0,m,1.5,2.250\r\n"
+    plain = f"{head}\r\nE,a,1,0,m,1.5\r\n"
+    assert pooling.curves([timed[0], plain], (1, 2)) == f"{plain}E,a,2,0,m,1.5\r\n"
 
 
 @pytest.mark.parametrize(

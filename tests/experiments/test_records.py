@@ -100,6 +100,24 @@ def test_the_figures_of_a_contender_are_the_statistics_of_its_final_values():
     assert figures["ci95"] == [float(bound) for bound in iqm_interval(returns)]
 
 
+def test_a_summary_has_who_could_be_the_best_and_where_a_new_run_would_lie():
+    found = summary({"a2c": LOW, "ppo": HIGH, "dqn": [1.0] * 10}, {"dqn": [3]})
+    assert found["could_be_best"] == ["ppo"] and found["best_in_words"].startswith("could be best: ppo; each other")
+    ppo, dqn = (found["algorithms"][name]["new_run"] for name in ("ppo", "dqn"))
+    assert (ppo["low"], ppo["high"], ppo["confidence"]) == (400.0, 409.0, 0.9) and 0.66 < ppo["share"] < 0.67
+    assert dqn["low"] == -np.inf and dqn["high"] == 1.0
+    assert "margin" not in found
+
+
+def test_a_margin_is_in_the_summary_and_in_its_verdicts():
+    contenders = [contender(name, "CartPole-v1", 1000) for name in ("a2c", "ppo")]
+    task = Task("CartPole-v1", tuple(contenders))
+    results = {"a2c": figures_of(contenders[0], HIGH), "ppo": figures_of(contenders[1], HIGH[5:] + HIGH[:5])}
+    found = records.summarise({"CartPole-v1": results}, Experiment((task,), SEEDS, 1000), margins={"CartPole-v1": 30.0})
+    found = found["environments"]["CartPole-v1"]
+    assert found["margin"] == 30.0 and "no difference larger than 30; P = 0.50" in found["verdicts"][0]
+
+
 def test_points_of_a_sweep_have_no_verdict_beside_what_was_not_swept():
     a2c, ppo = (contender(name, "CartPole-v1", 1000) for name in ("a2c", "ppo"))
     points = grid(ppo, gamma=(0.9, 0.99))
@@ -116,3 +134,17 @@ def test_every_bit_of_a_float_is_read_back_from_the_curves(tmp_path):
     records.append_curves(tmp_path, Evaluated(Task("CartPole-v1", (a2c,)), (a2c,), a2c, 0.0, rows))
     with (tmp_path / "curves.csv").open(newline="") as file:
         assert [float(row["value"]) for row in csv.DictReader(file)] == values
+
+
+def test_every_row_says_the_seconds_of_its_evaluation_but_not_in_a_file_that_an_earlier_version_began(tmp_path):
+    a2c = contender("a2c", "CartPole-v1", 1000)
+    event = Evaluated(
+        Task("CartPole-v1", (a2c,)), (a2c,), a2c, 0.0, [(0, 8, "loss", 0.5), (1, 8, "loss", 1.5)], 12.34567
+    )
+    records.append_curves(tmp_path, event)
+    lines = (tmp_path / "curves.csv").read_text().splitlines()
+    assert lines[0] == "environment,algorithm,seed,env_steps,metric,value,seconds"
+    assert lines[1:] == ["CartPole-v1,a2c,0,8,loss,0.5,12.346", "CartPole-v1,a2c,1,8,loss,1.5,12.346"]
+    (tmp_path / "curves.csv").write_text("environment,algorithm,seed,env_steps,metric,value\n")
+    records.append_curves(tmp_path, event)
+    assert (tmp_path / "curves.csv").read_text().splitlines()[1] == "CartPole-v1,a2c,0,8,loss,0.5"

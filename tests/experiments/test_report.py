@@ -161,6 +161,86 @@ def test_the_final_scores_are_those_of_the_summary(plain, page):
         assert words in page.text
 
 
+def test_where_a_single_new_run_would_lie_is_told_with_the_share_that_three_seeds_can_tell(page):
+    # 1 - 3 p^2 + 2 p^3 = 0.9 at p = 0.196
+    assert "ppo 100.1 79.87 to 130.9 107.7 100.0 to 300.0 20% of runs 0 of 3" in page.text
+    assert "a2c" in page.text and "90.00 to 120.0 20% of runs" in page.text
+
+
+def test_seeds_that_can_show_nothing_say_so_beside_the_table_of_p(tmp_path, page):
+    told = "seeds among so many contenders can show no difference, also where P is 1.00."
+    assert f"3 {told}" in page.text
+    ten = {"CartPole-v1": {"ppo": tuple(range(10)), "a2c": tuple(range(5, 15))}}
+    text = Page(write(make_folder(tmp_path / "run", ten))).text
+    assert told not in text and "P(row is better than column)" in text
+
+
+def test_who_could_be_the_best_is_told_below_the_verdicts(tmp_path, page):
+    assert "ould be best" not in page.text  # of two a verdict says more
+    returns = {"CartPole-v1": {"ppo": tuple(range(100, 108)), "a2c": tuple(range(8)), "dqn": tuple(range(107, 99, -1))}}
+    text = Page(write(make_folder(tmp_path / "run", returns))).text
+    told = "Could be best: ppo, dqn; each other contender is shown to be worse than some (one-sided,"
+    assert text.index("the verdict of CartPole-v1") < text.index(told)
+
+
+def test_a_margin_that_was_named_before_the_run_is_in_its_verdicts_and_one_named_later_is_told_as_such(tmp_path):
+    scores = {"ppo": tuple(range(100, 110)), "a2c": tuple(range(109, 99, -1))}
+    folder = make_folder(tmp_path / "run", {"CartPole-v1": scores}, margins={"CartPole-v1": 30.0})
+    text = Page(write(folder)).text
+    assert (
+        "the verdict of CartPole-v1" in text
+        and "takes two one-sided tests" in text
+        and "named for this report" not in text
+    )
+    text = Page(write_joined([folder], folder / "report.html", ["20"])).text
+    assert re.search(r"against \w+: no difference larger than 20; P = ", text) and "the verdict of" not in text
+    assert "The margin of 20 on CartPole-v1 was named for this report, when the runs were done" in text
+    other = make_folder(tmp_path / "other", {"CartPole-v1": {"dqn": scores["a2c"]}}, margins={"CartPole-v1": 30.0})
+    assert "no difference larger than 30; P = " in Page(write_joined([folder, other], tmp_path / "both.html")).text
+    third = make_folder(tmp_path / "third", {"CartPole-v1": {"dqn": scores["a2c"]}})
+    assert "larger than" not in Page(write_joined([folder, third], tmp_path / "both.html")).text
+
+
+def test_a_margin_that_cannot_be_is_one_line_of_the_command(tmp_path):
+    folder = make_folder(tmp_path / "run", TWO)
+    with pytest.raises(BadInput, match="--margin is a positive difference .* not none$"):
+        report(Args((folder,), margin=("none",)))
+    assert not (folder / "report.html").exists()
+
+
+def test_four_contenders_have_a_picture_each_and_two_share_one(tmp_path, page):
+    returns = {"CartPole-v1": {f"contender-{index}": (index + 1.0, index + 2.0) for index in range(4)}}
+    for shown, alone in ((Page(write(make_folder(tmp_path / "run", returns))), 4), (page, 0)):
+        labels = [attributes.get("aria-label", "") for tag, attributes in shown.tags if tag == "svg"]
+        assert sum("those of the others behind it" in label for label in labels) == alone
+        assert ("Each contender alone" in shown.text) == bool(alone)
+
+
+def test_a_sweep_shows_its_points_against_each_setting_and_that_its_best_is_at_the_edge(tmp_path):
+    names = [f"ppo gamma={gamma} hidden_sizes=({size})" for gamma in (0.9, 0.99) for size in (8, 16)]
+    folder = make_folder(tmp_path / "run", {"CartPole-v1": {name: (1.0, 2.0) for name in names}})
+    points = [
+        {"name": name, "settings": {"gamma": gamma, "hidden_sizes": [size]}, "iqm": 5.0 - place, "ci95": [0.0, None],
+         "diverged_seeds": []}
+        for place, (name, gamma, size) in enumerate(zip(names, (0.9, 0.9, 0.99, 0.99), (8, 16, 8, 16)))
+    ]  # fmt: skip
+    sweep = {
+        "points": points, "best": names[0], "metric": "evaluation_return", "higher_is_better": True, "report": None,
+        "selection_seeds": [0, 1], "report_seeds": [2, 3], "could_be_best": names[:2],
+        "at_edge": ["gamma=0.9 is the lowest of 0.9 to 0.99"], "best_in_words": "could be best: any of the 4 points",
+    }  # fmt: skip
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "sweeps": {"CartPole-v1": {"ppo": sweep}}}))
+    page = Page(write(folder))
+    labels = [attributes.get("aria-label", "") for tag, attributes in page.tags if tag == "svg"]
+    for field in ("gamma", "hidden_sizes"):
+        assert f"Final values of the sweep's points against {field}" in labels
+    assert (
+        "The best lies at the edge of what was tried: gamma=0.9 is the lowest of 0.9 to 0.99; a better one" in page.text
+    )
+    assert "Could be best: any of the 4 points." in page.text and "Could be best: each" not in page.text
+
+
 def test_steps_to_a_score_count_the_seeds_that_never_reach_it(page):
     # The best final IQM, as the summary has it, is ppo's 100.12; nine tenths of it is 90.11.
     assert "first as good as 90.11" in page.text
@@ -185,7 +265,7 @@ def test_returns_that_are_not_finite_leave_a_report(tmp_path):
     (folder / "summary.json").write_text(json.dumps(summary))
     text = (folder / "curves.csv").read_text().replace("200.0\n", "nan\n")
     (folder / "curves.csv").write_text(text)
-    assert "ppo – – – 1 of 3 seed 1" in Page(write(folder)).text
+    assert "ppo – – – diverged to 300.0 20% of runs 1 of 3 seed 1" in Page(write(folder)).text
 
 
 def test_where_all_diverged_after_the_start_no_axes_are_empty(tmp_path):

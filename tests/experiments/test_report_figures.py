@@ -7,7 +7,7 @@ from test_report import make_folder
 from experiments.lab.judging.criterion import Criterion
 from experiments.lab.judging.statistics import Estimate, iqm, iqm_interval, probability_of_improvement
 from experiments.lab.recording.run_folder import join, read
-from experiments.lab.showing import plots
+from experiments.lab.showing import multiples, plots
 from experiments.lab.showing.report import figures, findings
 
 RETURNS = {"ppo": (100.0, 200.0, 900.0, 300.0, 350.0), "a2c": (90.0, 310.0, 120.0, 130.0, 0.0)}
@@ -43,7 +43,16 @@ def test_a_learning_curve_is_the_iqm_over_seeds_and_its_interval(results, panels
         assert np.allclose(heights(band), iqm_interval(returns))
 
 
-def test_against_seconds_a_curve_ends_where_its_contender_had_run(results, panels):
+def test_against_seconds_a_point_is_when_it_was_evaluated_and_seeds_that_were_added_count_with_theirs(results, panels):
+    """Seeds 0 to 2 ran side by side, then 3 and 4: all of them were at 500 steps after 1 + 10 seconds."""
+    result = results[1]
+    result.folder.manifest["looks"] = [[0, 1, 2], [3, 4]]
+    result.curves["seconds"] = result.curves.env_steps / 500 * np.where(result.curves.seed < 3, 1.0, 10.0)
+    figures.learning_curves([result], figures.styles(["a2c"]), seconds=True)
+    assert panels[0].lines[0].get_xdata().tolist() == [0.0, 11.0, 22.0]
+
+
+def test_where_a_folder_tells_no_seconds_a_curve_ends_where_its_contender_had_run(results, panels):
     results[1].figures["run_seconds"] = 9.0
     figures.learning_curves(results, figures.styles(["ppo", "a2c"]), seconds=True)
     assert [line.get_xdata().tolist() for line in panels[0].lines] == [[0.0, 2.28, 4.56], [0.0, 4.5, 9.0]]
@@ -79,6 +88,42 @@ def test_the_legend_of_the_picture_covers_no_curve_and_names_every_contender_onc
     assert [text.get_text() for text in legend.get_texts()] == list(many)
     places = [panel.get_window_extent() for panel in figure.axes]
     assert len(places) == 2 and not any(legend.get_window_extent().overlaps(place) for place in places)
+
+
+def drawn_of(folder, monkeypatch, environments):
+    """Returns the figure that `draw_curves` saves."""
+    drawn = []
+    monkeypatch.setattr(plots.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    plots.draw_curves(folder, {name: Criterion() for name in environments})
+    drawn[0].draw_without_rendering()
+    return drawn[0]
+
+
+def test_of_four_contenders_each_has_a_panel_with_its_band_before_the_lines_of_the_others(tmp_path, monkeypatch):
+    returns = {f"c{index}": tuple(each + index for each in RETURNS["a2c"]) for index in range(4)}
+    returns["ppo learning_rate=0.001 gamma=0.99"] = RETURNS["a2c"]
+    both = {"CartPole-v1": returns, "Acrobot-v1": {"c3": RETURNS["ppo"], "c0": RETURNS["a2c"]}}
+    figure = drawn_of(make_folder(tmp_path / "run", both), monkeypatch, both)
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert [panel.get_title(loc="left").replace("\n", " ") for panel in panels] == [*returns, "c3", "c0"]
+    assert [(len(panel.lines), len(panel.collections)) for panel in panels] == [(5, 1)] * 5 + [(2, 1)] * 2
+    for panel, (name, finals) in zip(panels, returns.items()):
+        (own,) = [line for line in panel.lines if line.get_label() == name]
+        assert own.get_ydata()[-1] == iqm(finals) and own.get_color() != multiples.OTHERS
+        assert {line.get_color() for line in panel.lines if line is not own} == {multiples.OTHERS}
+    longest = max(len(line) for panel in panels for line in panel.get_title(loc="left").split("\n"))
+    assert longest <= 24  # a panel is as wide as that
+    own = [next(line for line in panels[place].lines if line.get_label() == "c0") for place in (0, 6)]
+    assert own[0].get_color() == own[1].get_color() != multiples.OTHERS  # a contender keeps its colour
+    assert len({panel.get_ylim() for panel in panels[:5]}) == 1
+
+
+def test_of_very_many_contenders_there_are_lines_alone(tmp_path, monkeypatch):
+    returns = {"CartPole-v1": {f"c{index}": (index + 1.0, index + 2.0) for index in range(multiples.MOST + 1)}}
+    figure = drawn_of(make_folder(tmp_path / "run", returns), monkeypatch, returns)
+    (panel,) = figure.axes
+    assert (len(panel.lines), len(panel.collections)) == (multiples.MOST + 1, 0)
+    assert "interval" not in panel.get_title(loc="left")
 
 
 def test_a_diagnostic_is_the_iqm_over_seeds_and_their_middle_half(results, panels):

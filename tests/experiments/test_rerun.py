@@ -88,6 +88,15 @@ def test_the_first_place_where_curves_part_is_named_with_both_values(folder, cap
     assert told in out and "not the same" in out and "CartPole-v1 a2c: curves the same" in out
 
 
+def test_seconds_are_no_bits(folder, tmp_path, capsys):
+    other = shutil.copytree(folder, tmp_path / "other")
+    rows = list(csv.reader((other / "curves.csv").open(newline="")))
+    assert rows[0][6] == "seconds"
+    with (other / "curves.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([rows[0], *([*row[:6], f"{float(row[6]) + 7.0:.3f}"] for row in rows[1:])])
+    assert diff.diff(diff.Args(folder, other)) == 0 and "no difference" in capsys.readouterr().out
+
+
 def test_a_value_that_differs_in_its_last_bit_differs(folder, tmp_path, capsys):
     other = shutil.copytree(folder, tmp_path / "other")
     value = float(edit_value(other, 1, 84, "loss", "0.0"))
@@ -122,7 +131,7 @@ def test_a_run_that_was_not_finished_is_compared_as_far_as_it_went(folder, capsy
 
 def test_a_value_that_the_rerun_has_not_is_a_difference(folder, capsys):
     with (folder / "curves.csv").open("a") as file:
-        file.write("CartPole-v1,dqn,2,116,another,1.0\r\n")
+        file.write("CartPole-v1,dqn,2,116,another,1.0,0.5\r\n")
     assert rerun.rerun(rerun.Args(folder)) == 1
     assert "CartPole-v1 dqn: curves the same, 84 values; 1 more in the first run" in capsys.readouterr().out
 

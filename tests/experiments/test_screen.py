@@ -1,12 +1,14 @@
 """What a run shows as it goes and at its end."""
 
+import io
+
 import pytest
 from rich.console import Console
 
 from experiments.lab.definition.experiment import Task
 from experiments.lab.definition.settings import contender
 from experiments.lab.running.runner import Evaluated, Position, Progress
-from experiments.lab.showing import screen
+from experiments.lab.showing import plan, screen
 
 
 def figures(iqm, mean):
@@ -26,6 +28,20 @@ def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
     found["low"]["env_steps"] = 20_000
     (table,) = screen.results_tables({"seeds": [0, 1], "environments": {"Cart": {"algorithms": found}}})
     assert table.caption == "steps of a seed: low 20,000, none 18,432, high 18,432"
+
+
+def test_at_80_columns_a_live_line_shows_its_value_and_names_an_environment_only_among_several():
+    lines = [screen.Line("CartPole-v1", name, "compiled 8 s, ran 12 s", share=1.0, steps_per_second=99_000.0, last_value=419.6)
+             for name in ("ppo", "reinforce")]  # fmt: skip
+
+    def shown():
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(screen.draw(lines))
+        return console.export_text()
+
+    assert "eval 419.6" in shown() and "ran 12 s" in shown() and "CartPole" not in shown()
+    lines[1].environment = "Acrobot-v1"
+    assert "CartPole-v1 ppo" in shown()
 
 
 def test_the_time_left_is_the_time_so_far_for_what_is_left():
@@ -48,3 +64,15 @@ def test_where_there_is_no_terminal_a_line_is_printed_at_each_quarter_and_at_the
 @pytest.mark.parametrize("seconds, words", [(0.4, "0:00"), (75, "1:15"), (3599.6, "1:00:00"), (3661, "1:01:01")])
 def test_a_duration_is_in_hours_minutes_and_seconds(seconds, words):
     assert screen.duration(seconds) == words
+
+
+def test_the_plan_and_verdicts_are_cut_between_words_in_a_terminal_and_whole_elsewhere():
+    verdict = f"ppo_with_a_long_name against a2c: {'no difference shown; ' * 8}end"
+    for text in (screen.told([verdict, "  further in " + verdict], Console(force_terminal=True, width=80)),
+                 plan.wrapped(f"{verdict}\n  further in {verdict}", 80)):  # fmt: skip
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= 80 and len(lines) > 4
+        assert " ".join(text.split()) == " ".join(f"{verdict} further in {verdict}".split())
+        second = next(place for place, line in enumerate(lines) if "further in" in line)
+        assert lines[1].startswith("  ") and lines[second + 1].startswith("    ")
+    assert screen.told([verdict, verdict], Console(force_terminal=False, width=80)) == f"{verdict}\n{verdict}"

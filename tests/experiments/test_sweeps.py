@@ -6,6 +6,7 @@ import re
 import shutil
 
 import jax
+import killed_run
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ import envs
 from experiments.lab.definition.experiment import Experiment, Task, families
 from experiments.lab.definition.settings import contender
 from experiments.lab.definition.sweeps import selection
+from experiments.lab.definition.sweeps.fields import written
 from experiments.lab.definition.sweeps.points import draws, expanded, grid, swept_fields
 from experiments.lab.judging.criterion import Criterion
 from experiments.lab.recording.files import write_json
@@ -267,6 +269,33 @@ def test_names_that_tell_two_results_apart_by_nothing_are_refused():
 
 
 @pytest.mark.parametrize(
+    ("best", "tried", "said"),
+    [
+        (1e-2, (1e-4, 1e-3), ["x=0.01 is the highest of 0.0001 to 0.01"]),
+        (1e-4, (1e-2, 1e-3), ["x=0.0001 is the lowest of 0.0001 to 0.01"]),
+        (1e-3, (1e-2, 1e-4), []),
+        (0.0, (0.1, 0.2), []),  # nothing lies below
+        (0.2, (0.0, 0.1), ["x=0.2 is the highest of 0 to 0.2"]),
+        (8, (2, 4), ["x=8 is the highest of 2 to 8"]),
+        (True, (False,), []),
+        ((8,), ((16,), (4,)), []),
+    ],
+)
+def test_a_best_point_at_the_edge_of_what_was_tried_is_told(best, tried, said):
+    assert selection.at_edge([{"x": value} for value in (best, *tried)]) == said
+    words = selection.edge_in_words({"at_edge": said})
+    assert words == (
+        f"the best lies at the edge of what was tried: {said[0]}; a better one may lie beyond" if said else ""
+    )
+
+
+def test_of_several_settings_those_at_an_edge_are_told():
+    settings = [{"x": 1.0, "y": 5.0}, {"x": 2.0, "y": 4.0}, {"x": 0.5, "y": 3.0}]
+    assert selection.at_edge(settings) == ["y=5 is the highest of 3 to 5"]
+    assert selection.edge_in_words({}) == ""  # folders of before
+
+
+@pytest.mark.parametrize(
     ("values", "scale"),
     [
         ((1e-4, 3e-4, 1e-3), "log"),
@@ -316,6 +345,11 @@ def test_the_winners_number_comes_from_seeds_that_did_not_pick_it(run):
     assert sweep["report"]["iqm"] == again[sweep["best"]]["iqm"] != sweep["points"][0]["iqm"]
     assert sweep["report"]["ci95"] == again[sweep["best"]]["ci95"]
     assert not summary["interrupted"] and (run / "sensitivity.png").stat().st_size > 10_000
+    rate = sweep["points"][0]["settings"]["learning_rate"]
+    end = "highest" if rate == 3e-2 else "lowest"
+    assert sweep["at_edge"] == [f"learning_rate={written(rate)} is the {end} of 1e-06 to 0.03"]
+    assert sweep["could_be_best"] == [point["name"] for point in sweep["points"]]
+    assert sweep["best_in_words"] == "could be best: any of the 2 points, as 2 seeds can rule none out"
 
 
 def test_a_killed_report_is_finished_by_resuming_the_sweep(run, tmp_path, capsys):
@@ -327,7 +361,8 @@ def test_a_killed_report_is_finished_by_resuming_the_sweep(run, tmp_path, capsys
     assert resume(to_resume(folder), folder) == 0
     again, before = read(folder), read(run)
     assert again["sweeps"] == before["sweeps"] and not again["interrupted"]
-    assert (folder / "best" / "curves.csv").read_bytes() == (run / "best" / "curves.csv").read_bytes()
+    curves = [killed_run.without_seconds(place / "best" / "curves.csv") for place in (folder, run)]
+    assert curves[0] == curves[1]
     shown = capsys.readouterr().out
     assert re.search(r"selection, seeds 0 to 1: IQM .*picked by these", shown)
     assert re.search(r"report, seeds 2 to 3: IQM .*quote this one", shown)

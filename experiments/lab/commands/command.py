@@ -2,13 +2,14 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from experiments.lab.commands import signals
 from experiments.lab.commands.cli import BadInput, run_command, seeds_of
 from experiments.lab.commands.options import Options
 from experiments.lab.definition.experiment import Experiment
+from experiments.lab.definition.margins import margins_of
 from experiments.lab.definition.overrides import overridden
 from experiments.lab.machine import devices
 from experiments.lab.running import more_seeds
@@ -32,12 +33,20 @@ def _command(experiment: Experiment, options: Options) -> int:
     return run(lambda: experiment, options, Options())
 
 
+def margins(words: Sequence[str], experiment: Experiment) -> dict[str, float]:
+    """Returns the margins that `--margin` names. Raises BadInput."""
+    try:
+        return margins_of(words, [task.environment for task in experiment.tasks])
+    except ValueError as error:
+        raise BadInput(error) from None
+
+
 def run(experiment: Callable[[], Experiment], options: Options, defaults: Options) -> int:
     """Runs the experiment as the options want it, or goes on with a run, and returns the exit status. Raises BadInput."""
     if options.resume is None:
         devices.start()  # before the file of the experiment, or a loss's, can
         chosen = prepared(overridden(experiment(), options), options.trials)
-        return launch(chosen, options.out, options.tensorboard)
+        return launch(chosen, options.out, options.tensorboard, margins(options.margin, chosen))
     if dataclasses.replace(options, resume=None, trust=False, seeds=defaults.seeds) != defaults:
         raise BadInput(
             "--resume takes no other options but --trust and --seeds: the settings of a run are in its manifest"

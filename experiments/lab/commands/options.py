@@ -46,5 +46,8 @@ class Options:
     """What ranks the contenders, or FILE.py:FUNCTION of your own that returns a Judge.
     evaluation_return: of whole episodes with the greedy policy. exact_return: computed, for finite models; gamma 0.99.
     nash_conv: computed, for games that are known. value_rms: of methods that predict; gamma 1."""
+    margin: Annotated[tuple[str, ...], said("none")] = ()
+    """A difference in what ranks that is too small to matter, as 20: a verdict may then be "no difference larger than 20".
+    Several environments: ENVIRONMENT=20 each."""
     tensorboard: bool = False
     """Write TensorBoard event files too, in DIR/tensorboard: a run a seed, and their mean (needs: pip install tensorboardX)."""

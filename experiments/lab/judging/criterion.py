@@ -32,6 +32,9 @@ class Criterion(NamedTuple):
         return scores if self.higher_is_better else -scores
 
 
+BY_RETURN = Criterion()
+
+
 def criterion_of(content: dict[str, Any]) -> Criterion:
     """Returns the criterion in a task's part of a manifest or a summary; folders that name none ranked by return."""
     kept = {name: content[name] for name in Criterion._fields if name in content}

@@ -1,29 +1,48 @@
-"""Verdicts in words: whether one contender is ahead of another, and how many seeds would be needed to show it."""
+"""Verdicts in words: whether one contender is ahead of another, whether the two differ by less than matters, and how many
+seeds it would take to know."""
 
-import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from scipy import stats
 
 from experiments.lab.judging import looks as looked
+from experiments.lab.judging.criterion import BY_RETURN, Criterion, figure
+from experiments.lab.judging.exchange import equivalence_test, holm, swap_test
 from experiments.lab.judging.looks import Looks
+from experiments.lab.judging.seed_counts import LEVEL, MOST_SEEDS, can_show, require_effect, seeds_needed
 from experiments.lab.judging.statistics import (
-    BOOTSTRAP_SEED,
     Estimate,
     as_worst,
-    finite,
-    matrix_of,
+    iqm_score,
+    mean_score,
     probability,
     probability_of_improvement,
     same_shape,
 )
 
-LEVEL = 0.05  # how often a verdict is allowed to be wrong where nothing differs, over all looks at a run
-POWER = 0.8
-ENUMERATED = 13  # exchanges of up to so many pairs are all tried, of more a sample of 10,000
-MOST_SEEDS = 10_000  # beyond this a number of seeds is no advice
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every pair of one comparison."""
+
+    looks: Looks  # the rows that each look had, as seeds were added
+    effect: float | None = None  # the difference that seeds are counted for; None: the mean one observed
+    margin: float | None = None  # a difference too small to matter; None: nobody named one
+    criterion: Criterion = BY_RETURN  # scores are its values, or their negatives where less is better
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two contenders' scores under the same seeds, and after each look the p-values corrected for the number of pairs."""
+
+    names: tuple[str, str]
+    scores: tuple[np.ndarray, np.ndarray]  # [seeds, environments]
+    apart: Sequence[float]  # of no difference
+    within: Sequence[float]  # of a difference as large as the margin; 1.0 without one
+    pairs: int
 
 
 def verdicts(
@@ -32,6 +51,8 @@ def verdicts(
     effect: float | None = None,
     told: Collection[frozenset[str]] = (),
     looks: Looks | None = None,
+    margin: float | None = None,
+    criterion: Criterion = BY_RETURN,
 ) -> list[str]:
     """Returns a verdict on the best contender against each other one, best first; returns: [contenders, seeds, ...].
 
@@ -49,116 +70,145 @@ def verdicts(
     )
     means = ranks.reshape(len(names), -1).mean(axis=1)
     pairs = list(combinations(np.argsort(-means, kind="stable"), 2))
-    looks = looks or looked.one(len(matrices[0]))
-    spent = np.array([_p_values(matrices[a], matrices[b], looks) for a, b in pairs]).reshape(len(pairs), len(looks))
-    corrected = np.stack([holm(each) for each in spent.T], axis=1)  # [pairs, looks]
-    against_best = list(zip(pairs, corrected))[: len(names) - 1]
+    asked = _question(len(matrices[0]), effect, looks, margin, criterion)
+    spent = np.array([_p_values(matrices[a], matrices[b], asked) for a, b in pairs])
+    spent = spent.reshape(len(pairs), 2, len(asked.looks))
+    corrected = np.apply_along_axis(holm, 0, spent) if pairs else spent
     return [
-        _sentence((names[a], names[b]), (matrices[a], matrices[b]), p_values, len(pairs), effect, looks)
-        for (a, b), p_values in against_best
+        _sentence(Pair((names[a], names[b]), (matrices[a], matrices[b]), *p_values, len(pairs)), asked)
+        for (a, b), p_values in list(zip(pairs, corrected))[: len(names) - 1]
         if frozenset((names[a], names[b])) not in told
     ]
 
 
 def verdict(
-    name: str, other: str, returns, other_returns, effect: float | None = None, looks: Looks | None = None
+    name: str,
+    other: str,
+    returns,
+    other_returns,
+    effect: float | None = None,
+    looks: Looks | None = None,
+    margin: float | None = None,
+    criterion: Criterion = BY_RETURN,
 ) -> str:
     """Returns in words whether one contender is ahead of another, from final scores under the same seeds.
 
     Ahead: `swap_test` is below the level of the look (5% over all looks, see `looks`) and the interval of P leaves out 1/2.
-    Else the number of seeds that would show a difference of effect (by default the mean one observed) is `seeds_needed`, at
-    the next look's level and a power of 80%.
+    No difference larger than the margin: `equivalence_test` is below that level, and only where a margin was named. Else the
+    number of seeds that would show a difference of effect (by default the mean one observed) is `seeds_needed`, at the next
+    look's level and a power of 80%.
     """
     x, y = same_shape((returns, other_returns))
-    looks = looks or looked.one(len(x))
-    return _sentence((name, other), (x, y), _p_values(x, y, looks), 1, effect, looks)
+    asked = _question(len(x), effect, looks, margin, criterion)
+    return _sentence(Pair((name, other), (x, y), *_p_values(x, y, asked), 1), asked)
 
 
-def _p_values(x, y, looks: Looks) -> list[float]:
-    """Returns, after each look, the p-value of all looks so far."""
-    return looked.spent([swap_test(x[rows], y[rows]) for rows in looks])
-
-
-def swap_test(x, y) -> float:
-    """Returns the p-value of P(X > Y) against 1/2 when the two scores of a seed may change places; two-sided, exact.
-
-    Exchanging x_i and y_i leaves the pooled ranks r as they are: P - 1/2 is proportional to sum_i s_i (r(x_i) - r(y_i))
-    with signs s_i of +-1. All signs are tried, or 10,000 of which one is as observed and the others are random.
-    """
-    x, y = (as_worst(matrix) for matrix in same_shape((x, y)))
-    ranks = stats.rankdata(np.concatenate([x, y]), axis=0)
-    difference = (ranks[: len(x)] - ranks[len(x) :]).ravel()
-    difference = difference[difference != 0.0]
-    if len(difference) <= ENUMERATED:
-        swapped = np.arange(2 ** len(difference))[:, None] >> np.arange(len(difference)) & 1
-    else:
-        swapped = np.random.default_rng(BOOTSTRAP_SEED).integers(2, size=(10_000, len(difference)), dtype=np.int8)
-        swapped[0] = 0
-    signed = difference.sum() - 2.0 * swapped.astype(np.float64) @ difference
-    return float(np.mean(np.abs(signed) >= abs(difference.sum())))
-
-
-def holm(p_values) -> np.ndarray:
-    """Returns the p-values corrected for their number: max over j <= i of (m - j + 1) p_(j), at most 1 (Holm 1979)."""
-    p_values = np.asarray(p_values, np.float64)
-    order = np.argsort(p_values, kind="stable")
-    corrected = np.empty_like(p_values)
-    corrected[order] = np.maximum.accumulate(np.arange(len(order), 0, -1) * p_values[order])
-    return np.minimum(corrected, 1.0)
-
-
-def seeds_needed(differences, effect: float, level: float = LEVEL, power: float = POWER) -> int:
-    """Returns how many seeds it takes to show a mean paired difference of effect, in the units of the differences.
-
-    The smallest n at which the two-sided paired t-test has the power wanted (noncentral t), the spread taken from the
-    differences given, [seeds] or [seeds, environments] (averaged over environments, seed by seed); and never fewer than
-    `swap_test` needs to reach the level at all. It is as uncertain as that spread: from few seeds, a rough guide, and a
-    low one where scores of one seed are nearly equal, since a verdict ranks runs and sees less there than a t-test does.
-    """
-    _check_effect(effect)
-    differences = finite(matrix_of(differences))
-    if len(differences) < 2 or not (0.0 < level < 1.0 and 0.0 < power < 1.0):
-        raise ValueError("the spread takes two seeds or more, and level and power lie between 0 and 1")
-    fewest = max(2, math.ceil((1.0 - math.log2(level)) / differences.shape[1]))
-    spread = float(differences.mean(axis=1).std(ddof=1))
-    normal = (stats.norm.isf(level / 2.0) + stats.norm.isf(1.0 - power)) * spread / effect
-    seeds = max(fewest, math.ceil(min(normal**2, MOST_SEEDS)))
-    # A t-test never needs fewer seeds than the normal one that the search starts from.
-    while spread > 0.0 and seeds < MOST_SEEDS and _t_test_power(seeds, effect / spread, level) < power:
-        seeds += 1
-    return seeds
-
-
-def _sentence(names, returns, p_values, pairs: int, effect, looks: Looks) -> str:
+def _question(seeds: int, effect, looks, margin, criterion) -> Question:
     if effect is not None:
-        _check_effect(effect)
+        require_effect(effect)
+    if margin is not None:
+        require_effect(margin, "margin")
+    return Question(looks or looked.one(seeds), effect, margin, criterion)
+
+
+def _p_values(x, y, asked: Question) -> tuple[list[float], list[float]]:
+    """Returns, after each look, the p-value of all looks so far: of no difference, and of one as large as the margin."""
+    apart = looked.spent([swap_test(x[rows], y[rows]) for rows in asked.looks])
+    if asked.margin is None or not (np.isfinite(x) & np.isfinite(y)).all():
+        return apart, [1.0] * len(apart)
+    return apart, looked.spent([equivalence_test(x[rows], y[rows], asked.margin) for rows in asked.looks])
+
+
+def _sentence(pair: Pair, asked: Question) -> str:
     diverged = [
         f" ({name}: {count} of {matrix.size} runs diverged, counted as worst)"
-        for name, matrix in zip(names, returns)
+        for name, matrix in zip(pair.names, pair.scores)
         if (count := np.sum(~np.isfinite(matrix)))
     ]
-    return _finding(names, returns, p_values, pairs, effect, looks) + "".join(diverged)
+    return _finding(pair, asked) + "".join(diverged)
 
 
-def _finding(names, returns, p_values, pairs: int, effect, looks: Looks) -> str:
-    (name, other), (x, y) = names, returns
+def _finding(pair: Pair, asked: Question) -> str:
+    (name, other), (x, y), looks = pair.names, pair.scores, asked.looks
     if len(x) == 1:
         return f"{name} against {other}: one seed shows nothing"
+    corrected = f", Holm-corrected over {pair.pairs} pairs" if pair.pairs > 1 else ""
     if np.array_equal(as_worst(x), as_worst(y)):
-        return f"{name} against {other}: the same result in every seed"
-    corrected = f", Holm-corrected over {pairs} pairs" if pairs > 1 else ""
+        bounded = f"; {_size(asked)}{_at(pair.within, looks)}{corrected}" if _is_within(pair, asked) else ""
+        return f"{name} against {other}: the same result in every seed{bounded}"
     better = probability_of_improvement(x, y)
-    after = f" in {looked.in_words(looks)}" if len(looks) > 1 else ""
-    reached = int(np.argmax(np.asarray(p_values) <= LEVEL))  # 0 where no look reached it
-    then = probability(x[looks[reached]], y[looks[reached]])
-    if p_values[-1] > LEVEL or better.low <= 0.5 <= better.high or (then - 0.5) * (better.value - 0.5) <= 0.0:
-        wanting = _wanting(x, y, effect, LEVEL * looked.share(len(looks) + 1) / pairs)
-        return f"{name} against {other}: no difference shown{after}; {wanting}{corrected}"
+    if not _is_ahead(pair, better, asked):
+        return f"{name} against {other}: {_undecided(pair, better, asked)}{corrected}"
     if better.high < 0.5:
-        name, other, better = other, name, Estimate(1.0 - better.value, 1.0 - better.high, 1.0 - better.low)
-    chance = f"P = {better.value:.2f} [{better.low:.2f}, {better.high:.2f}]"
-    at = f", shown at look {reached + 1} of {looked.in_words(looks)}" if len(looks) > 1 else ""
-    return f"{name} is ahead of {other}: {chance}; {len(looks[reached])} seeds suffice{at}{corrected}"
+        (name, other), (x, y) = (other, name), (y, x)
+        better = Estimate(1.0 - better.value, 1.0 - better.high, 1.0 - better.low)
+    parts = [_chance(better), _sizes("its", x, y, asked.criterion)]
+    parts.append(f"{len(looks[_reached(pair.apart)])} seeds suffice{_at(pair.apart, looks)}{corrected}")
+    parts += [f"yet {_size(asked)}{_at(pair.within, looks)}"] if _is_within(pair, asked) else []
+    return f"{name} is ahead of {other}: {'; '.join(filter(None, parts))}"
+
+
+def _undecided(pair: Pair, better: Estimate, asked: Question) -> str:
+    """Returns what is said where nobody is ahead."""
+    (x, y), looks = pair.scores, asked.looks
+    sizes = _sizes(f"{pair.names[0]}'s", x, y, asked.criterion)
+    if _is_within(pair, asked):
+        suffice = f"{len(looks[_reached(pair.within)])} seeds suffice{_at(pair.within, looks)}"
+        return "; ".join([_size(asked), _chance(better), sizes, suffice])
+    after = f" in {looked.in_words(looks)}" if len(looks) > 1 else ""
+    shown = _chance(better)
+    if not can_show(looks, x.shape[1], pair.pairs):
+        shown = f"P = {better.value:.2f}, and {len(x)} seeds can show no difference whatever they score"
+    parts = [f"no difference shown{after}", shown, sizes]
+    parts += [f"one larger than {asked.margin:g} is not ruled out"] if asked.margin is not None else []
+    parts.append(_wanting(x, y, asked.effect, LEVEL * looked.share(len(looks) + 1) / pair.pairs))
+    return "; ".join(filter(None, parts))
+
+
+def _is_ahead(pair: Pair, better: Estimate, asked: Question) -> bool:
+    """Returns whether a look showed a difference, and all seeds together do not contradict it."""
+    rows = asked.looks[_reached(pair.apart)]
+    then = probability(*(matrix[rows] for matrix in pair.scores))
+    held = (then - 0.5) * (better.value - 0.5) > 0.0
+    return bool(pair.apart[-1] <= LEVEL and held and not better.low <= 0.5 <= better.high)
+
+
+def _is_within(pair: Pair, asked: Question) -> bool:
+    """Returns whether a look ruled out differences as large as the margin, and all seeds together do not contradict it."""
+    if asked.margin is None or pair.within[-1] > LEVEL:
+        return False
+    x, y = pair.scores
+    return abs(float((x - y).mean())) < asked.margin
+
+
+def _reached(p_values: Sequence[float]) -> int:
+    return int(np.argmax(np.asarray(p_values) <= LEVEL))  # 0 where no look reached it
+
+
+def _at(p_values: Sequence[float], looks: Looks) -> str:
+    return f", shown at look {_reached(p_values) + 1} of {looked.in_words(looks)}" if len(looks) > 1 else ""
+
+
+def _chance(better: Estimate) -> str:
+    return f"P = {better.value:.2f} [{better.low:.2f}, {better.high:.2f}]"
+
+
+def _size(asked: Question) -> str:
+    return f"no difference larger than {asked.margin:g}"
+
+
+def _sizes(whose: str, x, y, criterion: Criterion) -> str:
+    """Returns "its mean is 45.0 higher, its IQM 16.0 lower", of the values that people see; "" where runs diverged."""
+    if not (np.isfinite(x) & np.isfinite(y)).all():
+        return ""
+    mean, iqm = (float(criterion.score(statistic(x) - statistic(y))) for statistic in (mean_score, iqm_score))
+    return f"{whose} mean is {_higher(mean)}, its IQM {_higher(iqm)}"
+
+
+def _higher(difference: float) -> str:
+    if difference == 0.0:
+        return "the same"
+    return f"{figure(abs(difference))} {'higher' if difference > 0.0 else 'lower'}"
 
 
 def _wanting(x, y, effect, level: float) -> str:
@@ -171,17 +221,8 @@ def _wanting(x, y, effect, level: float) -> str:
     needed = seeds_needed(differences, size, level)
     if effect is None:
         needed = max(needed, seeds + 1)  # these seeds did not show it, whatever a t-test would have said of them
+    what = "that mean difference" if effect is None else f"a mean difference of {size:.3g}"
     if needed <= seeds:
-        return f"{seeds} seeds suffice to show one of {size:.3g}"
+        return f"{seeds} seeds suffice to show {what}"
     count = f"about {needed}" if needed < MOST_SEEDS else f"more than {MOST_SEEDS}"
-    return f"{count} seeds would be needed to show one of {size:.3g}"
-
-
-def _check_effect(effect: float) -> None:
-    if not (np.isfinite(effect) and effect > 0.0):
-        raise ValueError(f"effect must be a positive difference in score, not {effect}")
-
-
-def _t_test_power(seeds: int, effect: float, level: float) -> float:
-    bound, shift = stats.t.isf(level / 2.0, seeds - 1), effect * math.sqrt(seeds)
-    return stats.nct.sf(bound, seeds - 1, shift) + stats.nct.cdf(-bound, seeds - 1, shift)
+    return f"{count} seeds would be needed to show {what}"

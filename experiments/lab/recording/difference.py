@@ -152,6 +152,7 @@ def _curves(folder: Path) -> dict[tuple[str, str], pd.DataFrame]:
         return {}
     rows = pd.read_csv(StringIO(lines), dtype=str, keep_default_na=False)
     rows = rows.astype({"seed": int, "env_steps": int}).drop_duplicates([*WHERE, *PLACE], keep="last")
+    rows = rows[[*WHERE, *PLACE, "value"]]  # seconds are of the machine: they are no bits of a seed
     return {name: group.drop(columns=WHERE) for name, group in rows.groupby(WHERE, sort=False)}
 
 

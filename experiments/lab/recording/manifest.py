@@ -34,8 +34,9 @@ from experiments.lab.recording.run_folder import STAGE, is_stage, without_places
 PACKAGES = ("evenhand", "jax", "jaxlib", "flax", "optax", "chex", "gymnax", "numpy", "scipy")
 
 
-def write_manifest(folder: Path, experiment: Experiment, command: str) -> None:
-    """Writes what it takes to run the experiment again, and keeps a copy of users' own files."""
+def write_manifest(folder: Path, experiment: Experiment, command: str, margins: dict[str, float] | None = None) -> None:
+    """Writes what it takes to run the experiment again, and keeps a copy of users' own files. margins: what was named before
+    there were results."""
     sources = user_sources(experiment)
     for path in sources:
         kept = folder / CODE / kept_name(path)
@@ -45,6 +46,7 @@ def write_manifest(folder: Path, experiment: Experiment, command: str) -> None:
         "command": command,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         **relative(describe(experiment), folder),
+        **({"margins": margins} if margins else {}),
         "promise": promise(experiment),
         "sources": {str(path): sha256(path) for path in sources},
         "users_git": commits.of_files([*sources, *commits.experiment_file()]),

@@ -1,7 +1,8 @@
 """Runs that differ in seeds alone, put together as the run of all their seeds would have been.
 
 A seed's bits do not depend on the seeds beside it, so what is put together has the same bits as one run from the start: rows
-of curves in the order in which one run writes them, figures from all seeds. Only times are sums.
+of curves in the order in which one run writes them, figures from all seeds. Only times are sums, and the seconds of a row are
+those of the run that made it.
 """
 
 import csv
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.judging.statistics import iqm, iqm_interval
-from experiments.lab.recording.run_folder import COLUMNS, SETTINGS, Folder, listed, without_places
+from experiments.lab.recording.run_folder import SETTINGS, Folder, listed, without_places
 
 FAULTS = "environment_faults"
 ADDED = "added"  # in the manifest: by which commands seeds were added
@@ -61,9 +62,10 @@ def curves(texts: Sequence[str], wanted: Sequence[int]) -> str:
     judged: dict[tuple[str, str], list[str]] = {}
     content = io.StringIO(newline="")
     writer = csv.writer(content)
-    writer.writerow(COLUMNS)
+    columns = min((text.partition("\n")[0].strip().split(",") for text in texts), key=len)  # some may tell no seconds
+    writer.writerow(columns)
     for key in parts[0]:
-        rows = [row for part in parts for row in part[key]]
+        rows = [row[: len(columns)] for part in parts for row in part[key]]
         metrics = judged.setdefault(key[:2], list(dict.fromkeys(row[4] for row in rows if row[4] != FAULTS)))
         order = {metric: number for number, metric in enumerate(metrics)}
 

@@ -13,11 +13,14 @@ import numpy as np
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition import tuning
 from experiments.lab.definition.experiment import Experiment, Task
+from experiments.lab.judging import tolerance
+from experiments.lab.judging.best import best_in_words, could_be_best
 from experiments.lab.judging.looks import rows_of
 from experiments.lab.judging.statistics import iqm, iqm_interval
+from experiments.lab.judging.tolerance import new_run
 from experiments.lab.judging.verdicts import verdict, verdicts
 from experiments.lab.recording.files import file_name, require_text
-from experiments.lab.recording.run_folder import COLUMNS, CURVES, with_divergence
+from experiments.lab.recording.run_folder import COLUMNS, CURVES, header_of, with_divergence
 from experiments.lab.running import runner
 
 RUNS, MOST_NAMES = "runs", 3  # where runs go that are given no folder, and how many environments its name tells
@@ -65,16 +68,19 @@ def _new(names: Sequence[str]) -> Path:
 
 
 def append_curves(folder: Path, event: runner.Evaluated) -> None:
-    """Adds the rows of one evaluation to curves.csv. `repr` writes a float so that it reads back to the same one."""
+    """Adds the rows of one evaluation to curves.csv. `repr` writes a float so that it reads back to the same one. A run that
+    an earlier version began gets no seconds."""
     path = folder / CURVES
     new = not path.exists() or not path.stat().st_size
+    width = len(header_of(path))
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(COLUMNS)
         where = (event.task.environment, event.contender.name)
         writer.writerows(
-            (*where, seed, env_steps, metric, repr(value)) for seed, env_steps, metric, value in event.rows
+            (*where, seed, env_steps, metric, repr(value), f"{event.seconds:.3f}")[:width]
+            for seed, env_steps, metric, value in event.rows
         )
 
 
@@ -86,14 +92,19 @@ def cut_curves(folder: Path, size: int) -> None:
 
 
 def summarise(
-    results: Results, experiment: Experiment, interrupted: bool = False, looks: list[list[int]] | None = None
+    results: Results,
+    experiment: Experiment,
+    interrupted: bool = False,
+    looks: list[list[int]] | None = None,
+    margins: dict[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Returns the summary of the contenders that finished. looks: the seeds that each look at the run added."""
+    """Returns the summary of the contenders that finished. looks: the seeds that each look at the run added. margins: of
+    environments, differences that are too small to matter."""
     environments = {
         task.environment: {
             **task.criterion._asdict(),
-            "algorithms": with_settings(results[task.environment], task),
-            "verdicts": _verdicts(results[task.environment], task, experiment.seeds, looks),
+            "algorithms": described(results[task.environment], task, experiment.seeds),
+            **_judged(results[task.environment], task, experiment.seeds, looks, (margins or {}).get(task.environment)),
         }
         for task in experiment.tasks
         if task.environment in results
@@ -102,10 +113,22 @@ def summarise(
     return {"interrupted": interrupted, "seeds": list(experiment.seeds), **seen, "environments": environments}
 
 
-def with_settings(results: dict[str, Any], task: Task) -> dict[str, Any]:
-    """Returns the results with whose settings each contender had, in words."""
+def described(results: dict[str, Any], task: Task, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Returns the results with whose settings each contender had, in words, and where a single new run of it would lie."""
     told = {one.name: tuning.settings_in_words(one, task.environment) for one in task.contenders}
-    return {name: {**found, "settings": told[name]} for name, found in results.items()}
+    return {
+        name: {
+            **found,
+            "settings": told[name],
+            "new_run": tolerance.told(new_run(scores(found, task, seeds), task.criterion)),
+        }
+        for name, found in results.items()
+    }
+
+
+def scores(figures: dict[str, Any], task: Task, seeds: tuple[int, ...]) -> np.ndarray:
+    """Returns a contender's final score of each seed, of which more is better, NaN where it diverged, [seeds]."""
+    return task.criterion.score(with_divergence(figures["final_values"], seeds, figures["diverged_seeds"]))
 
 
 def figures(event: runner.Finished) -> dict[str, Any]:
@@ -125,20 +148,25 @@ def figures(event: runner.Finished) -> dict[str, Any]:
     }
 
 
-def _verdicts(
-    algorithms: dict[str, Any], task: Task, seeds: tuple[int, ...], looks: list[list[int]] | None
-) -> list[str]:
-    """Returns in words whether each new loss is ahead of its parent, then whether the best is ahead of each other one.
+def _judged(
+    algorithms: dict[str, Any],
+    task: Task,
+    seeds: tuple[int, ...],
+    looks: list[list[int]] | None,
+    margin: float | None,
+) -> dict[str, Any]:
+    """Returns the verdicts in words, whether each new loss is ahead of its parent, then whether the best is ahead of each
+    other one; which contenders could be the best; and the margin, where one was named.
 
     A diverged seed counts as the worst result. Points of a sweep have no verdict: these seeds select among them.
     """
     parents = {one.name: one.parent for one in task.contenders if one.name in algorithms and not one.sweep}
-    scores = {
-        name: task.criterion.score(with_divergence(figures["final_values"], seeds, figures["diverged_seeds"]))
-        for name, figures in algorithms.items()
-        if name in parents
-    }
-    new = [(name, parent) for name, parent in parents.items() if parent in scores]
+    found = {name: scores(figures, task, seeds) for name, figures in algorithms.items() if name in parents}
+    new = [(name, parent) for name, parent in parents.items() if parent in found]
     rows = rows_of(looks, seeds)
-    lines = [verdict(name, parent, scores[name], scores[parent], looks=rows) for name, parent in new]
-    return lines + verdicts(list(scores), list(scores.values()), told=tuple(map(frozenset, new)), looks=rows)
+    asked = {"looks": rows, "margin": margin, "criterion": task.criterion}
+    lines = [verdict(name, parent, found[name], found[parent], **asked) for name, parent in new]
+    lines += verdicts(list(found), list(found.values()), told=tuple(map(frozenset, new)), **asked)
+    could = could_be_best(list(found), list(found.values()), rows)
+    named = {} if margin is None else {"margin": margin}
+    return {**named, "verdicts": lines, "could_be_best": could, "best_in_words": best_in_words(could, len(found), rows)}

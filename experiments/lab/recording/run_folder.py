@@ -17,13 +17,14 @@ from experiments.lab.judging.looks import rows_of
 from experiments.lab.recording.files import file_name
 
 CURVES = "curves.csv"
-COLUMNS = ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
+COLUMNS = ["environment", "algorithm", "seed", "env_steps", "metric", "value", "seconds"]
+KEY, BEFORE = COLUMNS[:5], COLUMNS[:6]  # of a row; what folders of earlier versions have, that tell no seconds
 SETTINGS = ("seeds", "steps", "evaluations", "eval_episodes", "width")  # of a manifest, beside its contenders
 STAGE, MARK = "stage", "mark"
 PIPELINE = "pipeline.json"  # of a folder that a run is one part of: its `command` goes on with the whole
 OPTIMISATION = "optimisation"  # that run's own folder
 SURROUNDINGS = ("versions", "git", "device", "flags")  # what decides bits and speed beside the settings
-TYPES = (str, str, int, int, str, float)
+TYPES = (str, str, int, int, str, float, float)
 FIGURES = ("iqm", "ci95", "mean", "diverged_seeds", "env_steps", "compile_seconds", "run_seconds", "steps_per_second")
 
 
@@ -88,6 +89,21 @@ class Result:
         counted = rows.groupby("env_steps").seed.transform("nunique")
         rows = rows[counted == len(self.seeds)]
         return rows.pivot(index="seed", columns="env_steps", values="value").reindex(self.seeds)
+
+    @cached_property
+    def seconds(self) -> pd.Series:
+        """The seconds until each number of steps of `evaluations`, of all seeds: the sum over the looks, each of which ran its
+        seeds side by side; NaN where the folder tells none."""
+        rows = self.curves[self.curves.metric == self.criterion.metric]
+        told = rows.pivot(index="seed", columns="env_steps", values="seconds").reindex(self.seeds)
+        first = [seeds[0] for seeds in self.folder.manifest.get("looks") or [self.seeds]]
+        return told.loc[first, self.evaluations.columns].sum(skipna=False)
+
+
+def header_of(path: Path) -> list[str]:
+    """Returns the columns that a run's curves have, or are to have where there are none yet."""
+    first = path.open(encoding="utf-8").readline() if path.exists() else ""
+    return first.strip().split(",") if first.endswith("\n") else COLUMNS
 
 
 def inside(path: Path) -> Path:
@@ -216,9 +232,9 @@ def _read_curves(path: Path) -> pd.DataFrame:
         raise Unusable(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise Unusable(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-    if list(rows.columns) != COLUMNS:
+    if list(rows.columns) not in (COLUMNS, BEFORE):
         raise Unusable(f"{path} is damaged: its columns must be {', '.join(COLUMNS)}")
-    return rows.drop_duplicates(COLUMNS[:-1], keep="last")
+    return rows.reindex(columns=COLUMNS).drop_duplicates(KEY, keep="last")
 
 
 def _rename(summary: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def rewrite(folder: Path) -> None:
         with (folder / CURVES).open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))[1:]
         for (environment, contender), those in groupby(rows, key=lambda row: row[:2]):
-            _write(folder, environment, contender, [(int(s), int(n), m, float(v)) for _, _, s, n, m, v in those])
+            _write(folder, environment, contender, [(int(s), int(n), m, float(v)) for _, _, s, n, m, v, *_ in those])
 
 
 def run_of(folder: Path, environment: str, contender: str, run: str) -> Path:

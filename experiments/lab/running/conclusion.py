@@ -29,7 +29,8 @@ def conclude(
         # These seeds select: that the best point is ahead of the others under them says less than it seems to.
         swept = selection.selected({environment: sweeps[environment]}) if environment in sweeps else None
         console.print(table)
-        console.print(*(swept or found["verdicts"]), "", sep="\n", highlight=False, soft_wrap=True)
+        lines = swept or [*found["verdicts"], *filter(None, [found["best_in_words"]])]
+        console.print(screen.told(lines, console), "", sep="\n", highlight=False, soft_wrap=True)
         for name, figures in found["algorithms"].items():
             for line in not_finite(experiment, environment, name, figures):
                 console.print(line, highlight=False, soft_wrap=True)
@@ -57,7 +58,8 @@ def write_summary(experiment: Experiment, folder: Path, results: records.Results
 
     A sweep that is not reported under fresh seeds yet counts as interrupted. Raises BadInput for a damaged report.
     """
-    summary = records.summarise(results, experiment, interrupted, read_manifest(folder).get("looks"))
+    manifest = read_manifest(folder)
+    summary = records.summarise(results, experiment, interrupted, manifest.get("looks"), manifest.get("margins"))
     if selection.has_sweeps(experiment):
         sweeps = selection.found(experiment, results, reported(experiment, folder, results))
         every = [sweep for of_environment in sweeps.values() for sweep in of_environment.values()]

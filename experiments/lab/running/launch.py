@@ -37,10 +37,15 @@ from experiments.lab.showing.report import page
 MORE_SEEDS = "more-seeds"  # the folder, in a run's, of seeds that are being added
 
 
-def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool = False) -> int:
+def launch(
+    experiment: Experiment,
+    folder: Path | None = None,
+    tensorboard: bool = False,
+    margins: dict[str, float] | None = None,
+) -> int:
     """Runs the experiment into a new folder and returns the exit status: 0, or 128 and the signal that ended it early.
 
-    folder: None for runs/<time>-<environments>.
+    folder: None for runs/<time>-<environments>. margins: of environments, differences too small to matter.
     Raises BadInput before anything compiles when the experiment cannot run or the folder cannot be written.
     """
     spell_out()
@@ -52,7 +57,7 @@ def launch(experiment: Experiment, folder: Path | None = None, tensorboard: bool
     except ValueError as error:
         raise BadInput(error) from None
     with held(folder):
-        write_manifest(folder, experiment, command_line())
+        write_manifest(folder, experiment, command_line(), margins)
         event_files.start(folder, tensorboard)
         checkpoints.commit(folder, experiment, {})
         return complete(experiment, folder, {}, None)
@@ -189,7 +194,7 @@ def report_best(experiment: Experiment, folder: Path, results: records.Results) 
     console, chosen, best = Console(), selection.report_experiment(experiment, results), folder / selection.BEST
     if not (best / checkpoints.PROGRESS).is_file():
         best.mkdir(exist_ok=True)
-        write_manifest(best, chosen, command_line())
+        write_manifest(best, chosen, command_line(), read_manifest(folder).get("margins"))
         checkpoints.commit(best, chosen, {})
         event_files.start(best, event_files.started(folder))
     console.print(f"the best points again, under seeds that did not select them, in {best}", highlight=False)
@@ -197,7 +202,8 @@ def report_best(experiment: Experiment, folder: Path, results: records.Results) 
     summary = write_summary(experiment, folder, results, bool(status))
     page.write(folder)
     if not status:
-        console.print(*selection.concluded(summary["sweeps"]), sep="\n", highlight=False, soft_wrap=True)
+        lines = selection.concluded(summary["sweeps"])
+        console.print(screen.told(lines, console), highlight=False, soft_wrap=True)
     return status
 
 

@@ -92,6 +92,7 @@ class Evaluated(Event):
     contender: Contender
     mean_value: float
     rows: list[Row]
+    seconds: float = 0.0  # the contender's share of its family's since compiling ended, all seeds together
 
 
 @dataclass(frozen=True)
@@ -222,11 +223,12 @@ def train(
         ]
         position.faults = [before + new for before, new in zip(position.faults, faults)]
         position.evaluations += 1
+        seconds = (time.perf_counter() - started) / len(family)
         for contender, own in each_contender(family, len(seeds)):
             own_values, own_sums = ({name: x[own] for name, x in of_all.items()} for of_all in (values, sums))
             rows = metric_rows(seeds, env_steps_after(point, algorithm), own_values, own_sums, made)
             rows += fault_rows(seeds, env_steps_after(point, algorithm), faults[own])
-            yield Evaluated(task, family, contender, float(final[own].mean()), rows)
+            yield Evaluated(task, family, contender, float(final[own].mean()), rows, seconds)
 
     acting = in_seed_order([policies.acting(block.state) for block in position.blocks], num_trials)
     run_seconds = (time.perf_counter() - started) / len(family)

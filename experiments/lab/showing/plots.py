@@ -1,92 +1,92 @@
 """Pictures of a run folder: its curves.csv, and what its sweeps found. Made without pyplot: a notebook keeps its backend."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from experiments.lab.definition.sweeps.fields import written
 from experiments.lab.definition.sweeps.selection import in_words
 from experiments.lab.judging.criterion import Criterion, criterion_of
-from experiments.lab.judging.statistics import iqm, iqm_interval
+from experiments.lab.showing import multiples
+from experiments.lab.showing.lines import (
+    BACKGROUND,
+    COLOURS,
+    GRID,
+    INK,
+    colour_of,
+    draw_band,
+    dress,
+    in_thousands,
+    line_of,
+)
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)  # Okabe and Ito: told apart by all
-LINES = ("-", "--", ":", "-.")  # the colours begin again with the next kind of line
-BACKGROUND, INK, GRID = "white", "#222222", "#dddddd"
 BESIDE = {"frameon": False, "loc": "outside right upper"}  # where a legend covers no curve
 
 
+class Theme(NamedTuple):
+    """The colours that a sweep is drawn in."""
+
+    series: Sequence[str] = COLOURS
+    ink: str = INK
+    bad: str = "#D55E00"
+
+
+ON_PAPER = Theme()
+
+
 def draw_curves(folder: Path, criteria: dict[str, Criterion]) -> Path:
-    """Draws the ranking metric against environment steps, one panel an environment: IQM over seeds with its 95% interval.
+    """Draws the ranking metric against environment steps: IQM over seeds with its 95% interval. A few contenders share a panel,
+    one an environment; of more each has its own, before the lines of the others; of very many there are lines alone.
 
     criteria: of each environment. Returns the path of the picture, curves.png.
     """
     curves = pd.read_csv(folder / "curves.csv")
     curves = curves[curves.metric == curves.environment.map({name: one.metric for name, one in criteria.items()})]
-    environments = list(dict.fromkeys(curves.environment))
     names = list(dict.fromkeys(curves.algorithm))
-    figure = Figure(figsize=(1.5 + 6.5 * len(environments), 4.6), layout="constrained")
-    panels = figure.subplots(1, len(environments), squeeze=False)
-    for panel, environment in zip(panels[0], environments):
-        of_environment = curves[curves.environment == environment]
-        for index, name in enumerate(names):
-            curve = of_environment[of_environment.algorithm == name]
-            if not curve.empty:
-                returns = curve.pivot(index="seed", columns="env_steps", values="value").dropna(axis=1)
-                draw_band(panel, returns, COLOURS[index % len(COLOURS)], line_of(index), label=name)
-        panel.set_title(f"{environment}   ({_seeds(curves.seed.nunique())})", color=INK, fontsize=11, loc="left")
-        dress(panel, "environment steps", criteria[environment].words, INK, GRID)
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-    handles = {line.get_label(): line for panel in panels[0] for line in panel.lines if line.get_label() in names}
-    figure.legend([handles[name] for name in names if name in handles], [*filter(handles.get, names)], **BESIDE)
+    tables = {environment: by_contender(rows) for environment, rows in curves.groupby("environment", sort=False)}
+    many, seeds = max(map(len, tables.values())), curves.seed.nunique()
+    if multiples.TOGETHER < many <= multiples.MOST:
+        titles = {name: f"{name}   ({_seeds(seeds)}; grey: the others)" for name in tables}
+        figure = multiples.drawn(tables, names, titles, lambda name: criteria[name].words)
+    else:
+        figure = _together(tables, names, criteria, seeds, bands=many <= multiples.TOGETHER)
     path = folder / "curves.png"
     figure.savefig(path, dpi=160, facecolor=BACKGROUND)
     return path
 
 
-def draw_band(panel, returns: pd.DataFrame, colour: str, line: str, **named) -> None:
-    """Draws the IQM over seeds (rows) at each number of steps (columns) and its 95% interval."""
-    low, high = iqm_interval(returns.to_numpy())
-    panel.fill_between(returns.columns, low, high, color=colour, alpha=0.18, linewidth=0)
-    draw_line(panel, returns.columns, iqm(returns.to_numpy()), line, color=colour, linewidth=1.8, **named)
+def by_contender(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Returns each contender's values, [seeds, env_steps], at the steps where every seed has one."""
+    return {
+        name: curve.pivot(index="seed", columns="env_steps", values="value").dropna(axis=1)
+        for name, curve in rows.groupby("algorithm", sort=False)
+    }
 
 
-def draw_line(panel, places, heights, line: str, **named) -> None:
-    """Draws a line; a single value that is finite, of which no line can be seen, as a point."""
-    alone = np.isfinite(np.asarray(heights, float)).sum() == 1
-    panel.plot(places, heights, line, marker="o" if alone else None, markersize=4, **named)
+def _together(tables, names: list[str], criteria: dict[str, Criterion], seeds: int, bands: bool) -> Figure:
+    """Returns a picture with a panel an environment."""
+    figure = Figure(figsize=(1.5 + 6.5 * len(tables), 4.6), layout="constrained")
+    panels = figure.subplots(1, len(tables), squeeze=False)
+    for panel, (environment, some) in zip(panels[0], tables.items()):
+        for name, values in some.items():
+            index = names.index(name)
+            draw_band(panel, values, colour_of(index), line_of(index), bands, label=name)
+        panel.set_title(f"{environment}   ({_seeds(seeds, bands)})", color=INK, fontsize=11, loc="left")
+        dress(panel, "environment steps", criteria[environment].words, INK, GRID)
+        panel.xaxis.set_major_formatter(in_thousands())
+    handles = {line.get_label(): line for panel in panels[0] for line in panel.lines if line.get_label() in names}
+    figure.legend([handles[name] for name in names if name in handles], [*filter(handles.get, names)], **BESIDE)
+    return figure
 
 
-def dress(panel, below: str, beside: str, ink: str, grid: str) -> None:
-    """Gives the panel its labels, a light grid and no box."""
-    panel.set_xlabel(below, color=ink)
-    panel.set_ylabel(beside, color=ink)
-    panel.grid(color=grid, linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.margins(x=0.01)
-    panel.spines[["top", "right"]].set_visible(False)
-
-
-def line_of(index: int) -> str:
-    """Returns the kind of line of the contender with this place in the list."""
-    return LINES[index // len(COLOURS) % len(LINES)]
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seeds: IQM and 95% interval" if count > 1 else "one seed"
+def _seeds(count: int, bands: bool = True) -> str:
+    return f"{count} seeds: IQM{' and 95% interval' if bands else ''}" if count > 1 else "one seed"
 
 
 def draw_sensitivity(folder: Path, sweeps: dict[str, Any]) -> Path:
@@ -113,7 +113,7 @@ def draw_sensitivity(folder: Path, sweeps: dict[str, Any]) -> Path:
     return path
 
 
-def draw_points(panel, sweep: dict[str, Any], field: str) -> None:
+def draw_points(panel, sweep: dict[str, Any], field: str, theme: Theme = ON_PAPER) -> None:
     """Draws a sweep's points against one of its settings. A line joins those that differ in nothing else."""
     best, points = sweep["points"][0], sorted(sweep["points"], key=_by_settings)
     place = set_scale(panel, [point["settings"][field] for point in points])
@@ -121,26 +121,29 @@ def draw_points(panel, sweep: dict[str, Any], field: str) -> None:
     for point in points:
         others = [f"{key}={written(value)}" for key, value in point["settings"].items() if key != field]
         lines.setdefault(", ".join(others), []).append(point)
-    told_apart = 1 < len(lines) <= len(COLOURS) and len(lines) < len(points)
+    told_apart = 1 < len(lines) <= len(theme.series) and len(lines) < len(points)
     selecting, best_aside = f"selection, {in_words(sweep['selection_seeds'])}", 0.0
     for index, (others, line) in enumerate(lines.items()):
-        colour = COLOURS[index] if told_apart else COLOURS[0]
+        colour = theme.series[index if told_apart else 0]
         aside = (
             6.0 * (index - (len(lines) - 1) / 2) if told_apart else 0.0
         )  # so that intervals do not lie on each other
         label = others if told_apart else selecting if index == 0 else None
-        draw_estimates(panel, [place(point["settings"][field]) for point in line], line, colour, aside, label=label)
+        at = [place(point["settings"][field]) for point in line]
+        draw_estimates(panel, at, line, colour, aside, theme.bad, label=label)
         best_aside = aside if best in line else best_aside
     at, ring = [place(best["settings"][field])], {"markersize": 13, "fillstyle": "none", "linestyle": "none"}
-    panel.plot(at, [_height(best)], "o", color=INK, transform=_moved(panel, best_aside), label="best of them", **ring)
+    panel.plot(
+        at, [_height(best)], "o", color=theme.ink, transform=_moved(panel, best_aside), label="best of them", **ring
+    )
     if sweep["report"]:
         label = f"the best again, {in_words(sweep['report_seeds'])}"
-        draw_estimates(panel, at, [sweep["report"]], INK, best_aside + 12.0, label=label, marker="D")
+        draw_estimates(panel, at, [sweep["report"]], theme.ink, best_aside + 12.0, theme.bad, label=label, marker="D")
     below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.14), "ncols": 2, "frameon": False, "fontsize": 8}
     panel.legend(title=selecting if told_apart else None, title_fontsize=8, alignment="left", **below)
 
 
-def draw_estimates(panel, places, estimates, colour: str, aside: float, marker: str = "o", **named) -> None:
+def draw_estimates(panel, places, estimates, colour: str, aside: float, bad: str, marker: str = "o", **named) -> None:
     """Draws IQMs with their intervals, joined, `aside` points to the right of where they belong; a cross at the foot of
     each that a seed diverged under. One that is not finite leaves a gap."""
     heights = np.array([_height(one) for one in estimates])
@@ -157,9 +160,7 @@ def draw_estimates(panel, places, estimates, colour: str, aside: float, marker: 
     diverged = [place for place, one in zip(places, estimates) if one["diverged_seeds"]]
     if diverged:
         bottom = {"transform": panel.get_xaxis_transform(), "clip_on": False}
-        panel.plot(
-            diverged, [0.03] * len(diverged), "x", color="#D55E00", markersize=9, label="seeds diverged", **bottom
-        )
+        panel.plot(diverged, [0.03] * len(diverged), "x", color=bad, markersize=9, label="seeds diverged", **bottom)
 
 
 def set_scale(panel, values: list) -> Callable[[Any], float]:

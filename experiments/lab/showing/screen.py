@@ -17,6 +17,7 @@ from experiments.lab.definition.experiment import Experiment, families, label
 from experiments.lab.judging.criterion import criterion_of, figure
 from experiments.lab.judging.statistics import as_worst
 from experiments.lab.running import runner
+from experiments.lab.showing.plan import wrapped
 
 PLAIN_SHARE = 0.25  # where the output is no terminal: a line at each quarter
 
@@ -99,8 +100,9 @@ def update(line: Line, event: runner.Event) -> None:
 
 
 def draw(lines: Iterable[Line]) -> Table:
-    """Returns the lines as a table without borders."""
-    table = Table.grid(padding=(0, 1))
+    """Returns the lines as a table without borders; the environment is named where there are several."""
+    lines, table = list(lines), Table.grid(padding=(0, 1))
+    several = len({line.environment for line in lines}) > 1
     for _ in range(4):
         table.add_column(no_wrap=True)
     for _ in range(2):
@@ -112,12 +114,12 @@ def draw(lines: Iterable[Line]) -> Table:
         elif line.seconds_left is not None:
             status = f"{duration(line.seconds_left)} left"
         table.add_row(
-            line.environment,
+            line.environment if several else "",
             f"[bold]{line.name}[/]",
             ProgressBar(total=1.0, completed=line.share, width=10),
             status,
             f"{line.steps_per_second / 1000.0:,.0f}k steps/s" if line.share else "",
-            "" if line.last_value is None else evaluated("evaluation", line),
+            "" if line.last_value is None else evaluated("eval", line),
         )
     return table
 
@@ -159,6 +161,12 @@ def captions(algorithms: dict[str, Any]) -> Iterator[str]:
     steps = {name: figures["env_steps"] for name, figures in algorithms.items()}
     if len(set(steps.values())) > 1:  # updates are whole: who makes large ones stops short of the budget
         yield "steps of a seed: " + ", ".join(f"{name} {number:,}" for name, number in steps.items())
+
+
+def told(lines: Iterable[str], console: Console) -> str:
+    """Returns sentences, a line each; in a terminal, cut between words where they are longer than it is wide."""
+    text = "\n".join(lines)
+    return wrapped(text, console.width) if console.is_terminal else text
 
 
 def results_tables(summary: dict[str, Any]) -> Iterator[Table]:

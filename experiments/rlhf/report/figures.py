@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 from scipy.stats import binomtest
 
 from experiments.lab.judging.statistics import iqm
-from experiments.lab.showing.plots import draw_band, dress
+from experiments.lab.showing.lines import draw_band, dress
 from experiments.lab.showing.report.figures import FONTS, GRID, INK, INKED, PANEL, SERIES, Style, as_svg, new_panel
 from experiments.rlhf.frontier import ENOUGH
 

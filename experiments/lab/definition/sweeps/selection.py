@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from experiments.lab.definition.experiment import Contender, Experiment, Task
-from experiments.lab.definition.sweeps.fields import value_of
+from experiments.lab.definition.sweeps.fields import value_of, written
 from experiments.lab.definition.sweeps.points import swept_fields
+from experiments.lab.judging import looks
+from experiments.lab.judging.best import best_in_words, could_be_best
 from experiments.lab.judging.criterion import Criterion, figure
 from experiments.lab.judging.statistics import as_worst
-from experiments.lab.recording.run_folder import listed
+from experiments.lab.recording.run_folder import listed, with_divergence
 
 BEST = "best"  # the folder, in the run folder of a sweep, of the best points' own run
 
@@ -100,22 +102,54 @@ def _found(
 ) -> dict[str, Any]:
     order = ranked(points, figures, criterion)
     best, swept = order[0].name, swept_fields(points, points[0].sweep)
-    report = reported.get(best)
+    report, settings = reported.get(best), [{field: value_of(point, field) for field in swept} for point in order]
+    scores = [_scores(figures[point.name], experiment.seeds, criterion) for point in order]
+    could = could_be_best([point.name for point in order], scores)
     return {
         "points": [
             {
                 "name": point.name,
-                "settings": {field: value_of(point, field) for field in swept},
+                "settings": values,
                 **{name: figures[point.name][name] for name in ("iqm", "ci95", "diverged_seeds")},
             }
-            for point in order
+            for point, values in zip(order, settings)
         ],
         "best": best,
+        "at_edge": at_edge(settings),
+        "could_be_best": could,
+        "best_in_words": best_in_words(could, len(order), looks.one(len(experiment.seeds)), what="point"),
         **criterion._asdict(),
         "selection_seeds": list(experiment.seeds),
         "report_seeds": list(report_seeds(experiment)),
         "report": {name: report[name] for name in ("iqm", "ci95", "diverged_seeds")} if report else None,
     }
+
+
+def _scores(figures: dict[str, Any], seeds: tuple[int, ...], criterion: Criterion) -> np.ndarray:
+    return criterion.score(with_divergence(figures["final_values"], seeds, figures["diverged_seeds"]))
+
+
+def at_edge(settings: list[dict[str, Any]]) -> list[str]:
+    """Returns in words which settings of the best point, the first, are the lowest or the highest number that was tried: a
+    better one may lie beyond. Nothing lies below 0."""
+    words = []
+    for field, value in settings[0].items():
+        tried = [each[field] for each in settings]
+        if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in tried):
+            continue
+        low, high = min(tried), max(tried)
+        if low < high and (value == high or value == low != 0):
+            end = "highest" if value == high else "lowest"
+            words.append(f"{field}={written(value)} is the {end} of {written(low)} to {written(high)}")
+    return words
+
+
+def edge_in_words(sweep: dict[str, Any]) -> str:
+    """Returns that a better point may lie beyond the range of a sweep; "" where its best lies inside."""
+    edges = sweep.get("at_edge")
+    return (
+        f"the best lies at the edge of what was tried: {', '.join(edges)}; a better one may lie beyond" if edges else ""
+    )
 
 
 def selected(sweeps: dict[str, Any]) -> list[str]:
@@ -127,6 +161,7 @@ def selected(sweeps: dict[str, Any]) -> list[str]:
             lines.append(f"{environment}, sweep of {name}: {len(sweep['points'])} points under {seeds}, best first")
             for place, point in enumerate(sweep["points"], start=1):
                 lines.append(f"{place:>4}. {point['name'].removeprefix(name).strip()}: {estimate(point)}")
+            lines += filter(None, [edge_in_words(sweep), sweep["best_in_words"]])
     return lines
 
 
@@ -141,6 +176,7 @@ def concluded(sweeps: dict[str, Any]) -> list[str]:
                 f"  selection, {in_words(sweep['selection_seeds'])}: {estimate(best)}; it was picked by these seeds",
                 f"  report, {in_words(sweep['report_seeds'])}: {estimate(sweep['report'])}; quote this one",
             ]
+            lines += [f"  {line}" for line in [edge_in_words(sweep)] if line]
     return lines
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.lab.showing.plots import BACKGROUND, COLOURS, GRID, INK, dress
+from experiments.lab.showing.lines import BACKGROUND, COLOURS, GRID, INK, dress
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])  # of the triangle, one an action
 MARKS = "os^Dv"

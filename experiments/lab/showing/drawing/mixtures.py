@@ -11,7 +11,7 @@ from PIL import Image
 
 from experiments.lab.showing import strategies
 from experiments.lab.showing.drawing import film
-from experiments.lab.showing.plots import BACKGROUND, COLOURS, GRID, INK, dress
+from experiments.lab.showing.lines import BACKGROUND, COLOURS, GRID, INK, dress
 from experiments.lab.showing.strategies import AVERAGE, CURRENT, KUHN
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])  # of the triangle, one an action

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from envs.mdp.model import MDP, terminal_states
 from experiments.lab.showing.drawing.model_truth import Side, Truth, directions
-from experiments.lab.showing.plots import BACKGROUND, INK
+from experiments.lab.showing.lines import BACKGROUND, INK
 
 WALL, WRONG = "#8a8a8a", "#D55E00"
 MOST_ARROWS = 9  # actions; of more, the number of the action is written

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 from io import StringIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,14 +16,17 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from experiments.lab.judging.criterion import criterion_of
 from experiments.lab.judging.statistics import Efficiency, Estimate, iqm
 from experiments.lab.recording.run_folder import Result
-from experiments.lab.showing.plots import COLOURS, draw_band, draw_line, dress, line_of
+from experiments.lab.showing.lines import COLOURS, draw_band, draw_line, dress, line_of, on_lines
+from experiments.lab.showing.multiples import TOGETHER, draw_one
+from experiments.lab.showing.plots import Theme, draw_points
 
 PANEL, SMALL = (5.0, 3.2), (2.45, 1.75)  # inches
 STEPS = "environment steps"
 LOGARITHMIC = 100.0  # positive values that span more than this factor are drawn on a logarithmic scale
-INK, GRID, BAD = "#fd0001", "#fd0002", "#fd0003"  # stand for var(--ink), var(--grid), var(--bad) until the SVG is made
+INK, GRID, BAD, FAINT = "#fd0001", "#fd0002", "#fd0003", "#fd0004"  # stand for var(--ink), ... until the SVG is made
 SERIES = tuple(f"#fd01{index:02x}" for index in range(len(COLOURS)))  # stand for var(--s0), ...
 FONTS = {"svg.fonttype": "none", "svg.hashsalt": "evenhand", "font.size": 10.0}
 INKED = {name: INK for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")}
@@ -57,25 +60,41 @@ def swatch(style: Style) -> Markup:
     return Markup(_themed(f'<svg class="swatch" viewBox="0 0 24 10" aria-hidden="true">{line}</svg>'))
 
 
-def learning_curves(results: Sequence[Result], style: dict[str, Style], seconds: bool = False) -> Markup:
-    """Returns the ranking metric against steps: IQM over seeds and its 95% interval. seconds: against the seconds that a
-    contender ran, all its seeds together, spread evenly over its steps; of those that finished."""
+def learning_curves(
+    results: Sequence[Result], style: dict[str, Style], seconds: bool = False, bands: bool = True
+) -> Markup:
+    """Returns the ranking metric against steps: IQM over seeds, and its 95% interval if there are to be bands. seconds:
+    against the seconds that a contender ran, all its seeds together; of those that finished."""
     with matplotlib.rc_context(FONTS | INKED):
         figure, panel = new_panel(PANEL)
         for result in results:
             if result.evaluations.size and (result.figures or not seconds):
-                draw_band(panel, in_seconds(result) if seconds else result.evaluations, *style[result.name])
+                draw_band(panel, in_seconds(result) if seconds else result.evaluations, *style[result.name], bands)
         dress(panel, "seconds" if seconds else STEPS, results[0].criterion.words, INK, GRID)
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if not seconds:  # of which 500m would be half a one
+            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         return as_svg(figure, f"Learning curves of all contenders against {'seconds' if seconds else 'steps'}")
 
 
+def alone(results: Sequence[Result], style: dict[str, Style], limits: tuple[float, float]) -> list[tuple[str, Markup]]:
+    """Returns a panel for each contender: IQM over seeds and its 95% interval, before the IQMs of the others."""
+    tables, panels = {result.name: result.evaluations for result in results if result.evaluations.size}, []
+    for name in tables:
+        with matplotlib.rc_context(FONTS | INKED):
+            figure, panel = new_panel(SMALL)
+            draw_one(panel, name, tables, *style[name], FAINT)
+            _dress_small(panel, limits)
+            panels.append((name, as_svg(figure, f"{name}: learning curve, those of the others behind it")))
+    return panels
+
+
 def in_seconds(result: Result) -> pd.DataFrame:
-    """Returns the evaluations of a contender that finished, by seconds in place of steps."""
-    evaluations = result.evaluations
-    return evaluations.set_axis(
-        evaluations.columns * (result.figures["run_seconds"] / result.figures["env_steps"]), axis=1
-    )
+    """Returns the evaluations of a contender that finished, by seconds in place of steps; where its folder tells none, the time
+    that it ran is spread evenly over its steps."""
+    evaluations, seconds = result.evaluations, result.seconds
+    if seconds.isna().any():
+        seconds = evaluations.columns * (result.figures["run_seconds"] / result.figures["env_steps"])
+    return evaluations.set_axis(np.asarray(seconds), axis=1)
 
 
 def each_seed(result: Result, style: Style, limits: tuple[float, float]) -> Markup:
@@ -90,16 +109,19 @@ def each_seed(result: Result, style: Style, limits: tuple[float, float]) -> Mark
 
 
 def diagnostic(results: Sequence[Result], style: dict[str, Style], metric: str) -> Markup:
-    """Returns one training metric against steps: IQM over the seeds that have a value, and their middle half."""
+    """Returns one training metric against steps: IQM over the seeds that have a value, and their middle half where few share
+    the panel."""
+    told = [result for result in results if (result.curves.metric == metric).any()]
     with matplotlib.rc_context(FONTS | INKED):
         figure, panel = new_panel(SMALL)
-        for result in results:
+        for result in told:
             values = result.curves[result.curves.metric == metric].groupby("env_steps").value
             if len(values):
                 colour, line = style[result.name]
                 centre: pd.Series = values.agg(lambda x: float(iqm(x.to_numpy())))
-                low, high = (values.quantile(share).where(centre.notna()) for share in (0.25, 0.75))
-                panel.fill_between(low.index, low, high, color=colour, alpha=0.18, linewidth=0)
+                if len(told) <= TOGETHER:
+                    low, high = (values.quantile(share).where(centre.notna()) for share in (0.25, 0.75))
+                    panel.fill_between(low.index, low, high, color=colour, alpha=0.18, linewidth=0)
                 draw_line(panel, centre.index, centre, line, color=colour, linewidth=1.2)
         _dress_small(panel)
         values = np.concatenate([line.get_ydata() for line in panel.lines if line.get_xdata().size > 1] or [[]])
@@ -109,10 +131,28 @@ def diagnostic(results: Sequence[Result], style: dict[str, Style], metric: str) 
         return as_svg(figure, f"{metric} of each contender")
 
 
+def sensitivity(sweep: dict[str, Any]) -> list[tuple[str, Markup]]:
+    """Returns each swept setting with the final values of the sweep's points against it: IQM and 95% interval."""
+    panels = []
+    points = [
+        {**point, "settings": {name: _hashable(value) for name, value in point["settings"].items()}}
+        for point in sweep["points"]
+    ]
+    sweep = {**sweep, "points": points}
+    for field in points[0]["settings"]:
+        with matplotlib.rc_context(FONTS | INKED):
+            figure, panel = new_panel((PANEL[0], PANEL[1] + 0.5))
+            dress(panel, field, f"final {criterion_of(sweep).words}", INK, GRID)
+            panel.margins(x=0.09)
+            draw_points(panel, sweep, field, Theme(SERIES, INK, BAD))
+            panels.append((field, as_svg(figure, f"Final values of the sweep's points against {field}")))
+    return panels
+
+
 def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -> Markup:
     """Returns each contender's score with its interval, and every run as a point; a diverged one is a cross."""
     with matplotlib.rc_context(FONTS | INKED):
-        names = [_on_lines(score.name) for score in scores]
+        names = [on_lines(score.name) for score in scores]
         row_height = max(0.42, *(0.18 * (name.count("\n") + 1) for name in names))
         figure, panel = new_panel((PANEL[0], 0.9 + row_height * len(scores)))
         finite = np.concatenate([score.runs[np.isfinite(score.runs)] for score in scores])
@@ -133,12 +173,13 @@ def final_scores(scores: Sequence[Score], style: dict[str, Style], below: str) -
 
 
 def profiles(taus: np.ndarray, shares: dict[str, Estimate], style: dict[str, Style], below: str) -> Markup:
-    """Returns the share of runs that are better than each value, with the interval at each."""
+    """Returns the share of runs that are better than each value, with the interval at each where few share the panel."""
     with matplotlib.rc_context(FONTS | INKED):
         figure, panel = new_panel(PANEL)
         for name, share in shares.items():
             colour, line = style[name]
-            panel.fill_between(taus, share.low, share.high, color=colour, alpha=0.15, linewidth=0, step="post")
+            if len(shares) <= TOGETHER:
+                panel.fill_between(taus, share.low, share.high, color=colour, alpha=0.15, linewidth=0, step="post")
             panel.step(taus, share.value, line, where="post", color=colour, linewidth=1.8)
         dress(panel, below, "share of runs better", INK, GRID)
         panel.set_ylim(-0.02, 1.02)
@@ -177,11 +218,8 @@ def _dress_small(panel, limits: tuple[float, float] | None = None) -> None:
         panel.set_ylim(*limits)
 
 
-def _on_lines(name: str, longest: int = 20) -> str:
-    """Returns the name a line a word where it is long, as that of a sweep's point is, and longer words on several lines:
-    names that were cut could become the same."""
-    words = [name] if len(name) <= longest else name.split(" ")
-    return "\n".join(word[at : at + longest] for word in words for at in range(0, len(word), longest))
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def as_svg(figure: Figure, label: str) -> Markup:
@@ -198,7 +236,9 @@ def as_svg(figure: Figure, label: str) -> Markup:
 
 
 def _themed(svg: str) -> str:
-    names = {INK: "ink", GRID: "grid", BAD: "bad"} | {colour: f"s{index}" for index, colour in enumerate(SERIES)}
+    names = {INK: "ink", GRID: "grid", BAD: "bad", FAINT: "others"} | {
+        colour: f"s{index}" for index, colour in enumerate(SERIES)
+    }
     for colour, name in names.items():
         svg = svg.replace(colour, f"var(--{name})")
     return svg

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.lab.judging.best import best_in_words, could_be_best
 from experiments.lab.judging.statistics import (
     Efficiency,
     Estimate,
@@ -49,26 +50,53 @@ def scale_of(results: Sequence[Result]) -> Scale | str:
     return scale
 
 
-def verdict_lines(environment: str, results: Sequence[Result], folders: Sequence[Folder]) -> list[str]:
-    """Returns the verdicts in words: of one folder its own, of several those among contenders of the same seeds."""
-    if len(folders) == 1:
+def verdict_lines(
+    environment: str, results: Sequence[Result], folders: Sequence[Folder], margin: float | None = None
+) -> list[str]:
+    """Returns the verdicts in words: of one folder its own, of several those among contenders of the same seeds. margin: where
+    it is not the folder's own."""
+    if len(folders) == 1 and margin == own_margin(environment, folders):
         told = folders[0].summary.get("environments", {}).get(environment, {}).get("verdicts", [])
         if told is not None:  # as it is where folders were put together
             return told
-    groups: dict[tuple[int, ...], list[Result]] = {}
-    for result in results:
-        if result.figures:
-            groups.setdefault(result.seeds, []).append(result)
     return [
         line
-        for group in groups.values()
+        for group in of_the_same_seeds(results)
         for line in verdicts(
             [result.name for result in group],
             [result.scores for result in group],
             told=[frozenset((result.name, result.parent)) for result in group if result.parent],
             looks=most_looks(group),
+            margin=margin,
+            criterion=group[0].criterion,
         )
     ]
+
+
+def own_margin(environment: str, folders: Sequence[Folder]) -> float | None:
+    """Returns the margin that was named before the runs: the same in all folders that have the environment, else none."""
+    named = [folder.manifest.get("margins", {}).get(environment) for folder in folders
+             if environment in folder.manifest["environments"]]  # fmt: skip
+    return named[0] if len(set(named)) == 1 else None
+
+
+def of_the_same_seeds(results: Sequence[Result]) -> list[list[Result]]:
+    """Returns the contenders that finished and are no points of a sweep, grouped by their seeds."""
+    groups: dict[tuple[int, ...], list[Result]] = {}
+    for result in results:
+        if result.figures and not result.settings.get("sweep"):
+            groups.setdefault(result.seeds, []).append(result)
+    return list(groups.values())
+
+
+def best_lines(results: Sequence[Result]) -> list[str]:
+    """Returns in words which contenders could be the best, among those of the same seeds."""
+    lines = []
+    for group in of_the_same_seeds(results):
+        looks, scores = most_looks(group), [result.scores for result in group]
+        could = could_be_best([result.name for result in group], scores, looks)
+        lines.append(best_in_words(could, len(group), looks))
+    return [*filter(None, lines)]
 
 
 def most_looks(results: Sequence[Result]) -> list[np.ndarray]:
@@ -76,7 +104,7 @@ def most_looks(results: Sequence[Result]) -> list[np.ndarray]:
     return max((result.looks for result in results), key=len)
 
 
-def parent_lines(results: Sequence[Result]) -> list[str]:
+def parent_lines(results: Sequence[Result], margin: float | None = None) -> list[str]:
     """Returns the verdict on each contender that replaces another's loss, against that one."""
     known = {result.name: result for result in results}
     lines = []
@@ -86,7 +114,8 @@ def parent_lines(results: Sequence[Result]) -> list[str]:
             continue
         if result.figures and parent.figures:
             looks = most_looks([result, parent]) if result.seeds == parent.seeds else None
-            lines.append(verdict(result.name, parent.name, result.scores, parent.scores, looks=looks))
+            asked = {"looks": looks, "margin": margin, "criterion": result.criterion}
+            lines.append(verdict(result.name, parent.name, result.scores, parent.scores, **asked))
         else:
             unfinished = result.name if not result.figures else parent.name
             lines.append(f"{result.name} against {parent.name}: not compared, {unfinished} did not finish")

@@ -8,22 +8,29 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from experiments.lab.definition import tuning
-from experiments.lab.definition.sweeps.selection import in_words
+from experiments.lab.definition.margins import margins_of
+from experiments.lab.definition.sweeps.selection import edge_in_words, in_words
 from experiments.lab.judging.criterion import Criterion
+from experiments.lab.judging.seed_counts import can_show
 from experiments.lab.judging.statistics import Estimate, aggregates, iqm, performance_profile
+from experiments.lab.judging.tolerance import new_run
 from experiments.lab.judging.verdicts import verdict, verdicts
 from experiments.lab.recording.files import write_whole
 from experiments.lab.recording.pooling import pooled
 from experiments.lab.recording.run_folder import Folder, Result, Unusable, join, read
 from experiments.lab.showing.meanings import MEANINGS
+from experiments.lab.showing.multiples import MOST, TOGETHER
 from experiments.lab.showing.report import figures
 from experiments.lab.showing.report.figures import Score, Style
 from experiments.lab.showing.report.findings import (
+    best_lines,
     common,
     efficiencies,
     improvements,
     most_looks,
     normalised,
+    of_the_same_seeds,
+    own_margin,
     parent_lines,
     ranked,
     scale_of,
@@ -50,21 +57,27 @@ def write(folder: Path) -> Path:
     return write_joined([folder], folder / "report.html")
 
 
-def write_joined(paths: Sequence[Path], out: Path) -> Path:
-    """Makes one report from several run folders, their contenders joined, and returns its path. Raises as `write`."""
+def write_joined(paths: Sequence[Path], out: Path, margin: Sequence[str] = ()) -> Path:
+    """Makes one report from several run folders, their contenders joined, and returns its path. margin: words as of
+    `--margin`, in place of the folders' own. Raises as `write`, and ValueError for such words."""
     every = [read(path) for path in paths]
+    environments = list(dict.fromkeys(name for folder in every for name in folder.manifest["environments"]))
+    margins = margins_of(margin, environments)
     folders = pooled(every)
     try:
         if out.exists() and SIGN not in out.read_text(encoding="utf-8", errors="replace")[:2000]:
             raise Unusable(f"{out} is not a report and is not written over; name another file with --out")
-        write_whole(out, render(folders, every).encode("utf-8", "surrogateescape"))
+        write_whole(out, render(folders, every, margins).encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise Unusable(f"cannot write {out}: {error.strerror}; name a file that can be written") from None
     return out
 
 
-def render(folders: Sequence[Folder], every: Sequence[Folder] | None = None) -> str:
-    """Returns the report as HTML. every: the folders as they are, where some are put together in `folders`."""
+def render(
+    folders: Sequence[Folder], every: Sequence[Folder] | None = None, margins: dict[str, float] | None = None
+) -> str:
+    """Returns the report as HTML. every: the folders as they are, where some are put together in `folders`. margins: by
+    environment, in place of the folders' own."""
     every = folders if every is None else every
     joined = join(folders)
     style = figures.styles(list(dict.fromkeys(result.name for results in joined.values() for result in results)))
@@ -72,14 +85,22 @@ def render(folders: Sequence[Folder], every: Sequence[Folder] | None = None) -> 
         loader=PackageLoader("experiments.lab.showing.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    page.filters |= {"number": number, "whole": whole}
+    page.filters |= {
+        "number": number,
+        "whole": whole,
+        "is_finite": np.isfinite,
+        "capitalised": lambda line: line[:1].upper() + line[1:],
+    }
     return page.get_template("report.html").render(
         sign=SIGN,
         title=", ".join(joined),
         facts=facts(folders, joined),
-        cautions=cautions(folders, joined, every),
+        cautions=[*cautions(folders, joined, every), *map(late_margin, (margins or {}).items())],
         overall=overall(joined, style),
-        sections=[section(environment, results, folders, style) for environment, results in joined.items()],
+        sections=[
+            section(environment, results, folders, style, (margins or {}).get(environment))
+            for environment, results in joined.items()
+        ],
         folders=described_folders(every),
         swatches={name: figures.swatch(each) for name, each in style.items()},
     )
@@ -100,28 +121,49 @@ def facts(folders: Sequence[Folder], joined: dict[str, list[Result]]) -> str:
     return "; ".join(part for part in (line, " and ".join(days), ran) if part)
 
 
-def section(environment: str, results: list[Result], folders: Sequence[Folder], style: dict[str, Style]) -> dict:
-    """Returns what the report says of one environment."""
+def late_margin(named: tuple[str, float]) -> str:
+    """Returns what must be known of an environment's margin that the command of the report named."""
+    return (
+        f"The margin of {named[1]:g} on {named[0]} was named for this report, when the runs were done: one that was chosen to fit "
+        "what was seen proves nothing."
+    )
+
+
+def section(
+    environment: str,
+    results: list[Result],
+    folders: Sequence[Folder],
+    style: dict[str, Style],
+    margin: float | None = None,
+) -> dict:
+    """Returns what the report says of one environment. margin: None for the folders' own."""
+    margin = own_margin(environment, folders) if margin is None else margin
     finished = [result for result in results if result.figures]
     drawn = [result for result in results if result.evaluations.size]
-    against_parents, criterion = parent_lines(results), results[0].criterion
-    others = [line for line in verdict_lines(environment, results, folders) if line not in against_parents]
+    against_parents, criterion = parent_lines(results, margin), results[0].criterion
+    others = [line for line in verdict_lines(environment, results, folders, margin) if line not in against_parents]
     moving = any(np.isfinite(iqm(result.evaluations.to_numpy())).sum() > 1 for result in drawn)  # else one point a line
     timed = [result for result in drawn if result.figures]
+    many = len(drawn) > TOGETHER
     return {
         "environment": environment,
         "metric": criterion.words,
         "direction": criterion.direction,
         "parents": against_parents,
         "verdicts": others,
+        "margin": margin if others or against_parents else None,
+        "best": best_lines(results),
         "sweeps": swept(folders, environment),
         "drawn": [result.name for result in drawn],
-        "curves": figures.learning_curves(drawn, style) if moving else None,
-        "in_seconds": figures.learning_curves(timed, style, seconds=True) if moving and timed else None,
+        "curves": figures.learning_curves(drawn, style, bands=not many) if moving else None,
+        "alone": figures.alone(drawn, style, limits_of(drawn)) if moving and many and len(drawn) <= MOST else [],
+        "in_seconds": figures.learning_curves(timed, style, seconds=True, bands=not many) if moving and timed else None,
         "seeds": seed_panels(drawn, style),
         "tuned": tuned(results),
         "finished": [
-            {"name": each.name, "seeds": each.seeds, "settings": "", **each.figures} for each in ranked(finished)
+            {"name": each.name, "seeds": each.seeds, "settings": "", **each.figures}
+            | {"new_run": new_run(each.scores, each.criterion)}
+            for each in ranked(finished)
         ],
         "scores": score_figure(finished, style) if any(np.isfinite(each.earned).any() for each in finished) else None,
         "profile": profile({result.name: result.scores for result in finished}, style, criterion),
@@ -146,6 +188,9 @@ def swept(folders: Sequence[Folder], environment: str) -> list[dict[str, Any]]:
         {
             "name": name,
             **sweep,
+            "edge": edge_in_words(sweep),
+            "could": sweep.get("best_in_words", ""),
+            "panels": figures.sensitivity(sweep),
             "selected_under": in_words(sweep["selection_seeds"]),
             "reported_under": in_words(sweep["report_seeds"]),
         }
@@ -163,14 +208,17 @@ def score_figure(finished: list[Result], style: dict[str, Style]):
 
 def seed_panels(drawn: list[Result], style: dict[str, Style]) -> list[tuple[str, Any]]:
     """Returns a panel of individual seeds for each contender that has a line to draw, all on one scale."""
-    values = [result.evaluations.to_numpy() for result in drawn]
-    values = np.concatenate([each[np.isfinite(each)] for each in values]) if drawn else np.zeros(0)
-    if not values.size:
-        return []
-    room = 0.05 * float(np.ptp(values) or 1.0)
-    limits = (values.min() - room, values.max() + room)
     shown = [result for result in drawn if (np.isfinite(result.evaluations.to_numpy()).sum(axis=1) > 1).any()]
+    limits = limits_of(drawn) if shown else (0.0, 1.0)
     return [(result.name, figures.each_seed(result, style[result.name], limits)) for result in shown]
+
+
+def limits_of(drawn: list[Result]) -> tuple[float, float]:
+    """Returns a scale that has room for every seed of every contender."""
+    values = np.concatenate([result.evaluations.to_numpy().ravel() for result in drawn])
+    values = values[np.isfinite(values)]
+    room = 0.05 * float(np.ptp(values) or 1.0)
+    return values.min() - room, values.max() + room
 
 
 def profile(scores: dict[str, np.ndarray], style: dict[str, Style], criterion: Criterion | None = None):
@@ -197,7 +245,13 @@ def matrix(finished: list[Result]) -> dict | None:
     cells = improvements(scores)
     if not any(cell for row in cells for cell in row) or not any(np.isfinite(each.scores).any() for each in best):
         return None
-    return {"names": list(scores), "cells": cells, "left_out": len(finished) - len(best)}
+    groups = of_the_same_seeds(finished)
+    mute = [
+        len(group[0].seeds)
+        for group in groups
+        if len(group) > 1 and not can_show(most_looks(group), 1, len(group) * (len(group) - 1) // 2)
+    ]
+    return {"names": list(scores), "cells": cells, "left_out": len(finished) - len(best), "mute": mute}
 
 
 def efficiency(results: list[Result], style: dict[str, Style]) -> dict | str:
