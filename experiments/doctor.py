@@ -29,12 +29,13 @@ class Args:
     """
 
     what: Annotated[str, tyro.conf.Positional]
-    """FILE.py:FUNCTION or MODULE:FUNCTION of a loss, annotated with the HParams of its algorithm; of a function that makes an
-    environment; or of one that makes a network, its first argument called env. Fields in quotes: "FILE.py:FUNCTION(size=5)".
-    Or FILE.py of an algorithm, the id of an environment, or a run folder."""
+    """A loss as FILE.py:FUNCTION or MODULE:FUNCTION, annotated with the HParams of its algorithm.
+    Or so a function that makes an environment; or one that makes a network, its first argument called env.
+    Their fields stand in quotes: "FILE.py:FUNCTION(size=5)".
+    Or FILE.py of a whole algorithm, the id of an environment, or a run folder."""
     exact: bool = False
-    """Of a loss: enumerate all that its batch can hold on three small finite models, and hold the expected gradient against
-    the gradient of J, or of a loss on Q the expected update against Bellman's. Nothing is drawn."""
+    """Of a loss: enumerate all that its batch can hold on three small finite models. Nothing is drawn.
+    The expected gradient is held against the gradient of J, or of a loss on Q the expected update against Bellman's."""
     algorithm: str = "ppo"
     """Of a language task: the method that is examined with it, as `experiments.rlhf` names them."""
     reward_range: Annotated[tuple[float, float] | None, said("not known", "LOW HIGH")] = None
