@@ -8,16 +8,22 @@ from typing import NoReturn
 
 COMMANDS = {
     "compare": "train algorithms and losses of your own under the same seeds, and say what the difference is worth",
-    "doctor": "examine a loss or an environment",
+    "doctor": "examine a loss, an environment, an algorithm, a network or a language task",
     "diff": "say what differs between two run folders",
     "rerun": "run a folder again and say whether every bit is the same",
     "report": "make one report of run folders",
+    "tabular": "hold tabular and linear methods against the exact values of a finite model",
+    "games": "say how near methods come to an equilibrium of a known game",
+    "book": "make figures of Sutton and Barto again",
     "grid": "draw values, policy and visits of a gridworld, and where a trained agent is wrong",
     "cite": "print the BibTeX of what a run used",
     "watch": "draw trained policies as a GIF",
     "rlhf": "learn from human ratings or preferences: a reward model, and policies optimised for it",
 }
-PACKAGES = {"rlhf": "experiments.rlhf.command"}  # commands that are a folder of their own
+PACKAGES = {
+    "rlhf": "experiments.rlhf.command",
+    "book": "experiments.book.__main__",
+}  # commands that are a folder of their own
 HELP = "usage: evenhand COMMAND ...\n\n" + "\n".join(f"  {name:<9}{told}" for name, told in COMMANDS.items())
 
 

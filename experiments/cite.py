@@ -15,6 +15,9 @@ class Args:
     method by which results are compared.
 
     Papers are those that the files of the run name; of a user's own files none is known. Nothing is run.
+
+    For example:
+      python -m experiments.cite my_run
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]

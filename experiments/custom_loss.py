@@ -27,6 +27,7 @@ class HParams(ppo.HParams):
 
 
 def kl_penalised(params, apply, batch, hparams: HParams):
+    """Returns PPO's loss with a penalty on KL(old || new) in place of the clip, and metrics."""
     policy, value = apply(params, batch.observation)
     ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
     objective = ratio * batch.advantage - hparams.penalty * batch.policy.kl(policy)

@@ -14,6 +14,9 @@ class Args:
     """Say what differs between two run folders: settings, versions and machine, final returns, curves, parameters.
 
     Times are left out. Exit status: 0 where nothing differs, 1 where something does, 2 for a folder that cannot be read.
+
+    For example:
+      python -m experiments.diff my_run other_run
     """
 
     first: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A")]

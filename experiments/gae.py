@@ -7,10 +7,11 @@ the error of a mean over n samples; variance goes down with n, bias does not. do
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
-from experiments.lab.commands.cli import run_command
+from experiments.lab.commands.cli import run_command, said
 from experiments.lab.machine import devices
 
 GAMMA, STEPS = 0.95, 3
@@ -23,8 +24,8 @@ SAMPLES = (1, 4, 16, 64)
 class Args:
     """Show the bias and the variance of generalised advantage estimation against lambda, exactly."""
 
-    out: Path | None = None
-    """The folder for gae.png and figures.json; must be new or empty. Default: runs/<time>-gae."""
+    out: Annotated[Path | None, said("runs/<time>-gae", "DIR")] = None
+    """The folder for gae.png and figures.json; must be new or empty."""
 
 
 def main(args: Args) -> int:

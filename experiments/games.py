@@ -14,9 +14,9 @@ of the policy that is played and of the average. docs/games.md explains.
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NoReturn
 
-from experiments.lab.commands.cli import BadInput, count, each_once, run_command
+from experiments.lab.commands.cli import BadInput, count, each_once, run_command, said, typed
 from experiments.lab.machine import devices
 
 ON_TREES = ("cfr", "cfr_plus", "fictitious_play")
@@ -26,23 +26,28 @@ POINTS_A_DECADE, STEPS_OF_PATH = 8, 500
 
 @dataclass(frozen=True)
 class Args:
-    """Look for an equilibrium of a known game and show how far each method is from one, exactly."""
+    """Look for an equilibrium of a known game and show how far each method is from one, exactly.
+
+    For example:
+      python -m experiments.games --game leduc --methods cfr cfr_plus
+    """
 
     game: str = "kuhn"
-    """kuhn, leduc, liars_dice, rock_paper_scissors, matching_pennies, prisoners_dilemma, stag_hunt, climbing, penalty; a JSON
-    file; or FILE.py:FUNCTION that returns a GameTree or a MatrixGame."""
-    set: tuple[str, ...] = ()
+    """kuhn, leduc, liars_dice, rock_paper_scissors, matching_pennies, prisoners_dilemma, stag_hunt, climbing, penalty.
+    Or a JSON file, or FILE.py:FUNCTION that returns a GameTree or a MatrixGame."""
+    set: Annotated[tuple[str, ...], said("none")] = ()
     """Fields of a built-in game: players=3 (kuhn), dice=1 sides=4 (liars_dice), k=-25 (penalty)..."""
     methods: tuple[str, ...] = ("cfr", "cfr_plus", "fictitious_play")
-    """cfr, cfr_plus, fictitious_play; for games in normal form also regret_matching, regret_matching_plus, and the flows of
-    natural_gradient and policy_gradient, an iteration of which is 0.05 of time, and where all are paid the same lenient_gradient."""
+    """cfr, cfr_plus, fictitious_play; for games in normal form also regret_matching, regret_matching_plus.
+    And there the flows of natural_gradient and policy_gradient, an iteration of which is 0.05 of time.
+    And where all are paid the same lenient_gradient."""
     iterations: count("--iterations", most=10**9) = 1000
     """How many iterations of each method."""
-    out: Path | None = None
-    """The folder for games.png and figures.json; must be new or empty. Default: runs/<time>-games-<game>."""
+    out: Annotated[Path | None, said("runs/<time>-games-<game>", "DIR")] = None
+    """The folder for games.png and figures.json; must be new or empty."""
 
 
-def main(args: Args) -> int:
+def games(args: Args) -> int:
     """Runs the methods, prints the table, draws the picture and returns the exit status. Raises BadInput."""
     devices.start()
     import jax
@@ -258,5 +263,10 @@ def table(figures: dict[str, Any]):
     return shown
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, games, typed("games"))
+
+
 if __name__ == "__main__":
-    run_command(Args, main, "python -m experiments.games")
+    main()

@@ -11,28 +11,37 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from experiments.lab.commands.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, said, typed
 from experiments.lab.machine import devices
 
 
 @dataclass(frozen=True)
 class Args:
     """Draw the values, the policy and the visits of a gridworld: the best ones, and beside them what an agent of a run folder
-    learned and where it is wrong. Nothing is trained and nothing is written over."""
+    learned and where it is wrong. Nothing is trained and nothing is written over.
+
+    For example:
+      python -m experiments.grid my_run --algorithm ppo
+      python -m experiments.grid FrozenLake-8x8
+    """
 
     what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR|MODEL")]
-    """A run folder, or for the exact solution alone a gridworld, by its id (FrozenLake-8x8, CliffWalking, DynaMaze...) or, of
-    your own, as FILE.py:FUNCTION."""
-    algorithm: str | None = None
-    """The contender. Default: the best one in summary.json."""
-    environment: Annotated[str | None, tyro.conf.arg(aliases=("--env",))] = None
-    """The environment. Default: the first of the run that is a gridworld."""
-    seed: int | None = None
-    """The seed. Default: the first of the run."""
-    gamma: float | None = None
-    """The discount. Default: the one that the agent learned with; 0.99 for an exact solution alone."""
-    out: Path | None = None
-    """The picture, a PNG; must be new. Default: DIR/grid-<environment>-<algorithm>-seed<seed>.png, or <MODEL>.png here."""
+    """A run folder; or for the exact solution alone a gridworld.
+    That is named by its id (FrozenLake-8x8, CliffWalking, DynaMaze...) or, of your own, as FILE.py:FUNCTION."""
+    algorithm: Annotated[str | None, said("the best one in summary.json", "NAME")] = None
+    """The contender."""
+    environment: Annotated[
+        str | None, tyro.conf.arg(aliases=("--env",)), said("the first of the run that is a gridworld", "NAME")
+    ] = None
+    """The environment."""
+    seed: Annotated[int | None, said("the first of the run", "N")] = None
+    """The seed."""
+    gamma: Annotated[float | None, said("the agent's own; 0.99 for an exact solution alone", "X")] = None
+    """The discount."""
+    out: Annotated[
+        Path | None, said("DIR/grid-<environment>-<algorithm>-seed<seed>.png, or <MODEL>.png here", "FILE")
+    ] = None
+    """The picture, a PNG; must be new."""
     trust: bool = False
     """Run the code that the folder keeps, though another user or another machine made it."""
 

@@ -9,8 +9,9 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from experiments.lab.commands.cli import run_command
+from experiments.lab.commands.cli import run_command, said
 from experiments.lab.machine import devices, hardware
 
 SEED = 0
@@ -26,8 +27,8 @@ MEMORY_SHARE = 0.25  # of free memory that the dense matrix and its factors may 
 class Args:
     """Compare plain, natural and trust-region steps on a CartPole policy, and the cost of F v with that of F."""
 
-    out: Path | None = None
-    """The folder for natural_gradient.png and figures.json; must be new or empty. Default: runs/<time>-natural-gradient."""
+    out: Annotated[Path | None, said("runs/<time>-natural-gradient", "DIR")] = None
+    """The folder for natural_gradient.png and figures.json; must be new or empty."""
 
 
 def main(args: Args) -> int:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import tyro
 
-from experiments.lab.commands.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, said, typed
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,19 @@ class Args:
 
     A contender's name that two folders use on one environment is shown as folder/name. Statistics that pair seeds are
     left out between contenders that ran under different ones.
+
+    For example:
+      python -m experiments.report my_run other_run --out both.html
     """
 
-    folders: tyro.conf.Positional[tuple[Path, ...]]
+    folders: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="DIR [DIR ...]", help_behavior_hint="(one or more)"),
+    ]
     """Run folders, as `experiments.compare` writes them; finished or not."""
-    out: Path | None = None
-    """The file to write. Default: report.html, in the run folder when there is one, here when there are several."""
+    out: Annotated[Path | None, said("report.html in the run folder; of several folders, here", "FILE")] = None
+    """The file to write."""
     margin: tuple[str, ...] = ()
     """A difference in what ranks that is too small to matter, as 20, or ENVIRONMENT=20 each; in place of the runs' own. The
     report says that it was named after the runs."""

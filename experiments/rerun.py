@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import tyro
 
-from experiments.lab.commands.cli import BadInput, run_command, typed
+from experiments.lab.commands.cli import BadInput, run_command, said, typed
 from experiments.lab.machine import devices
 
 LABELS = ("the first run", "this one")
@@ -19,12 +19,15 @@ class Args:
 
     A run that was never finished is compared as far as it went. Nothing in the folder is changed. Exit status: 0 where
     all is the same, 1 where something differs, 2 for a folder that cannot be run again.
+
+    For example:
+      python -m experiments.rerun my_run
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """The run folder."""
-    out: Path | None = None
-    """Where to run again; must be new or empty. Default: DIR-rerun."""
+    out: Annotated[Path | None, said("DIR-rerun", "DIR")] = None
+    """Where to run again; must be new or empty."""
     trust: bool = False
     """Run the code that the folder keeps, though another user or another machine made it."""
 

@@ -7,8 +7,9 @@ Cramer-Rao bound. The table holds every formula, by autodiff, against its closed
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from experiments.lab.commands.cli import run_command
+from experiments.lab.commands.cli import run_command, said
 from experiments.lab.machine import devices
 
 SEED = 0
@@ -25,8 +26,8 @@ WAYS = ("gradient", "Newton", "natural gradient")
 class Args:
     """Show maximum likelihood, the score function and the Cramer-Rao bound on a normal and a categorical model."""
 
-    out: Path | None = None
-    """The folder for score_function.png and figures.json; must be new or empty. Default: runs/<time>-score-function."""
+    out: Annotated[Path | None, said("runs/<time>-score-function", "DIR")] = None
+    """The folder for score_function.png and figures.json; must be new or empty."""
 
 
 def main(args: Args) -> int:

@@ -10,28 +10,32 @@ control rank by the exact return of their greedy policy, as in `experiments.comp
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, NoReturn
 
 from experiments.lab.commands import signals
-from experiments.lab.commands.cli import BadInput, count, each_once, run_command
+from experiments.lab.commands.cli import BadInput, count, each_once, run_command, said, typed
 from experiments.lab.commands.options import Options
 
 
 @dataclass(frozen=True)
 class Args(Options):
-    """Learn the values of a finite model, or how to act in it, by tabular or linear methods, and hold them against the exact ones."""
+    """Learn the values of a finite model, or how to act in it, by tabular or linear methods, and hold them against the exact ones.
+
+    For example:
+      python -m experiments.tabular --env CliffWalking --methods q_learning sarsa
+    """
 
     env: tuple[str, ...] = ("RandomWalk-19",)
-    """Finite models by id: RandomWalk-5, RandomWalk-19, FrozenLake-4x4, CliffWalking, Taxi..., and of your own as
-    FILE.py:FUNCTION."""
+    """Finite models by id: RandomWalk-5, RandomWalk-19, FrozenLake-4x4, CliffWalking, Taxi...
+    Of your own as FILE.py:FUNCTION."""
     methods: tuple[str, ...] = ("td", "n_step_td", "td_lambda", "monte_carlo_prediction")
     """Methods that all predict, as these and semi_gradient_td, lstd, tdc..., or all control: q_learning, sarsa, dyna_q..."""
     seeds: count("--seeds", most=1_000_000) = 10
     """How many seeds: 0 to N - 1."""
     steps: count("--steps") = 100_000
     """Environment steps each method may take under each seed."""
-    gamma: float | None = None
-    """The discount, of what is learned and of what it is held against. Default: 1 in prediction, 0.99 in control."""
+    gamma: Annotated[float | None, said("1 in prediction, 0.99 in control", "X")] = None
+    """The discount, of what is learned and of what it is held against."""
     weighting: Literal["states", "visits"] = "states"
     """How prediction averages the squared error: over states, all alike, or by how often episodes come to them."""
 
@@ -91,5 +95,10 @@ def methods(args: Args, env: str, judge):
     return tuple(replace(one, hparams=one.hparams.replace(gamma=judge.settings["gamma"])) for one in chosen)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, tabular, typed("tabular"), signals.NOTHING)
+
+
 if __name__ == "__main__":
-    run_command(Args, tabular, "python -m experiments.tabular", signals.NOTHING)
+    main()

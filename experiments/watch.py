@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import tyro
 
 from experiments.lab.commands import signals
-from experiments.lab.commands.cli import BadInput, count, run_command, typed
+from experiments.lab.commands.cli import BadInput, count, run_command, said, typed
 from experiments.lab.machine import devices
 
 MOST_PANELS = 20
@@ -23,24 +23,27 @@ class Args:
 
     Several seeds, or several algorithms, are shown side by side. Nothing is trained and nothing is written over. Of Kuhn poker for
     two, and of games in which each chooses once among three actions, the GIF shows the strategies at every evaluation of the run.
+
+    For example:
+      python -m experiments.watch my_run --algorithm ppo --seed 0 3
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """The folder of a run, as experiments.compare writes it."""
-    algorithm: str | None = None
-    """The algorithm. Default: the one with the highest IQM in summary.json."""
-    compare: tuple[str, ...] = ()
+    algorithm: Annotated[str | None, said("the one with the best IQM in summary.json", "NAME")] = None
+    """The algorithm."""
+    compare: Annotated[tuple[str, ...], said("none", "[NAME ...]")] = ()
     """Several algorithms side by side, in place of --algorithm."""
-    environment: str | None = None
-    """The environment. Default: the first of the run."""
-    seed: tuple[str, ...] = ()
-    """The seed, or several side by side. Default: the first of the run."""
+    environment: Annotated[str | None, said("the first of the run", "NAME")] = None
+    """The environment."""
+    seed: Annotated[tuple[str, ...], said("the first of the run", "[N ...]")] = ()
+    """The seed, or several side by side."""
     episodes: count("--episodes") = 1
     """Episodes, one after the other."""
     max_frames: count("--max-frames") = 1000
     """The GIF ends after so many frames; each is one environment step."""
-    out: Path | None = None
-    """The GIF; must be new. Default: DIR/watch-<environment>-<algorithms>-seed<seeds>.gif."""
+    out: Annotated[Path | None, said("DIR/watch-<environment>-<algorithms>-seed<seeds>.gif", "FILE")] = None
+    """The GIF; must be new."""
     trust: bool = False
     """Run the code that the folder keeps, though another user or another machine made it."""
 
@@ -75,9 +78,8 @@ def watch(args: Args) -> int:
         choice = chosen(args)
         strategies = learned(args.folder, choice)
         env = choice.task.make()
-        own = choice.task.factory is not None
-        given = choice.environment, choice.task.fields, own, env.model, env.draw, env.text
-        drawn = None if strategies else drawing(*given)
+        own = choice.task.factory is not None or env.name != choice.environment  # registered under another name
+        drawn = None if strategies else drawing(env, choice.task.fields, own)
     except ValueError as error:
         raise BadInput(error) from None
     label = "-".join([choice.environment, *choice.names, f"seed{'-'.join(map(str, choice.seeds))}"])

@@ -70,7 +70,7 @@ def test_the_code_prints_what_it_says(capsys):
 def test_the_table_is_what_the_command_finds(tmp_path, capsys):
     import json
 
-    games.main(games.Args(out=tmp_path / "run"))
+    games.games(games.Args(out=tmp_path / "run"))
     found = json.loads((tmp_path / "run" / "figures.json").read_text())["methods"]
     for name, *told in table("method | 10 iterations"):
         one = found[name.strip("`")]

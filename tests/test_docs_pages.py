@@ -6,20 +6,22 @@ import importlib
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import tyro
+import yaml
 from mkdocs.commands import build
 from mkdocs.config import load_config
 
 import envs
 from experiments import losses as gallery
 from experiments.lab.commands.options import Options
-from experiments.lab.definition.settings import ALGORITHMS, CONTROLS, PREDICTS
-from experiments.lab.outside.user_loss import load_loss
+from experiments.lab.definition.settings import AGENTS, ALGORITHMS, CONTROLS, PREDICTS, TEAMS
+from experiments.lab.outside.user_loss import is_reference, load_loss
 from experiments.lab.running import runner
 from experiments.lab.showing.meanings import MEANINGS
 from experiments.rlhf.settings import METHODS
@@ -82,9 +84,12 @@ def test_the_site_builds_without_a_warning_and_its_pages_fetch_nothing(tmp_path)
 
 
 def commands(text):
-    """Returns the commands of a page's code blocks that are to be typed, as (module, words)."""
+    """Returns the commands that a page gives, in code blocks and within lines, as (module, words)."""
     lines = "\n".join(code for language, code in FENCE.findall(text) if not language).splitlines()
-    return [shlex.split(line)[2:] for line in lines if line.startswith("python -m experiments.")]
+    found = [line.partition(" -m ")[2] for line in lines if line.startswith("python -m experiments.")]
+    found += re.findall(r"`(?:python -m )?(experiments\.[\w.]+\s[^`]+)`", without_code(text))
+    found += [f"experiments.compare {words}" for words in re.findall(r"`(--[^`]*--algos\s[^`]+)`", without_code(text))]
+    return [shlex.split(command) for command in dict.fromkeys(found)]
 
 
 TYPED = [(name, *words) for name, text in PAGES.items() for words in commands(text)]
@@ -99,8 +104,16 @@ def test_every_command_parses(typed):
     if module == "experiments.rlhf.__main__":
         command = importlib.import_module("experiments.rlhf.command")
     arguments = getattr(command, "Args", Options if hasattr(command, "experiment") else None)
-    assert arguments is not None, module
-    tyro.cli(arguments, args=words)
+    if arguments is None:
+        tyro.cli(functools.wraps(command.main)(lambda *_, **__: None), args=words)  # the same options, nothing run
+        return
+    parsed = tyro.cli(arguments, args=words)
+    if module == "experiments.compare":
+        known = {*ALGORITHMS, *AGENTS, *TEAMS, *CONTROLS, *PREDICTS}
+        assert {name for name in parsed.algos if not is_reference(name)} <= known
+        assert {name.partition("(")[0] for name in parsed.env if "/" not in name and ".py:" not in name} <= {
+            *envs.ids()
+        }
 
 
 def defined(path, dotted):
@@ -240,6 +253,16 @@ def test_the_recipe_for_rliable_gives_runs_by_tasks_and_runs_by_tasks_by_points(
         assert found["iqms"].keys() == found["iqm_curves"].keys() == expected.keys()
 
 
+def test_the_software_is_cited_alike_on_its_page_and_in_its_file():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    shown = dict(re.findall(r"^  (\w+) = \{+(.*?)\}+,?$", PAGES["docs/cite.md"], re.MULTILINE))
+    (author,) = cited["authors"]
+    wanted = {"title": cited["title"], "author": author["name"], **{key: cited[key] for key in ("version", "license")}}
+    assert shown == wanted | {"year": shown["year"]}
+
+
 def reference():
     spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
     module = importlib.util.module_from_spec(spec)
@@ -253,6 +276,18 @@ def test_every_public_name_has_a_docstring_and_its_line_in_the_reference():
         undocumented = [node.name for node in made.public(path) if not ast.get_docstring(node)]
         assert not undocumented, f"{path}: {undocumented}"
     assert PAGES["docs/reference.md"] == made.page(), "it is old: python docs/make_reference.py"
+
+
+def test_every_public_name_of_the_experiments_has_a_docstring():
+    made, rooms = reference(), (ROOT / "experiments").rglob("*.py")
+    lacking = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in rooms
+        if "benchmarks" not in path.parts
+        for node in made.public(path)
+        if not ast.get_docstring(node)
+    ]
+    assert not lacking
 
 
 def test_every_algorithm_method_environment_and_loss_is_named_on_a_page():

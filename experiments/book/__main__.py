@@ -3,11 +3,11 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 
-from experiments.lab.commands.cli import BadInput, count, run_command
+from experiments.lab.commands.cli import BadInput, count, run_command, said, typed
 from experiments.lab.machine import devices
 
 # name: (module of experiments.book, its function)
@@ -36,20 +36,30 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Args:
-    """Make figures of Sutton and Barto (2018) again, with intervals over runs and the book's numbers beside ours."""
+    """Make figures of Sutton and Barto (2018) again, with intervals over runs and the book's numbers beside ours.
 
-    figure: Annotated[tuple[Literal[tuple(FIGURES)], ...], tyro.conf.Positional]
-    """6.2 batch TD and MC, 6.3 and 6.6 (the figure of example 6.6) the cliff, 6.5 maximisation bias, 7.2 n-step TD,
-    8.2 Dyna-Q, 8.4 and 8.5 mazes that change, 9.1, 9.2 and 9.5 the walk of 1000 states by a few features, 10.4 mountain car by
-    tiles, 11.2 Baird's counterexample, 11.5 TDC on it, 12.6 TD(lambda). Figures that have no number: example-6.2 TD and MC,
-    example-6.5 the windy gridworld, example-8.4 prioritised sweeping."""
-    runs: count("--runs", most=1_000_000) | None = None
-    """How many runs are averaged. Default: as many as give a clear picture in about a minute."""
-    out: Path | None = None
-    """The folder for figure-X.png and figures.json; must be new or empty. Default: runs/<time>-book-<figures>."""
+    For example:
+      python -m experiments.book 7.2 12.6
+    """
+
+    figure: Annotated[
+        tuple[Literal[tuple(FIGURES)], ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="FIGURE [FIGURE ...]", help_behavior_hint="(one or more)"),
+    ]
+    """6.2 batch TD and MC; 6.3 and 6.6 (the figure of example 6.6) the cliff; 6.5 maximisation bias; 7.2 n-step TD;
+    8.2 Dyna-Q; 8.4 and 8.5 mazes that change; 9.1, 9.2-left, 9.2-right and 9.5 a walk of 1000 states by few features;
+    10.4 mountain car by tiles; 11.2 Baird's counterexample; 11.5 TDC on it; 12.6 TD(lambda).
+    Figures that have no number: example-6.2 TD and MC; example-6.5 windy gridworld; example-8.4 prioritised sweeping."""
+    runs: Annotated[
+        count("--runs", most=1_000_000) | None, said("as many as give a clear picture in about a minute", "N")
+    ] = None
+    """How many runs are averaged."""
+    out: Annotated[Path | None, said("runs/<time>-book-<figures>", "DIR")] = None
+    """The folder for figure-X.png and figures.json; must be new or empty."""
 
 
-def main(args: Args) -> int:
+def book(args: Args) -> int:
     """Makes the figures, prints their numbers beside the book's and returns the exit status. Raises BadInput."""
     if not args.figure or len(set(args.figure)) < len(args.figure):
         raise BadInput(f"name one or more figures, each once, of: {', '.join(FIGURES)}")
@@ -85,5 +95,10 @@ def made_again(name: str, runs: int | None = None):
     return make() if runs is None else make(runs)
 
 
+def main() -> NoReturn:
+    """Runs the command and exits."""
+    run_command(Args, book, typed("book"))
+
+
 if __name__ == "__main__":
-    run_command(Args, main, "python -m experiments.book")
+    main()

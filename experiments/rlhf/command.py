@@ -4,10 +4,10 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from experiments.lab.commands import signals
-from experiments.lab.commands.cli import BadInput, each_once, run_command, typed
+from experiments.lab.commands.cli import BadInput, each_once, run_command, said, typed
 from experiments.lab.commands.options import Options
 from experiments.lab.machine import devices
 
@@ -22,27 +22,30 @@ class Args(Options):
 
     Writes DIR/stages, a folder each, and DIR/optimisation, the run folder of the optimised policies; report.html, summary.json,
     frontier.png and samples.md beside them. Ctrl-C keeps what is done; the same command with the same --out goes on.
+
+    For example:
+      python -m experiments.rlhf --quick --algos ppo dpo
     """
 
     algos: tuple[str, ...] = ("ppo", "rloo", "dpo", "best_of_n")
     """Methods: ppo, rloo, grpo, reinforce, dpo, ipo, best_of_n."""
     quick: bool = False
     """A small model and few updates: three minutes instead of fifteen, and worse texts."""
-    size: tuple[str, ...] = ()
+    size: Annotated[tuple[str, ...], said("those of the pipeline")] = ()
     """Sizes of the stages, as NAME=VALUE (length=48, width=64): those of experiments/rlhf/settings.py."""
-    reward: str | None = None
+    reward: Annotated[str | None, said("the reward model", "NAME")] = None
     """A reward of your own in the reward model's place, as FILE.py:FUNCTION: of (texts), a list, or of (tokens, mask)."""
-    data: Path | None = None
-    """A rating file: tab-separated, header `id ratings text`, two ratings or more a sentence. Default: human_sentiment."""
-    preferences: Path | None = None
+    data: Annotated[Path | None, said("human_sentiment", "FILE")] = None
+    """A rating file: tab-separated, header `id ratings text`, two ratings or more a sentence."""
+    preferences: Annotated[Path | None, said("none", "FILE")] = None
     """Preferences in place of ratings: JSON lines with `prompt`, `chosen` and `rejected`."""
-    texts: Path | None = None
+    texts: Annotated[Path | None, said("none", "FILE")] = None
     """Sentences, one a line, that the supervised stage learns from beside those that are judged."""
-    stages: Path | None = None
-    """Where the stages lie that are reused, and made where they are not there. Default: DIR/stages."""
-    model: str | None = None
-    """A pretrained model that judges fluency, and that a reward model is learned on for comparison: smollm2 (needs a package
-    that the documentation names)."""
+    stages: Annotated[Path | None, said("DIR/stages", "DIR")] = None
+    """Where the stages lie that are reused, and made where they are not there."""
+    model: Annotated[str | None, said("none", "NAME")] = None
+    """A pretrained model that judges fluency, and that a reward model is learned on for comparison: smollm2.
+    It needs a package that the documentation names."""
     vader: bool = False
     """A second judge of sentiment, a lexicon, as one more column (needs: pip install vaderSentiment)."""
 

@@ -1,4 +1,4 @@
-"""An environment, an algorithm and a network of a user's own, from files in a folder that is no package, on their way
+"""An environment, an algorithm, a loss for it and a network of a user's own, from files in a folder that is no package, on their way
 through compare, resume, rerun, diff, watch and report: also after the run folder was moved and the files are gone."""
 
 import json
@@ -24,6 +24,7 @@ SKELETONS = Path(__file__).parents[2] / "docs" / "skeletons"
 FILES = {
     "my_a2c.py": None,
     "my_env.py": None,
+    "my_loss.py": None,
     "my_net.py": "from sizes_of_mine import SIZE\n",
     "sizes_of_mine.py": "SIZE = 5\n",
 }
@@ -45,8 +46,8 @@ def written(folder):
 def arguments(mine, out, **more):
     return Args(
         env=(f"{mine / 'my_env.py'}:line(size=5, slip=0.25)",),
-        algos=(str(mine / "my_a2c.py"),),
-        network=("default", f"{mine / 'my_net.py'}:wide(size=3)"),
+        algos=(str(mine / "my_a2c.py"), f"{mine / 'my_loss.py'}:clipped"),
+        network=("my_a2c=default", f"my_a2c={mine / 'my_net.py'}:wide(size=3)"),
         **{"seeds": 2, "steps": 64, "evaluations": 2, "eval_episodes": 2, "set": SMALL, "out": out, **more},
     )
 
@@ -90,7 +91,8 @@ def moved(tmp_path_factory):
         assert compare(arguments(place, run)) == 130
     for name in FILES:
         (place / name).unlink()
-    sys.modules.pop("sizes_of_mine")  # of which another process knows nothing
+    for name in ("sizes_of_mine", "my_a2c"):
+        sys.modules.pop(name)  # of which another process knows nothing
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "moved"
     shutil.move(run, elsewhere)
     assert compare(Args(resume=elsewhere)) == 0
@@ -106,19 +108,24 @@ def test_the_manifest_says_what_ran_and_the_folder_keeps_every_file(moved):
     task = found["environments"][NAME]
     assert task["fields"] == {"size": 5, "slip": 0.25} and task["factory"] == f"{place / 'my_env.py'}:line"
     algorithms = task["algorithms"]
-    assert list(algorithms) == ["my_a2c", "my_a2c wide(size=3)"]
+    assert list(algorithms) == ["my_a2c", "my_a2c wide(size=3)", "clipped"]
     own = algorithms["my_a2c wide(size=3)"]
     assert own["algorithm"] == str(place / "my_a2c.py") and own["loss"] == f"{place / 'my_a2c.py'}:loss"
     assert own["network"] == f"{place / 'my_net.py'}:wide" and own["network_fields"] == {"size": 3}
     assert own["config"]["num_passes"] == 2 and own["hparams"]["total_steps"] == 64.0 and own["parent"] == "my_a2c"
+    clipped = algorithms["clipped"]
+    assert clipped["loss"] == f"{place / 'my_loss.py'}:clipped" and clipped["parent"] == "my_a2c"
+    assert clipped["algorithm"] == own["algorithm"] and clipped["hparams"] == own["hparams"] | {"clip": 0.2}
 
 
-def test_the_run_finished_and_holds_a_network_against_the_algorithm_with_its_own(moved):
+def test_the_run_finished_and_holds_network_and_loss_against_the_algorithm_with_its_own(moved):
     _, run = moved
     summary = json.loads((run / "summary.json").read_text())
     assert not summary["interrupted"]
     found = summary["environments"][NAME]
-    assert found["verdicts"][0].startswith("my_a2c wide(size=3) against my_a2c: ")
+    assert [line.partition(":")[0] for line in found["verdicts"][:2]] == [
+        "my_a2c wide(size=3) against my_a2c", "clipped against my_a2c",
+    ]  # fmt: skip
 
 
 def test_a_policy_is_loaded_with_the_network_that_it_was_trained_with(moved):
@@ -162,7 +169,8 @@ def test_the_report_names_the_files(moved, tmp_path):
     _, run = moved
     assert report(ReportArgs((run,), tmp_path / "report.html")) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "my_a2c wide(size=3)" in text and "my_net.py:wide" in text and "my_env.py:line" in text
+    for named in ("my_a2c wide(size=3)", "my_net.py:wide", "my_env.py:line", "my_loss.py:clipped"):
+        assert named in text
 
 
 @pytest.mark.parametrize("name", FILES)

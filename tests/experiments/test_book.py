@@ -128,7 +128,7 @@ def test_batch_td_and_batch_monte_carlo_answer_example_6_4_as_the_book_does():
 
 
 def test_the_command_writes_pictures_and_numbers_beside_the_books(tmp_path, capsys):
-    assert book.main(book.Args(("6.5",), runs=200, out=tmp_path / "run")) == 0
+    assert book.book(book.Args(("6.5",), runs=200, out=tmp_path / "run")) == 0
     made = json.loads((tmp_path / "run" / "figures.json").read_text())
     figure = made["figures"]["6.5"]
     assert figure["runs"] == 200 and made["versions"]["jax"] and (tmp_path / "run" / "figure-6.5.png").is_file()
@@ -142,9 +142,9 @@ def test_bad_input_is_one_line(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(BadInput, match="is not empty"):
-        book.main(book.Args(("6.5",), out=tmp_path / "full"))
+        book.book(book.Args(("6.5",), out=tmp_path / "full"))
     with pytest.raises(BadInput, match="each once"):
-        book.main(book.Args(("6.5", "6.5")))
+        book.book(book.Args(("6.5", "6.5")))
 
 
 def test_on_five_states_all_methods_begin_with_one_error_and_td_learns_sooner():

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 
 import envs
 from envs.gymnax_ids import IDS
-from envs.mdp import from_map
+from envs.mdp import as_env, from_map
 from experiments.lab.showing.drawing import DRAWINGS, classic, drawing, film, grids, shapes
 from experiments.lab.showing.drawing.shapes import Disc, Line, Polygon, Scene, rasterise
 
@@ -95,7 +95,7 @@ def test_the_rod_of_pendulum_points_where_gymnasium_draws_it(theta):
 @pytest.mark.parametrize("x", [-1.1, -0.5, 0.0, 0.45])
 def test_the_car_stands_on_the_hill_where_gymnasium_draws_it(environment, x):
     body, flag = gymnasium_polygons(environment, (x, 0.0))
-    scene = drawing(environment, {}).scene(state_of(environment, (x, 0.0)), None)
+    scene = drawing(envs.make(environment), {}).scene(state_of(environment, (x, 0.0)), None)
     scale = 600 / 1.8  # pixels for a unit
     wheels = [shape.centre for shape in scene.shapes if isinstance(shape, Disc)]
     foot = body[[0, 3]].mean(axis=0) / scale - (1.2, 10 / scale)  # gymnasium lifts its car by 10 pixels
@@ -135,17 +135,17 @@ def test_a_maze_has_gymnaxs_walls():
 
 
 def test_a_gridworld_of_a_finite_model_shows_walls_ends_and_the_agent_in_its_cell():
-    model = from_map("S.G\n#H#", reward={"G": 1.0})
-    scene = drawing("of one's own", {}, own=True, model=model).scene(SimpleNamespace(index=1), None)
+    env = as_env(from_map("S.G\n#H#", reward={"G": 1.0}), "of one's own", max_steps=9)
+    scene = drawing(env, {}, own=True).scene(SimpleNamespace(index=1), None)
     squares = {tuple(np.mean(x.points, 0).round(3)): x.colour for x in scene.shapes if isinstance(x, Polygon)}
     walls = {(0.5, -1.5): shapes.GREY, (2.5, -1.5): shapes.GREY}
     assert squares == walls | {(2.5, -0.5): shapes.GREEN, (1.5, -1.5): shapes.INK}
     (agent,) = (shape for shape in scene.shapes if isinstance(shape, Disc))
     assert agent.centre == (1.5, -0.5)
-    costly = drawing("CliffWalking", {}, model=envs.make("CliffWalking").model).scene(SimpleNamespace(index=0), None)
+    costly = drawing(envs.make("CliffWalking"), {}).scene(SimpleNamespace(index=0), None)
     assert [x.colour for x in costly.shapes if isinstance(x, Polygon)] == 10 * [shapes.GREY] + [shapes.GREEN]
     with pytest.raises(ValueError, match="Taxi cannot be drawn; those that can: .*, and finite models on a grid"):
-        drawing("Taxi", {}, model=envs.make("Taxi").model)
+        drawing(envs.make("Taxi"), {})
 
 
 def test_the_drawings_assume_the_fields_that_environments_have_by_default():
@@ -164,8 +164,10 @@ def test_the_drawings_assume_the_fields_that_environments_have_by_default():
 
 def test_a_field_of_the_environment_changes_its_drawing():
     state = state_of("CartPole-v1", (0.0, 0.0, 0.0, 0.0))
-    plain, other = (drawing("CartPole-v1", fields) for fields in ({"gravity": 5.0}, {"length": 1.0}))
-    assert plain.scene(state, None) == drawing("CartPole-v1", {}).scene(state, None)
+    usual, plain, other = (
+        drawing(envs.make("CartPole-v1", **fields), fields) for fields in ({}, {"gravity": 5.0}, {"length": 1.0})
+    )
+    assert plain.scene(state, None) == usual.scene(state, None)
     assert other.scene(state, None) != plain.scene(state, None)
 
 
@@ -228,8 +230,8 @@ def test_a_title_that_is_too_long_is_cut_and_ends_in_dots():
 
 @pytest.mark.parametrize("environment", [*CLASSIC, "Breakout-MinAtar", "Catch-bsuite", "FourRooms-misc"])
 def test_the_first_state_of_an_environment_is_a_picture_with_something_on_it(environment):
-    state, observation = envs.make(environment).reset(jax.random.key(0))
-    image = rasterise(drawing(environment, {}).scene(state, observation), 100)
+    env = envs.make(environment)
+    image = rasterise(drawing(env, {}).scene(*env.reset(jax.random.key(0))), 100)
     assert max(image.size) == 100 and len(image.getcolors(10_000)) >= 3
 
 

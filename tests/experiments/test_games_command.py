@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.games import Args, check, game_of, main, points
+from experiments.games import Args, check, game_of, games, points
 from experiments.lab.commands.cli import BadInput
 
 COIN = """
@@ -32,7 +32,7 @@ def broken():
 
 
 def test_figures_table_and_picture_are_made(tmp_path, capsys):
-    assert main(Args(methods=("cfr",), iterations=100, out=tmp_path / "run")) == 0
+    assert games(Args(methods=("cfr",), iterations=100, out=tmp_path / "run")) == 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["figures.json", "games.png"]
     found = json.loads((tmp_path / "run" / "figures.json").read_text())
     one = found["methods"]["cfr"]
@@ -52,7 +52,7 @@ def test_matrix_games_and_games_of_a_users_own_run(game, methods, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "game.json").write_text(json.dumps({"payoffs": [[[1, 2, 0], [3, 0, 1]], [[0, 1, 2], [1, 0, 4]]]}))
     (tmp_path / "coin.py").write_text(COIN)
-    assert main(Args(game=game, methods=methods, iterations=30, out=tmp_path / "run")) == 0
+    assert games(Args(game=game, methods=methods, iterations=30, out=tmp_path / "run")) == 0
     found = json.loads((tmp_path / "run" / "figures.json").read_text())
     assert list(found["methods"]) == list(methods)
     if not game.endswith("coin"):

@@ -132,7 +132,7 @@ def test_the_picture_has_agents_where_they_are_and_a_line_from_each_landmark_to_
         np.array([[0.0, 0.0], [1.0, 1.0], [-5.0, 0.0]]),
         np.array([[0.9, 0.9], [-0.9, 0.0], [0.1, 0.2]]),
     )
-    scene = drawing("Spread", {}).scene(Spread(position, np.zeros((3, 2)), landmark, 0), None)
+    scene = drawing(envs.make("Spread"), {}).scene(Spread(position, np.zeros((3, 2)), landmark, 0), None)
     discs = [each for each in scene.shapes if isinstance(each, Disc) and each.radius == 0.15]
     assert [disc.centre for disc in discs] == [(0.0, 0.0), (1.0, 1.0), (scene.view[0], 0.0)]
     lines = [each.points for each in scene.shapes if isinstance(each, Line)][1:]

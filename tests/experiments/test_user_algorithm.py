@@ -1,18 +1,22 @@
 """Algorithms of a user's own, in whole files: what is wrong with one is a line before anything compiles."""
 
+import dataclasses
 import difflib
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import envs
 from algos import a2c
-from experiments.lab.definition.contenders import contenders
+from experiments.lab.definition.contenders import contenders, with_loss
 from experiments.lab.outside.loss_trace import made
+from experiments.lab.outside.user_files import load_module
+from experiments.lab.outside.user_loss import load_loss
 
 SKELETON = Path(__file__).parents[2] / "docs" / "skeletons" / "my_a2c.py"
-CODE = SKELETON.read_text()
+CODE, LOSS = SKELETON.read_text(), SKELETON.with_name("my_loss.py").read_text()
 
 
 def written(folder, code, name="mine.py"):
@@ -83,6 +87,90 @@ def test_a_file_called_as_one_of_ours_beside_it_is_refused(tmp_path):
     path = written(tmp_path, CODE, "a2c.py")
     with pytest.raises(ValueError, match="two contenders are called 'a2c'; rename the function or the file"):
         contenders(["a2c", str(path)], "CartPole-v1", 5_000)
+
+
+NETS = """import flax.linen as nn
+from algos.core.networks import actor_critic
+
+def q(env):
+    return nn.Dense(2)
+
+def too_many(env):
+    return actor_critic(env._replace(action=type(env.action)(3)), (4,))
+"""
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """Writes the skeletons of an algorithm and of a loss for it, changed as asked, as a file and its neighbour."""
+    names = []
+
+    def write(number, loss=LOSS, code=CODE):
+        names.append(f"algorithm{number}_of_mine")
+        path = written(tmp_path, code, f"{names[-1]}.py")
+        return path, written(tmp_path, loss.replace("my_a2c", names[-1]), f"loss{number}.py")
+
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_a_loss_of_ones_own_algorithm_is_that_algorithm_with_it_and_is_held_against_it(beside):
+    path, loss = beside(1)
+    own, other = contenders([str(path), f"{loss}:clipped"], "CartPole-v1", 5_000)
+    assert (other.name, other.parent) == ("clipped", own.name) and other.loss.__name__ == "clipped"
+    assert other.algorithm.__file__ == own.algorithm.__file__ and dataclasses.asdict(
+        other.config
+    ) == dataclasses.asdict(own.config)
+    assert vars(other.hparams) == vars(own.hparams) | {"clip": 0.2} and own.hparams.total_steps == 5_000.0
+    made(other, envs.make("CartPole-v1"))
+    slow = dataclasses.replace(own, hparams=own.hparams.replace(learning_rate=0.5))
+    assert with_loss(slow, other.loss).hparams.learning_rate == 0.5  # the same file, though a module more
+    with pytest.raises(ValueError, match="clipped is a loss for algorithm1_of_mine, and a2c is another algorithm"):
+        with_loss(contenders(["a2c"], "CartPole-v1", 5_000)[0], other.loss)
+
+
+def test_a_loss_in_the_algorithms_own_file_is_a_contender_beside_it(tmp_path):
+    path = written(tmp_path, CODE + "\n\ndef twice(params, apply, batch, hparams: HParams):\n    total, metrics = loss(params, apply, batch, hparams)\n    return 2.0 * total, metrics\n")  # fmt: skip
+    own, other = contenders([str(path), f"{path}:twice"], "CartPole-v1", 5_000)
+    assert (other.name, other.parent, other.algorithm) == ("twice", "mine", own.algorithm)
+    made(other, envs.make("CartPole-v1"))
+
+
+def test_what_is_wrong_is_blamed_on_the_loss_the_network_or_the_algorithm_that_it_is_in(beside, tmp_path):
+    env = envs.make("CartPole-v1")
+
+    def said(loss_path, network=None):
+        (one,) = contenders([f"{loss_path}:clipped"], "CartPole-v1", 5_000)
+        with pytest.raises(ValueError) as refused:
+            made(dataclasses.replace(one, network=network), env)
+        return str(refused.value)
+
+    _, wrong_loss = beside(2, LOSS.replace("batch.value_target", "batch.target"))
+    line = 1 + LOSS.splitlines().index("    loss += hparams.value_coef * squared(value - batch.value_target)")
+    assert said(wrong_loss).startswith(f"{wrong_loss}:{line}: Batch has no field 'target'")
+    algorithm, of_wrong = beside(3, code=WRONG["no episodes"][0])
+    assert said(of_wrong).startswith(f"{algorithm}: step's metrics lack episode_count")
+    nets = written(tmp_path, NETS, "nets.py")
+    _, sound = beside(4)
+    told = said(sound, load_module(nets).q)
+    assert told.startswith(f"{nets}:4: what this network gives does not fit algorithm4_of_mine"), told
+    told = said(sound, load_module(nets).too_many)
+    assert told.startswith(f"{nets}:7: ") and "with logits [2, 3, 3], should have [2, 3, 2]" in told, told
+
+
+def test_a_file_that_is_no_algorithm_is_none_that_a_loss_could_be_for(beside):
+    _, path = beside(5, code=CODE.replace("def make(", "def built("))
+    with pytest.raises(
+        ValueError, match="clipped does not say which algorithm it is for.*or a file of yours beside it"
+    ):
+        load_loss(f"{path}:clipped")
+
+
+def test_the_page_shows_the_skeleton_of_a_loss():
+    page = (SKELETON.parents[1] / "algorithms.md").read_text()
+    (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert shown.splitlines()[1:] == LOSS.splitlines()[2:]
 
 
 def test_the_skeleton_is_a2c_with_what_the_page_says_changed_and_errors_look_as_shown(tmp_path):

@@ -1,8 +1,10 @@
 """What the commands share: numbers as people write them, and one clear line for bad input."""
 
 import inspect
+import shutil
 import signal
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +54,14 @@ def count(option: str, most: int = 2**53 - 1) -> Any:
 def said(default: str, metavar: str | None = None) -> Any:
     """Returns what an option's help says of its default, where the value itself says nothing: None, or no words at all."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+def wrapped(text: str) -> str:
+    """Returns paragraphs as lines that fit the terminal; one with a line that is indented, as of a command, as it is. All but
+    the first line are moved in, or tyro would join them again."""
+    width, form = shutil.get_terminal_size().columns, {"subsequent_indent": "  ", "break_long_words": False}
+    parts = text.split("\n\n")
+    return "\n\n".join(one if "\n " in one else textwrap.fill(one.replace("\n", " "), width, **form) for one in parts)
 
 
 def documentation() -> str:
@@ -147,7 +157,7 @@ def run_command(
     folders.give_matplotlib_one()
     try:
         with warned_once():
-            description = f"{inspect.cleandoc(arguments.__doc__)}\n\nDocumentation: {documentation()}"
+            description = wrapped(f"{inspect.cleandoc(arguments.__doc__)}\n\nDocumentation: {documentation()}")
             raise SystemExit(command(tyro.cli(arguments, prog=name, description=description)))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

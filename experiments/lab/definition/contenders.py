@@ -3,13 +3,15 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from algos.core.types import Loss
 from experiments.lab.definition.experiment import Contender
-from experiments.lab.definition.settings import ALGORITHMS, contender
-from experiments.lab.outside.user_algorithm import is_file, own_algorithm
-from experiments.lab.outside.user_loss import annotated, declared, is_reference, load_loss
+from experiments.lab.definition.settings import contender
+from experiments.lab.outside.user_algorithm import is_file, of_module, own_algorithm
+from experiments.lab.outside.user_loss import UserLoss, annotated, declared, is_reference, load_loss
 
 
 def contenders(names: Sequence[str], environment: str, steps: int) -> tuple[Contender, ...]:
@@ -31,7 +33,12 @@ def _contender(name: str, environment: str, steps: int) -> Contender:
 def own_loss(reference: str, environment: str, steps: int) -> Contender:
     """Returns the algorithm that the named loss declares, with that loss and the algorithm's settings."""
     loss = load_loss(reference)
-    return with_loss(contender(loss.algorithm, environment, steps), loss.function)
+    return with_loss(parent_of(loss, environment, steps), loss.function)
+
+
+def parent_of(loss: UserLoss, environment: str, steps: int) -> Contender:
+    """Returns the algorithm that the loss is for, with its settings for the environment; a user's own at its defaults."""
+    return contender(loss.algorithm, environment, steps) if loss.own is None else of_module(loss.own, steps)
 
 
 def with_loss(parent: Contender, function: Loss, name: str = "") -> Contender:
@@ -40,20 +47,25 @@ def with_loss(parent: Contender, function: Loss, name: str = "") -> Contender:
     Raises ValueError, in one line, for what is no loss, or one for another algorithm.
     """
     loss = declared(function, name or getattr(function, "__name__", "the loss"))
-    if ALGORITHMS[loss.algorithm][0] is not parent.algorithm:
+    if not _one_file(loss.module, parent.algorithm):
         raise ValueError(f"{function.__name__} is a loss for {loss.algorithm}, and {parent.name} is another algorithm")
     return dataclasses.replace(
         parent,
         name=name or function.__name__,
         loss=function,
-        hparams=with_settings_of(parent.hparams, loss.hparams_class),
+        hparams=with_settings_of(parent.hparams, loss),
         network=loss.network,
         parent=parent.name,
     )
 
 
-def with_settings_of(hparams: Any, hparams_class: type) -> Any:
-    """Returns hyperparameters of the subclass with the values of `hparams`; a field that the subclass declares itself
-    keeps the subclass's default."""
-    declared = annotated(hparams_class, type(hparams))
-    return hparams_class(**{name: value for name, value in vars(hparams).items() if name not in declared})
+def with_settings_of(hparams: Any, loss: UserLoss) -> Any:
+    """Returns the loss's hyperparameters with the values of its algorithm's; a field that the loss declares itself keeps
+    the loss's default."""
+    declared = annotated(loss.hparams_class, loss.module.HParams)
+    return loss.hparams_class(**{name: value for name, value in vars(hparams).items() if name not in declared})
+
+
+def _one_file(one: ModuleType, other: ModuleType) -> bool:
+    """Returns whether both are one algorithm; a user's file is a module more where a loss beside it imports it."""
+    return one is other or Path(one.__file__).resolve() == Path(other.__file__).resolve()

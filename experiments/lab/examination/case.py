@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import envs
-from algos.core.types import Batch
+from algos import dqn
+from algos.core.types import Batch, ReplayBatch
 from algos.pgql import Batches
-from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.outside.user_loss import UserLoss
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -107,7 +108,7 @@ def prepare(user: UserLoss, environment: str) -> Case:
 
     The policy at collection is moved off the uniform one that training begins with, and `params` a little further.
     """
-    apply, params, batch = captured(user.algorithm, environment, user.network)
+    apply, params, batch = captured(user.module, environment, user.network)
     with jax.enable_x64(True):
         params, batch, hparams = cast((params, batch, user.hparams_class()), np.float64)
         old = moved(params, 0.1, seed=0)
@@ -118,11 +119,10 @@ def prepare(user: UserLoss, environment: str) -> Case:
 
 
 @functools.cache
-def captured(algorithm: str, environment: str, network) -> tuple:
-    """Returns (apply, parameters, batch) of the first call of the loss in the first update, as host arrays."""
-    module, makes_it = ALGORITHMS[algorithm]
-    sizes = SMALL | ({} if algorithm == "dqn" else {"num_steps": NUM_STEPS}) | makes_it
-    config = module.Config(**{name: x for name, x in sizes.items() if name in module.Config.__dataclass_fields__})
+def captured(module: ModuleType, environment: str, network) -> tuple:
+    """Returns (apply, parameters, batch) of the first call of the loss in the first update, as host arrays. Raises
+    ValueError for a user's algorithm that calls it with no batch of ours, or not at all."""
+    config = small(module)
     env = envs.make(environment, max_steps_in_episode=TIME_LIMIT)
     calls, networks = [], []
 
@@ -136,7 +136,19 @@ def captured(algorithm: str, environment: str, network) -> tuple:
     run = jax.jit(lambda key: learner.step(learner.init(key, hparams), hparams)[1])
     jax.block_until_ready(run(jax.random.key(0)))
     jax.effects_barrier()
+    if not calls or not isinstance(calls[0][1], Batch | ReplayBatch | Batches):
+        what = f"a {type(calls[0][1]).__name__}" if calls else "nothing"
+        raise ValueError(
+            f"{module.__file__}: its first update gives its loss {what}; what is examined are losses of a Batch or a "
+            "ReplayBatch of algos.core.types"
+        )
     return jax.jit(networks[0]), *jax.tree.map(np.asarray, calls[0])  # jit: traced once, not with every program
+
+
+def small(module: ModuleType) -> Any:
+    """Returns a configuration of the algorithm that is small, as far as it has fields of those names."""
+    sizes = SMALL | ({} if module is dqn else {"num_steps": NUM_STEPS})
+    return module.Config(**{name: x for name, x in sizes.items() if name in module.Config.__dataclass_fields__})
 
 
 def recollected(apply, old, batch, target_params) -> Any:

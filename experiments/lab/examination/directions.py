@@ -8,7 +8,6 @@ import numpy as np
 from jax import lax
 
 from algos.core.types import Batch
-from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination import jaxprs
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, TINY, Case, Finding, flat, moved, parts
 from experiments.lab.examination.form import used
@@ -19,20 +18,20 @@ FAR = (5, 6, 7, 8)  # seeds of policies far from the old one
 
 
 def directions(case: Case) -> list[Finding]:
-    """Returns which way the gradient points: against the plain policy gradient, or for DQN plain Q-learning's."""
+    """Returns which way the gradient points: against the plain policy gradient, or for DQN plain Q-learning's; on replayed
+    experience of a user's own algorithm, its own loss's."""
     if isinstance(parts(case.batch)[0], Batch):
         at_old = policy_direction(case)
         return at_old + far(case, at_old[0].level == OK) + value_direction(case)
-    if case.user.network is not None:
+    usual, own = getattr(case.user.module, "loss", None), case.user.own
+    if case.user.network is not None or usual is None or (own and usual is case.user.function):
         return []
-    usual = case._replace(loss=ALGORITHMS[case.user.algorithm][0].loss).gradient()
-    similarity, length = compared(case.gradient(), usual)
+    similarity, length = compared(case.gradient(), case._replace(loss=usual).gradient())
     if similarity < 0.0:
-        text = f"points away from Q-learning's update: cosine {similarity:.2f}: check the sign"
-        return [Finding(PROBLEM, text, case.user.line)]
-    return [
-        Finding(NOTE, f"beside double Q-learning's gradient: cosine {similarity:.2f}, {length:.3g} times its length")
-    ]
+        whose = f"the update of {case.user.algorithm}'s own loss" if own else "Q-learning's update"
+        return [Finding(PROBLEM, f"points away from {whose}: cosine {similarity:.2f}: check the sign", case.user.line)]
+    whose = f"the gradient of {case.user.algorithm}'s own loss" if own else "double Q-learning's gradient"
+    return [Finding(NOTE, f"beside {whose}: cosine {similarity:.2f}, {length:.3g} times its length")]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -200,6 +199,7 @@ def advantage_line(case: Case) -> int:
 
 
 def with_advantage(batch, advantage):
+    """Returns the batch, PGQL's fresh part of it, with other advantages."""
     if hasattr(batch, "fresh"):
         return batch.replace(fresh=batch.fresh.replace(advantage=advantage))
     return batch.replace(advantage=advantage)

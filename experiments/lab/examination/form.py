@@ -10,8 +10,7 @@ import numpy as np
 
 import envs
 from algos.pgql import Batches
-from experiments.lab.definition.contenders import with_settings_of
-from experiments.lab.definition.settings import ALGORITHMS, contender
+from experiments.lab.definition.contenders import parent_of, with_settings_of
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Case, Finding, prepare
 from experiments.lab.examination.jaxprs import needed
 from experiments.lab.outside import loss_trace
@@ -67,11 +66,11 @@ def returns(case: Case) -> tuple[Case | None, list[Finding]]:
 
 def accepted(case: Case) -> list[Finding]:
     """Returns the problem for which `compare` would refuse the loss, by the very trace that it makes; else nothing."""
-    user, module = case.user, ALGORITHMS[case.user.algorithm][0]
-    if user.function is module.loss:
+    user = case.user
+    if user.function is getattr(user.module, "loss", None):
         return []
-    parent = contender(user.algorithm, case.environment, steps=1)
-    hparams = with_settings_of(parent.hparams, user.hparams_class)
+    parent = parent_of(user, case.environment, steps=1)
+    hparams = with_settings_of(parent.hparams, user)
     own = dataclasses.replace(parent, loss=user.function, hparams=hparams, network=user.network)
     try:
         loss_trace.made(own, envs.make(case.environment))
@@ -109,11 +108,13 @@ def reads(case: Case) -> list[Finding]:
     findings = [
         Finding(OK, f"depends on batch: {', '.join(batch) or 'nothing'}; hparams: {', '.join(hparams) or 'none'}")
     ]
-    name, module = case.user.algorithm, ALGORITHMS[case.user.algorithm][0]
+    name, module = case.user.algorithm, case.user.module
     own = set(type(case.hparams).__dataclass_fields__) - set(module.HParams.__dataclass_fields__)
     for field in sorted(own - set(hparams)):
         text = f"the loss does not depend on its own hyperparameter {field!r}: a sweep of it would show nothing"
         findings.append(Finding(PROBLEM, text, case.user.line))
+    if not hasattr(module, "loss"):
+        return findings
     parent = case if case.user.network is None else prepare(case.user._replace(network=None), case.environment)
     usual_batch, usual_hparams = used(parent._replace(loss=module.loss))
     unread = [f"batch.{field}{why(field)}" for field in usual_batch if field not in batch and field != "mask"]

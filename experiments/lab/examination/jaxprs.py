@@ -58,6 +58,7 @@ def alone(jaxpr, equation, inputs) -> list:
 
 
 def read(known: dict, var):
+    """Returns the value of a variable, or of a constant that stands in its place."""
     return var.val if isinstance(var, Literal) else known[var]
 
 

@@ -78,6 +78,7 @@ def padded_part(part):
 
 
 def twice(part):
+    """Returns the part with every sample twice."""
     return on_samples(part, lambda x, axis: np.concatenate([x, x], axis))
 
 

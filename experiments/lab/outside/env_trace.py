@@ -161,7 +161,7 @@ def _traced(function: Callable, check: Callable[[Any], None], *arguments: Any) -
     (first, shapes), (second, _) = trace(), trace()
     if any(isinstance(const, jax.core.Tracer) for const in first.consts):
         raise Fault(KEPT, function)
-    if not _same_program(first, second):
+    if not same_program(first, second):
         raise Fault(
             "called twice with the same arguments it does not do the same: something in Python changes from call to "
             "call (a global, self, random, time); what changes belongs into the state, chance comes from the key",
@@ -170,7 +170,8 @@ def _traced(function: Callable, check: Callable[[Any], None], *arguments: Any) -
     return shapes
 
 
-def _same_program(first, second) -> bool:
+def same_program(first, second) -> bool:
+    """Returns whether two traces are one program, with the same constants."""
     texts = [re.sub(r" at 0x[0-9a-f]+", "", str(program)) for program in (first, second)]
     return texts[0] == texts[1] and all(map(_equal, first.consts, second.consts))
 

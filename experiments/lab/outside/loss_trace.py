@@ -26,7 +26,7 @@ class Fault(Exception):
 
 
 def made(contender: Contender, env: Env) -> Algorithm:
-    """Returns the contender's algorithm on `env`. Where its loss or network is its own, one update is traced first.
+    """Returns the contender's algorithm on `env`. Where algorithm, loss or network is its own, one update is traced first.
 
     Raises ValueError, in one line that begins with the user's file and line, when that cannot run. Compiles nothing.
     """
@@ -34,13 +34,22 @@ def made(contender: Contender, env: Env) -> Algorithm:
     for part in own:
         check_function(part, contender.name)
     if is_own(contender.algorithm):
-        algorithm_trace.check(contender, env)
+        _check_alone(contender, env)
     if own:
         check_hparams(type(contender.hparams))
         if contender.network is not None:
             network_trace.check(contender, env)
-        _trace(contender, env, {file for part in own for file in _files(part)})
+        _trace(contender, env, _files(contender, own))
     return contender.make(env)
+
+
+def _check_alone(contender: Contender, env: Env) -> None:
+    """Raises ValueError for a user's algorithm that is wrong with its own loss and network, so that what is given in their
+    place is blamed for nothing else; and with those given, where it has none of its own."""
+    try:
+        algorithm_trace.check(dataclasses.replace(contender, loss=None, network=None), env)
+    except ValueError:
+        algorithm_trace.check(contender, env)
 
 
 def own_loss(experiment: Experiment, environment: str, name: str) -> str:
@@ -54,9 +63,12 @@ def own_loss(experiment: Experiment, environment: str, name: str) -> str:
     return "" if loss is None else f"; its loss is at {place(loss)}"
 
 
-def _files(part: Callable) -> list[Path]:
-    path, _ = source(part)
-    return [path, *neighbours(path)]
+def _files(contender: Contender, parts: list[Callable]) -> set[Path]:
+    """Returns the files of the parts and their neighbours; not the algorithm's, which is sound with its own, unless a part
+    lies there too."""
+    paths = {source(part)[0] for part in parts}
+    files = paths.union(*map(neighbours, paths))
+    return files - ({Path(contender.algorithm.__file__)} - paths)
 
 
 def _trace(contender: Contender, env: Env, files: set[Path]) -> None:
@@ -77,7 +89,7 @@ def _trace(contender: Contender, env: Env, files: set[Path]) -> None:
         if returned:
             raise ValueError(f"{place(loss)}: {loss.__name__} cannot be differentiated: {reason(error)}") from None
         if network is not None and not isinstance(error, ValueError):
-            name = contender.algorithm.__name__.rpartition(".")[2]
+            name = Path(contender.algorithm.__file__).stem
             raise ValueError(
                 f"{place(network)}: what this network gives does not fit {name}: {reason(error)}"
             ) from None

@@ -1,5 +1,6 @@
 """A network, traced before anything compiles: what is wrong with what it gives is said in words, with its line."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,10 +12,11 @@ from envs import Discrete, Env
 from experiments.lab.definition.experiment import Contender
 from experiments.lab.outside.calls import network_of
 from experiments.lab.outside.loss_errors import raised_at, reason
-from experiments.lab.outside.user_files import neighbours
+from experiments.lab.outside.user_files import is_own, neighbours
 from experiments.lab.outside.user_loss import place, source
 
 ACTORS, LEARN_Q = (reinforce, a2c, trpo, ppo, pgql), (dqn,)
+KNOWN = (Categorical, DiagonalGaussian)
 LEADING = (2, 3)  # networks are applied to [B, ...] and to [T, B, ...]
 METHODS = ("log_prob", "entropy", "kl", "mode", "sample", "noise", "sample_from")
 
@@ -36,8 +38,10 @@ def check(contender: Contender, env: Env) -> None:
             _check_policy_and_value(given, env)
         elif contender.algorithm in LEARN_Q:
             _check_q(given, env)
+        elif is_own(contender.algorithm) and isinstance(given, tuple) and isinstance(given[0], KNOWN):
+            _check_policy(given[0], env)
     except Fault as fault:
-        algorithm = contender.algorithm.__name__.rpartition(".")[2]
+        algorithm = Path(contender.algorithm.__file__).stem
         raise ValueError(f"{place(function)}: what this network gives does not fit {algorithm}: it {fault}") from None
     except Exception as error:
         where = raised_at(error, [path, *neighbours(path)]) or f"{place(function)}: {contender.name}"
@@ -67,11 +71,15 @@ def _check_policy_and_value(given: Any, env: Env) -> None:
     if not (isinstance(given, tuple) and len(given) == 2):
         raise Fault(f"must give (policy, value), gives {_described(given)}")
     policy, value = given
+    _check_policy(policy, env, "; value comes second" if hasattr(value, "log_prob") else "")
+    _check_array(value, LEADING, "value")
+
+
+def _check_policy(policy: Any, env: Env, hint: str = "") -> None:
     is_discrete = isinstance(env.action, Discrete)
     usual = f"a Categorical of {env.action.n}" if is_discrete else f"a DiagonalGaussian of {env.action.size}"
     if lacking := [name for name in METHODS if not hasattr(policy, name)]:
-        swapped = "; value comes second" if hasattr(value, "log_prob") else ""
-        told = f"is {_described(policy)}, which has no {lacking[0]}{swapped}"
+        told = f"is {_described(policy)}, which has no {lacking[0]}{hint}"
         raise Fault(
             f"gives a policy that must be a distribution, on {env.name} {usual} from algos.core.distributions; {told}"
         )
@@ -85,7 +93,6 @@ def _check_policy_and_value(given: Any, env: Env) -> None:
                 f"gives a policy that must be {usual} on {env.name}; for observations {where} it is a {type(policy).__name__} with "
                 f"{wanted[0]} {list(array.shape)}, should have {[*LEADING, size]}"
             )
-    _check_array(value, LEADING, "value")
 
 
 def _check_q(given: Any, env: Env) -> None:

@@ -18,15 +18,19 @@ def is_file(name: str) -> bool:
 
 
 def own_algorithm(name: str, steps: int) -> Contender:
-    """Returns the algorithm in the file at its defaults, called as the file is, with schedules that end with the budget.
+    """Returns the algorithm in the file as `of_module` does. Raises ValueError, in one line, for a file that holds none."""
+    return of_module(load_module(Path(name)), steps)
 
-    Raises ValueError, in one line, for a file that holds none.
+
+def of_module(module: ModuleType, steps: int) -> Contender:
+    """Returns a user's algorithm at its defaults, called as its file is, with schedules that end with the budget.
+
+    Raises ValueError, in one line, for a module that is none.
     """
-    module = load_module(Path(name))
     check(module)
     fields = {field.name for field in dataclasses.fields(module.HParams)}
     budget = {"total_steps": float(steps)} if "total_steps" in fields else {}
-    return Contender(Path(name).stem, module, module.Config(), module.HParams(**budget))
+    return Contender(Path(module.__file__).stem, module, module.Config(), module.HParams(**budget))
 
 
 def check(module: ModuleType) -> None:

@@ -4,15 +4,18 @@ The annotation of its last argument says which algorithm it is for, and which hy
 
     def spo(params, apply, batch, hparams: ppo.HParams): ...
 
-The class is the algorithm's own or a subclass with more fields. A loss whose network is not the algorithm's own names a
-function (env, config) -> network as its attribute: `spo.network = ...`.
+The class is the algorithm's own or a subclass with more fields. The algorithm may be a user's own as well: a file beside the
+loss, or the same one, with Config, HParams and make. A loss whose network is not the algorithm's own names a function
+(env, config) -> network as its attribute: `spo.network = ...`.
 """
 
 import dataclasses
 import inspect
+import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +23,7 @@ import jax
 from algos.core.config import require_in_range
 from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.outside.loss_errors import error_text
-from experiments.lab.outside.user_files import load
+from experiments.lab.outside.user_files import OURS, load
 
 ARGUMENTS = 4  # params, apply, batch, hparams
 
@@ -29,11 +32,17 @@ class UserLoss(NamedTuple):
     """A loss and what it declares."""
 
     function: Callable
-    algorithm: str  # its name in ALGORITHMS
+    algorithm: str  # its name in ALGORITHMS, or of the user's file
     hparams_class: type
     network: Callable | None  # (env, config) -> network; None: the algorithm's own
     path: Path  # of its source
     line: int  # where the function begins
+    own: ModuleType | None = None  # the user's algorithm that it is for; None: one of ALGORITHMS
+
+    @property
+    def module(self) -> ModuleType:
+        """The algorithm that it is for."""
+        return self.own or ALGORITHMS[self.algorithm][0]
 
 
 def is_reference(name: str) -> bool:
@@ -55,12 +64,12 @@ def declared(function: Callable, name: str) -> UserLoss:
         raise ValueError(
             f"{path}:{line}: {function.__name__}({', '.join(arguments)}) must take (params, apply, batch, hparams)"
         )
-    hparams_class, algorithm = _declared(function, arguments[-1], f"{path}:{line}")
+    hparams_class, algorithm, own = _declared(function, arguments[-1], f"{path}:{line}")
     check_hparams(hparams_class)
     network = getattr(function, "network", None)
     if network is not None:
         check_function(network, f"{name}.network")
-    return UserLoss(function, algorithm, hparams_class, network, path, line)
+    return UserLoss(function, algorithm, hparams_class, network, path, line, own)
 
 
 def source(part: Callable) -> tuple[Path, int]:
@@ -115,8 +124,9 @@ def annotated(cls: type, base: type = object) -> list[str]:
     return [name for one in reversed(below) for name in inspect.get_annotations(one)]
 
 
-def _declared(function: Callable, argument: str, where: str) -> tuple[type, str]:
-    """Returns (the class of the hyperparameters, the name of the algorithm) that the annotation declares."""
+def _declared(function: Callable, argument: str, where: str) -> tuple[type, str, ModuleType | None]:
+    """Returns (the class of the hyperparameters, the name of the algorithm, the user's own file that it is or None) that
+    the annotation declares."""
     try:
         declared = typing.get_type_hints(function).get(argument)
     except Exception as error:
@@ -124,9 +134,21 @@ def _declared(function: Callable, argument: str, where: str) -> tuple[type, str]
     for base in inspect.getmro(declared) if inspect.isclass(declared) else ():
         for name, (module, makes_it) in ALGORITHMS.items():
             if base is module.HParams and not makes_it:
-                return declared, name
+                return declared, name, None
+        if own := _own_algorithm(base):
+            return declared, Path(own.__file__).stem, own
     modules = ", ".join(name for name, (_, makes_it) in ALGORITHMS.items() if not makes_it)
     raise ValueError(
         f"{where}: {function.__name__} does not say which algorithm it is for; annotate its last argument with "
-        f"the HParams of one or with a subclass, as in `{argument}: ppo.HParams` ({modules})"
+        f"the HParams of one or with a subclass, as in `{argument}: ppo.HParams` ({modules}, or a file of yours beside it "
+        "with Config, HParams and make)"
     )
+
+
+def _own_algorithm(base: type) -> ModuleType | None:
+    """Returns the module of the class where that is an algorithm of a user's own and the class its HParams; else None."""
+    module = sys.modules.get(base.__module__)
+    if module is None or base.__module__.partition(".")[0] in OURS or getattr(module, "HParams", None) is not base:
+        return None
+    made_there = getattr(getattr(module, "make", None), "__module__", None) == base.__module__
+    return module if made_there and hasattr(module, "Config") else None

@@ -54,6 +54,13 @@ def with_network(parent: Contender, text: str, beside: bool = False) -> Contende
     )
 
 
+def makes_network(function: Any) -> bool:
+    """Returns whether the function makes a network, and no environment and no loss: its first argument is called `env`, and
+    has no default."""
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    return first is not None and first.name == "env" and first.default is first.empty
+
+
 def check_network(function: Any, name: str, fields: dict[str, Any]) -> None:
     """Raises ValueError for what is no function that makes a network with these fields."""
     check_function(function, name)

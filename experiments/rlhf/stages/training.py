@@ -58,6 +58,8 @@ class Position(NamedTuple):
 
 
 class Trained(NamedTuple):
+    """What a training gives."""
+
     best: Any  # `keep` of the state that was best on validation data; of the last where patience is 0
     looks: np.ndarray  # float64 [n, 2]: updates made, what was measured
     seconds: float  # of training

@@ -19,7 +19,6 @@ from algos.core.types import Batch, ReplayBatch
 from algos.pgql import Batches
 from algos.tabular.exact_episodes import Episodes
 from envs.mdp.environment import as_env
-from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination.case import Case, cast, moved
 from experiments.lab.examination.exact.models import ACTIONS, STATES, STEPS, Model, models
 from experiments.lab.outside.user_loss import UserLoss
@@ -54,9 +53,7 @@ class Tables(NamedTuple):
 def network_of(user: UserLoss) -> Network:
     """Returns the network in float64. Raises NoTable."""
     gives_q = user.algorithm == "dqn"
-    return (
-        _made(gives_q) if user.network is None else _made(gives_q, user.network, ALGORITHMS[user.algorithm][0].Config)
-    )
+    return _made(gives_q) if user.network is None else _made(gives_q, user.network, user.module.Config)
 
 
 @functools.cache

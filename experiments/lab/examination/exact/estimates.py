@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.lab.definition.settings import ALGORITHMS
 from experiments.lab.examination.case import PROBLEM, TINY, Case, Finding, edited
 from experiments.lab.examination.directions import at_policy, compared, through
 from experiments.lab.examination.exact.cases import Tables, case_on, network_of
@@ -65,7 +64,7 @@ def hparams_of(user: UserLoss, gamma: float, **changed):
 
 def switched_off(user: UserLoss) -> dict[str, float]:
     """Returns the hyperparameters that the loss adds to its algorithm's, each 0."""
-    names = {field.name for field in dataclasses.fields(ALGORITHMS[user.algorithm][0].HParams)}
+    names = {field.name for field in dataclasses.fields(user.module.HParams)}
     return {field.name: 0.0 for field in dataclasses.fields(user.hparams_class) if field.name not in names}
 
 

@@ -44,6 +44,7 @@ def first_case(user: UserLoss) -> Case:
 
 
 def random_q(seed: int) -> np.ndarray:
+    """Returns random action values [S, A]."""
     return np.random.default_rng(seed).normal(size=(STATES, ACTIONS))
 
 

@@ -58,6 +58,7 @@ def measures(case: Case, params, answers, read) -> dict[str, jax.Array]:
 
 
 def agreed(case: Case) -> str:
+    """Returns in words that nothing was found amiss."""
     told = f"{len(case.action)} answers at temperature {case.temperature:g}: sampler and full pass agree"
     return f"{told}, the ratio is 1 and the divergence from the reference 0, padding changes nothing"
 

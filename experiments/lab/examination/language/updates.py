@@ -44,6 +44,7 @@ def examine_updates(case: Case) -> list[Finding]:
 
 
 def moving(hparams) -> dict[str, float]:
+    """Returns the hyperparameters that a method needs to get anywhere in a few updates, as far as it has them."""
     fields = {"learning_rate": FAST, "anneal": 0.0}
     return {name: x for name, x in fields.items() if hasattr(hparams, name)}
 

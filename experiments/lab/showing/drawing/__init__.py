@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from envs import Env
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.showing.drawing import classic, grids, teams, texts
 from experiments.lab.showing.drawing.shapes import Scene
@@ -47,27 +48,25 @@ DRAWINGS = {
 OWN = Drawing(grids.anything, 100)
 
 
-def drawing(
-    environment: str, fields: dict[str, Any], own: bool = False, model=None, draw: Draw | None = None, text=None
-) -> Drawing:
-    """Returns how the environment with these fields is drawn: `scene` is then a function of (state, observation). One that
-    draws itself (`Env.draw`) does; a language task (its `text`) is drawn as words, a finite model whose states have cells on
-    its grid, another one of a user's own file or of another package by its observation.
+def drawing(env: Env, fields: dict[str, Any], own: bool = False) -> Drawing:
+    """Returns how the environment, made with these fields, is drawn: `scene` is then a function of (state, observation). One
+    that draws itself (`Env.draw`) does; a language task is drawn as words, a finite model whose states have cells on its grid,
+    another one of a user's `own` file or of another package by its observation.
 
     Raises ValueError, listing those that can be drawn, for one that cannot.
     """
-    if draw is not None:
-        return Drawing(partial(own_picture, draw), 100)
-    if text is not None:
-        return Drawing(partial(texts.so_far, text), 200)
-    if model is not None and model.cell is not None:
-        return Drawing(partial(grids.finite_model, grids.landscape(model)), 200)
-    if own or "/" in environment:
+    if env.draw is not None:
+        return Drawing(partial(own_picture, env.draw), 100)
+    if env.text is not None:
+        return Drawing(partial(texts.so_far, env.text), 200)
+    if env.model is not None and env.model.cell is not None:
+        return Drawing(partial(grids.finite_model, grids.landscape(env.model)), 200)
+    if own or "/" in env.name:
         return OWN
-    if environment not in DRAWINGS:
+    if env.name not in DRAWINGS:
         every = f"{', '.join(DRAWINGS)}, and finite models on a grid"
-        raise ValueError(f"{environment} cannot be drawn; those that can: {every}")
-    chosen = DRAWINGS[environment]
+        raise ValueError(f"{env.name} cannot be drawn; those that can: {every}")
+    chosen = DRAWINGS[env.name]
     seen = {name: value for name, value in fields.items() if name in inspect.signature(chosen.scene).parameters}
     return chosen._replace(scene=partial(chosen.scene, **seen))
 

@@ -22,6 +22,8 @@ class Side(NamedTuple):
 
 
 class Truth(NamedTuple):
+    """What is best on a model, and where an agent is from it."""
+
     best: Side
     agent: Side | None
     wrong: np.ndarray  # bool [S], states where the agent's action is none of the best

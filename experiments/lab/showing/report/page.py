@@ -199,6 +199,7 @@ def swept(folders: Sequence[Folder], environment: str) -> list[dict[str, Any]]:
 
 
 def score_figure(finished: list[Result], style: dict[str, Style]):
+    """Returns the figure of final scores, best first."""
     scores = []
     for result in ranked(finished):
         bounds = [np.nan if each is None else each for each in (result.figures["iqm"], *result.figures["ci95"])]
