@@ -146,7 +146,7 @@ TEN_GROUPS = {"features": "aggregation:10"}
 # a table: one linear map of what stands for an information set
 TABLE = {"num_envs": 128, "num_steps": 16, "num_epochs": 4, "num_minibatches": 1, "hidden_sizes": ()}
 
-SPELLED = {"num_envs": 512, "num_steps": 32, "num_epochs": 2, "num_minibatches": 4, "hidden_sizes": (64, 64)}
+SPELLED = {"num_envs": 256, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "hidden_sizes": (64, 64)}
 
 # (environment, algorithm): (Config fields, HParams fields)
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
@@ -241,12 +241,12 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 5e-3, "clip": 0.1, "entropy_coef": 0.3, "entropy_coef_end": 0.05, "max_grad_norm": 0.0},
     ),
     ("Leduc", "neurd"): (
-        SPELLED | {"num_envs": 256, "num_steps": 16, "num_epochs": 1, "num_minibatches": 1},
-        {"learning_rate": 5e-3, "temperature": 0.5, "temperature_end": 0.1, "value_coef": 0.1, "max_grad_norm": 0.0},
+        SPELLED | {"num_epochs": 1, "num_minibatches": 1},
+        {"learning_rate": 0.02, "temperature": 0.4, "temperature_end": 0.1, "value_coef": 0.1, "max_grad_norm": 0.0},
     ),
     ("Leduc", "fictitious_self_play"): (
-        SPELLED | {"num_envs": 256, "num_steps": 8, "store_size": 256, "store_interval": 4},
-        {"learning_rate": 3e-3, "anneal": 0.0, "clip": 0.2, "entropy_coef": 0.2, "max_grad_norm": 0.0},
+        SPELLED | {"num_steps": 8, "store_size": 256, "store_interval": 4},
+        {"learning_rate": 0.01, "anneal": 0.0, "clip": 0.2, "entropy_coef": 0.7, "max_grad_norm": 0.0},
     ),
     ("Leduc", "nfsp"): (
         {"num_envs": 128, "num_steps": 16, "num_updates": 16, "target_interval": 300, "hidden_sizes": (64, 64)}
