@@ -26,16 +26,10 @@ SPACES = {
         {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},
     ),
     "dqn": (
-        {
-            "num_envs": 8,
-            "num_steps": 4,
-            "num_updates": 8,
-            "batch_size": 64,
-            "buffer_size": 100_000,
-            "target_interval": 128,
-        },
+        {"num_envs": 8, "num_steps": 4, "num_updates": 8, "batch_size": 64, "buffer_size": 100_000}
+        | {"target_interval": 128, "n_step": 10, "hidden_sizes": (64, 64)},
         {"anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
-        {"learning_rate": (5e-4, 1e-3, 2.3e-3, 5e-3)},
+        {"learning_rate": (2.5e-4, 5e-4, 1e-3, 2e-3)},
     ),
     "pgql": (
         {"num_steps": 8},

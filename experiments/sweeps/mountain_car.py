@@ -15,7 +15,7 @@ STEPS = 300_000
 SPACES = {
     "dqn": (
         {"num_envs": 8, "num_steps": 32, "num_updates": 64, "buffer_size": 50_000, "hidden_sizes": (64, 64)}
-        | {"target_interval": 128, "rescale_observation": True},
+        | {"target_interval": 128, "n_step": 10, "rescale_observation": True},
         {"anneal": 1.0, "epsilon_end": 0.05, "exploration_fraction": 0.05},
         {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},
     ),

@@ -176,6 +176,10 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
     ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
+    ("Pendulum-v1", "a2c"): (
+        {"num_steps": 4} | BOTH_NORMALIZED,
+        {"learning_rate": 1.5e-3, "gamma": 0.9, "gae_lambda": 0.9},
+    ),
     ("Pendulum-v1", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | NORMALIZED, {"gamma": 0.9}),
     ("Pendulum-v1", "ppo"): (
         {"num_steps": 1024, "num_epochs": 10, "num_minibatches": 64},
