@@ -46,5 +46,8 @@ class Options:
     """What ranks the contenders, or FILE.py:FUNCTION of your own that returns a Judge.
     evaluation_return: of whole episodes with the greedy policy. exact_return: computed, for finite models; gamma 0.99.
     nash_conv: computed, for games that are known. value_rms: of methods that predict; gamma 1."""
+    portable: bool = False
+    """Ask XLA for bits that belong to no kind of processor: no instructions beyond AVX2, no approximation of one maker's own.
+    Slower; the documentation of cores says on which processors it was seen to hold."""
     tensorboard: bool = False
     """Write TensorBoard event files too, in DIR/tensorboard: a run a seed, and their mean (needs: pip install tensorboardX)."""
