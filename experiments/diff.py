@@ -49,10 +49,13 @@ def diff(args: Args) -> int:
 
 def show(labels, rows, bits, scores, console) -> None:
     """Prints the differing settings, the results side by side with their verdicts, and where the curves part."""
-    from experiments.lab.recording import difference
+    from experiments.lab.recording import difference, fingerprints
 
     if rows:
         console.print(side_by_side("settings and surroundings that differ", labels, rows))
+    why = fingerprints.reason(rows)
+    if why and not all(each.same for each in bits):
+        console.print(why, highlight=False, soft_wrap=True)
     if scores:
         values = [(f"{score.environment} {score.name}", score.first, score.second) for score in scores]
         console.print(side_by_side("final return, IQM and 95% interval", labels, values))

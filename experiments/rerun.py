@@ -74,11 +74,12 @@ def with_curves(folder: Path) -> list[Path]:
 
 def cautions(folder: Path, experiment) -> list[str]:
     """Returns why the bits may differ without any fault: what is not as it was when the folder was made."""
-    from experiments.lab.recording import checkpoints, difference, manifest
+    from experiments.lab.recording import checkpoints, difference, fingerprints, manifest
 
     then, now = manifest.read_manifest(folder), manifest.surroundings()
     changed = difference.deciding(difference.surroundings(then, now))
     lines = [f"{row.what}: {row.first} then, {row.second} now" for row in changed]
+    lines += [why for why in [fingerprints.reason(changed)] if why]
     if now["git"]["dirty"]:
         lines.append("the code has changes that are in no commit: whether it is the code of then cannot be told")
     try:

@@ -72,7 +72,7 @@ def require_sizes(chosen: Experiment, sizes: Sizes, texts: corpus.Corpus, of_pre
 
 def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) -> int:
     """Runs what is not finished yet and returns the exit status. Raises BadInput."""
-    devices.start()
+    devices.start(args.portable)
     try:
         made = make_stages(args.stages or out / STAGES, texts, sizes, args.reward is None, args.model)
         status = optimise(args, out / OPTIMISATION, sizes, made)

@@ -31,7 +31,7 @@ def write(out: Path, args: Args) -> None:
 
 def require_same(out: Path, args: Args) -> None:
     """Raises BadInput where the folder was begun with something else."""
-    before = read(out)
+    before = {"portable": Args.portable, **read(out)}  # folders of before there was a choice say nothing of it
     for name, value in described(out, args).items():
         if _what(before.get(name)) != _what(value):
             raise BadInput(f"{out} was begun with --{name}={_shown(before.get(name))}, not {_shown(value)}: {OTHER}")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -21,6 +22,7 @@ from experiments.benchmarks import (
     accelerator_bits,
     accelerator_checks,
     accelerator_speed,
+    busy,
     gymnax_side,
     our_side,
     peers,
@@ -70,6 +72,20 @@ def test_what_cannot_be_benchmarked_is_refused_in_one_line_that_says_what_can(ba
     with pytest.raises(SystemExit, match="give ppo, dqn, trpo, minatar") as refusal:
         peers.main(**bad)
     assert "\n" not in str(refusal.value)
+
+
+def test_beside_busy_processes_a_side_has_a_share_of_its_quiet_speed_and_they_end_with_the_measurement(monkeypatch):
+    shown = busy.table({0: {"a": [2.0, 1.0, 4.0]}, 2: {"a": [4.0]}}, 1000)
+    assert [list(column.cells) for column in shown.columns] == [["a"], ["500"], ["250 (50%)"]]
+    started, real = [], subprocess.Popen
+    monkeypatch.setattr(
+        busy.subprocess, "Popen", lambda *words, **more: started.append(real(*words, **more)) or started[-1]
+    )
+    with busy.others(2):
+        assert [process.poll() for process in started] == [None, None]
+    assert [process.poll() for process in started] == [-9, -9]
+    with pytest.raises(SystemExit, match="at least one seed"):
+        busy.main(seeds=0)
 
 
 def test_without_a_checkout_purejaxrl_has_no_row_and_one_line_says_so(capsys):

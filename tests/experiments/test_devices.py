@@ -93,6 +93,58 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
     assert flags.in_force("cpu") == found
 
 
+ASKED = "--xla_cpu_max_isa=AVX2 --xla_cpu_enable_platform_dependent_math=false"
+
+
+def test_a_portable_run_asks_for_it_before_jax_starts_and_in_every_program_and_the_manifest_says_so(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/x")
+    monkeypatch.setattr(devices, "started", lambda: False)
+    monkeypatch.setattr(devices, "portable_in_force", lambda: True)
+    assert not flags.PORTABLE.keys() & flags.options().keys() and not flags.is_portable(os.environ["XLA_FLAGS"])
+    devices.start(portable=True)
+    devices.start()  # as whatever runs afterwards does
+    assert os.environ["XLA_FLAGS"].startswith(f"--xla_dump_to=/x {ASKED} --xla_cpu_multi_thread_eigen=false")
+    assert flags.options() == {**flags.OPTIONS, **flags.PORTABLE}
+    assert compiled_with()[0] == [{**flags.OPTIONS, **flags.PORTABLE}] * 3
+    found = flags.in_force("cpu")
+    assert found["XLA_FLAGS"] == "--xla_dump_to=/x" and found["options"].endswith(ASKED)
+    assert flags.is_portable(flags.of({"flags": found})) and flags.options("gpu") == flags.GPU_OPTIONS
+    monkeypatch.setenv("XLA_FLAGS", flags.of({"flags": found}))
+    assert flags.in_force("cpu") == found
+
+
+def test_a_portable_run_is_refused_where_it_would_not_be_one(monkeypatch):
+    with pytest.raises(BadInput, match="jax started without what a portable run asks of it"):
+        devices.start(portable=True)
+    assert not flags.PORTABLE.keys() & flags.named(os.environ["XLA_FLAGS"]).keys()
+    monkeypatch.setattr(devices, "started", lambda: False)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX512")
+    with pytest.raises(BadInput, match="XLA_FLAGS sets --xla_cpu_max_isa=AVX512, and --portable needs AVX2"):
+        devices.prepare(portable=True)
+    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setattr(devices, "told", lambda _: "fpu avx avx2")
+    with pytest.raises(BadInput, match="needs a processor with fma$"):
+        devices.prepare(portable=True)
+    monkeypatch.setattr(devices.machine, "machine", lambda: "aarch64")
+    with pytest.raises(BadInput, match="x86 processors, and this is aarch64"):
+        devices.prepare(portable=True)
+    assert "XLA_FLAGS" not in os.environ
+
+
+def test_a_portable_run_is_one_of_cpus(monkeypatch):
+    monkeypatch.setattr(devices, "platform", lambda: "gpu")
+    with pytest.raises(BadInput, match="--portable is for CPUs, and this is a gpu"):
+        devices.start(portable=True)
+
+
+def test_whether_jax_started_portable_can_be_told():
+    script = "from experiments.lab.machine import devices as d; d.start({}); print(d.portable_in_force())"
+    plain = {name: value for name, value in os.environ.items() if name not in flags.FROM_US}
+    for portable in (False, True):
+        command = [sys.executable, "-c", script.format(portable)]
+        assert subprocess.run(command, env=plain, capture_output=True, text=True).stdout == f"{portable}\n"
+
+
 def test_once_jax_has_started_no_flags_are_set_that_it_would_not_read_and_programs_have_theirs_all_the_same(
     monkeypatch,
 ):
@@ -136,7 +188,7 @@ def test_on_a_device_that_xlas_gpu_options_mean_nothing_to_programs_have_none(mo
 
 
 def test_xla_knows_the_options_of_every_platform():
-    for options in flags.OF_PLATFORM.values():
+    for options in (*flags.OF_PLATFORM.values(), flags.PORTABLE):
         jax.jit(lambda x: x + 1).lower(0.0).compile(compiler_options=options)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 
 import killed_run
 import pytest
@@ -11,6 +12,7 @@ from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition import contenders
 from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.settings import ALGORITHMS, TUNED, contender
+from experiments.lab.machine import devices, flags
 from experiments.lab.recording import manifest
 from experiments.lab.running.launch import to_resume
 
@@ -86,6 +88,22 @@ def test_a_copy_that_was_altered_is_refused(tmp_path):
     kept.unlink()
     with pytest.raises(BadInput, match=f"^{kept} "):
         to_resume(folder)
+
+
+@pytest.mark.parametrize("users", ["", "--xla_dump_to=/x"])
+def test_a_portable_run_says_so_and_goes_on_as_one_whatever_the_users_flags_are_by_then(users, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(devices, "started", lambda: False)
+    monkeypatch.setattr(devices, "portable_in_force", lambda: True)
+    devices.start(portable=True)
+    manifest.write_manifest(tmp_path, killed_run.EXPERIMENT, "python -m experiments.compare --portable")
+    written = manifest.read_manifest(tmp_path)
+    assert flags.is_portable(written["flags"]["options"]) and "--portable asks" in written["promise"]
+    monkeypatch.setenv("XLA_FLAGS", users)
+    assert "--portable" not in manifest.promise(killed_run.EXPERIMENT)
+    assert to_resume(tmp_path) == killed_run.EXPERIMENT
+    assert flags.is_portable(os.environ["XLA_FLAGS"]) and users in os.environ["XLA_FLAGS"]
+    assert flags.PORTABLE.items() <= flags.options().items()
 
 
 def test_a_function_made_inside_a_function_is_refused_in_one_line(tmp_path):

@@ -44,7 +44,7 @@ def margins(words: Sequence[str], experiment: Experiment) -> dict[str, float]:
 def run(experiment: Callable[[], Experiment], options: Options, defaults: Options) -> int:
     """Runs the experiment as the options want it, or goes on with a run, and returns the exit status. Raises BadInput."""
     if options.resume is None:
-        devices.start()  # before the file of the experiment, or a loss's, can
+        devices.start(options.portable)  # before the file of the experiment, or a loss's, can
         chosen = prepared(overridden(experiment(), options), options.trials)
         return launch(chosen, options.out, options.tensorboard, margins(options.margin, chosen))
     if dataclasses.replace(options, resume=None, trust=False, seeds=defaults.seeds) != defaults:

@@ -7,19 +7,30 @@ import contextlib
 import functools
 import importlib.util
 import os
+import platform as machine
 import sys
 from importlib import metadata
 from typing import Any
 
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.machine import compiled_programs, flags
-from experiments.lab.machine.hardware import cores
+from experiments.lab.machine.hardware import cores, told
 
 
-def prepare() -> None:
+def prepare(portable: bool = False) -> None:
     """Sets XLA's flags, but for those that the user's XLA_FLAGS name, and the compilation cache. Raises BadInput, in one
-    line, for variables under which a run would not be what it should be."""
+    line, for variables under which a run would not be what it should be.
+
+    portable: with flags.PORTABLE, for processors that have what they ask for.
+    """
     _refuse(flags.unfit(flags.in_variables(os.environ)))
+    if portable:
+        _refuse(flags.unfit_processor(machine.machine(), told("flags")))
+    if portable and not started():
+        try:
+            os.environ["XLA_FLAGS"] = flags.portable(os.environ.get("XLA_FLAGS", ""))
+        except ValueError as error:
+            _refuse(str(error))
     if not started():
         os.environ["XLA_FLAGS"] = flags.with_ours(os.environ.get("XLA_FLAGS", ""), cpu_alone())
         if cpu_alone():  # XLA's threads: with more it hands small operations from one to another; for GPUs they compile
@@ -28,10 +39,10 @@ def prepare() -> None:
     compiled_programs.keep()
 
 
-def start() -> None:
+def start(portable: bool = False) -> None:
     """Starts jax, before any user's code can. Raises BadInput, in one line, where it cannot start, or was given settings
-    that a run cannot do with."""
-    prepare()
+    that a run cannot do with. portable: as in `prepare`."""
+    prepare(portable)
     import jax
 
     _refuse(flags.unfit(flags.in_jax()))
@@ -40,8 +51,23 @@ def start() -> None:
     except Exception as error:  # an AssertionError without words, for one
         why = (str(error) or type(error).__name__).splitlines()[0]
         _refuse(f"jax cannot start with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: {why}")
+    if portable and not on_cpu():
+        _refuse(f"--portable is for CPUs, and this is a {platform()}: JAX_PLATFORMS=cpu stays on the CPU")
+    if portable and not portable_in_force():
+        os.environ["XLA_FLAGS"] = flags.without_portable(os.environ.get("XLA_FLAGS", ""))
+        _refuse("jax started without what a portable run asks of it: start it in a process of its own")
     if not on_cpu():  # for what is compiled beside the runs' programs, too
         jax.config.update("jax_default_matmul_precision", flags.precision())
+
+
+def portable_in_force() -> bool:
+    """Returns whether jax started with the instructions that flags.PORTABLE asks for. Programs cannot be compiled with fewer
+    than it started with: XLA takes the option and does nothing."""
+    from jaxlib import xla_client
+
+    options = xla_client.CompileOptions()
+    options.executable_build_options.debug_options  # noqa: B018  XLA_FLAGS are in it once it is asked for
+    return str(flags.PORTABLE["xla_cpu_max_isa"]).encode() in options.SerializeAsString()
 
 
 def _refuse(why: str) -> None:

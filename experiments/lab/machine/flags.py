@@ -16,6 +16,10 @@ OPTIONS = {
     # Sums of large arrays are then XLA's own, as those of small ones are: the number of trials in a block decides no bit.
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
 }
+# Asked for by --portable: instructions that x86 processors of both makers have, and no approximation that is one maker's own.
+# What they are for is that bits belong to the program; docs/hardware.md says on which processors that was seen.
+PORTABLE = {"xla_cpu_max_isa": "AVX2", "xla_cpu_enable_platform_dependent_math": False}
+NEEDS = ("avx2", "fma")  # of a processor, as Linux calls it
 LEVEL = "xla_backend_optimization_level"  # in XLA_FLAGS for CPU alone: XLA writes no code below level 2 for GPUs
 # The same on GPUs: else a product is of whichever kernel was fastest when it was compiled, and sums come in any order.
 GPU_OPTIONS = {"xla_gpu_deterministic_ops": True}
@@ -70,9 +74,40 @@ def with_ours(flags: str, cpu_alone: bool = True) -> str:
     return " ".join([flags, *_as_flags(rest)]).strip()
 
 
+def portable(flags: str) -> str:
+    """Returns XLA_FLAGS with PORTABLE in them. Raises ValueError where they say otherwise."""
+    theirs = named(flags)
+    for name, value in PORTABLE.items():
+        if name in theirs and _as(value, theirs[name]) != value:
+            raise ValueError(f"XLA_FLAGS sets --{name}={theirs[name]}, and --portable needs {value}: unset it")
+    return " ".join([flags, *_as_flags({name: x for name, x in PORTABLE.items() if name not in theirs})]).strip()
+
+
+def without_portable(flags: str) -> str:
+    """Returns XLA_FLAGS without PORTABLE."""
+    return " ".join(word for word in flags.split() if word.removeprefix("--").partition("=")[0] not in PORTABLE)
+
+
+def unfit_processor(machine: str, features: str) -> str:
+    """Returns why no portable run can be had on a processor, "" where one can. features: as Linux lists them, "" where it
+    does not."""
+    lacking = [name for name in NEEDS if features and name not in features.split()]
+    if machine.lower() not in ("x86_64", "amd64"):
+        return f"--portable is for x86 processors, and this is {machine}"
+    return f"--portable needs a processor with {' and '.join(lacking)}" if lacking else ""
+
+
+def is_portable(flags: str) -> bool:
+    """Returns whether XLA_FLAGS ask for what PORTABLE does."""
+    theirs = named(flags)
+    return all(name in theirs and _as(value, theirs[name]) == value for name, value in PORTABLE.items())
+
+
 def options(platform: str = "cpu") -> dict[str, bool | int | str]:
-    """Returns the options that a program of a run is compiled with: the platform's, where XLA_FLAGS say nothing else."""
+    """Returns the options that a program of a run is compiled with: the platform's, where XLA_FLAGS say nothing else, and
+    those of PORTABLE that they name."""
     theirs, ours = named(os.environ.get("XLA_FLAGS", "")), OF_PLATFORM.get(platform, {})
+    ours = ours | ({name: value for name, value in PORTABLE.items() if name in theirs} if platform == "cpu" else {})
     return {name: _as(value, theirs[name]) if name in theirs else value for name, value in ours.items()}
 
 
@@ -105,7 +140,7 @@ def precision() -> str:
 
 def beside_ours(flags: str) -> str:
     """Returns XLA_FLAGS without those that say what `options` says."""
-    ours = {name for options in OF_PLATFORM.values() for name in options}
+    ours = {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options}
     return " ".join(word for word in flags.split() if word.removeprefix("--").partition("=")[0] not in ours)
 
 

@@ -134,7 +134,12 @@ def _written(value: float) -> float | str:
 def promise(experiment: Experiment) -> str:
     """Returns in words what the bits of a seed depend on."""
     among = "" if experiment.width == 1 else f", the blocks of {experiment.width} trials vmapped together"
-    return f"one seed's bits depend on the settings{among}, the versions and the kind of processor alone"
+    promised = (
+        f"one seed's bits depend on the settings{among}, the versions, XLA's flags and the kind of processor alone"
+    )
+    if not flags.is_portable(os.environ.get("XLA_FLAGS", "")):
+        return promised
+    return f"{promised}; --portable asks that the kind be no matter, and docs/hardware.md says on which that was seen"
 
 
 def reference(function: Callable) -> str:
