@@ -243,7 +243,8 @@ def test_the_recipe_for_rliable_gives_runs_by_tasks_and_runs_by_tasks_by_points(
     found = {}
     exec(code, found)
     # before training all are at 0; the best final mean is 200 on CartPole and 40 on Acrobot
-    expected = {"ppo": [[0.5, 0.25], [1.0, 0.5], [1.5, 0.75]], "a2c": [[0.45, 0.75], [0.55, 1.0], [0.6, 1.25]]}
+    assert found["tasks"] == ["Acrobot-v1", "CartPole-v1"]
+    expected = {"ppo": [[0.25, 0.5], [0.5, 1.0], [0.75, 1.5]], "a2c": [[0.75, 0.45], [1.0, 0.55], [1.25, 0.6]]}
     assert {name: np.round(x, 9).tolist() for name, x in found["scores"].items()} == expected
     assert {name: x.shape for name, x in found["frames"].items()} == {"ppo": (3, 2, 3), "a2c": (3, 2, 3)}
     for name, x in found["frames"].items():

@@ -30,4 +30,4 @@ def at_same_steps(folder: Folder, metric: str | None = None, points: int | None 
     steps = np.linspace(first, last, points or min(map(len, curves.values())))
     values = {key: np.interp(steps, one.index, one) for key, one in curves.items()}
     table = pd.DataFrame(values, index=pd.Index(steps, name="env_steps"))
-    return table.rename_axis(columns=WHERE)
+    return table.rename_axis(columns=WHERE).sort_index(axis=1)
