@@ -173,7 +173,7 @@ def compare(env: str | Sequence[str], algos: str | Sequence[str], out: str | Pat
 
 def train(algorithm: str, env: str = "CartPole-v1", seed: int = 0, **options) -> Policy:
     """Trains one algorithm under one seed and returns what it learned; options as of `compare`. Raises BadInput."""
-    if not isinstance(seed, int) or seed < 0:
+    if not hasattr(seed, "__index__") or seed < 0:  # NumPy's whole numbers have one too
         raise BadInput(f"seed must be a whole number of 0 or more, not {seed!r}")
     found = compare(env, algorithm, seeds=range(seed, seed + 1), **options)
     return found.policy(seed=seed)

@@ -26,6 +26,7 @@ from experiments.lab.outside.loss_errors import reason
 from experiments.lab.outside.user_algorithm import of_module
 from experiments.lab.outside.user_loss import UserLoss, source
 
+REFUSED = "compare refuses it: "
 SAME = 1e-3  # relative, of float32 in another order
 
 
@@ -65,7 +66,7 @@ def placed(error: ValueError, path: Path) -> Finding:
     """Returns the problem that `compare` would refuse the file for, with the line that it names."""
     place = re.match(rf"{re.escape(str(path))}(?::(\d+))?:? ", str(error))
     text = str(error).removeprefix(place.group() if place else "")
-    return Finding(PROBLEM, f"compare refuses it: {text}", int(place.group(1)) if place and place.group(1) else None)
+    return Finding(PROBLEM, f"{REFUSED}{text}", int(place.group(1)) if place and place.group(1) else None)
 
 
 def takes_continuous(contender: Contender) -> list[Finding]:
@@ -73,7 +74,8 @@ def takes_continuous(contender: Contender) -> list[Finding]:
     try:
         algorithm_trace.check(contender, envs.make(CONTINUOUS, max_steps_in_episode=TIME_LIMIT))
     except ValueError as error:
-        return [Finding(NOTE, f"for discrete actions alone: {placed(error, Path(contender.algorithm.__file__)).text}")]
+        why = placed(error, Path(contender.algorithm.__file__)).text.removeprefix(REFUSED)
+        return [Finding(NOTE, f"for discrete actions alone: {why}")]
     return [Finding(OK, "takes discrete and continuous actions")]
 
 

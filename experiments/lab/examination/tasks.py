@@ -74,15 +74,15 @@ def learns(contender: Contender) -> list[Finding]:
 
 
 def counts(metrics: dict[str, np.ndarray], taken: int) -> list[Finding]:
-    """Returns whether every episode of one step is counted once, with its length and return, and so every step."""
+    """Returns whether every episode of one step is counted once, with its length and return, and so every step; that it tells
+    of some of its episodes alone is a note."""
     told = {name: metrics[f"episode_{name}"][1] for name in ("count", "length_sum", "return_sum")}
-    wrong = [f"episode_{name} {number:g}" for name, number in told.items() if number != taken]
-    if not wrong:
+    if set(told.values()) == {taken}:
         return [Finding(OK, f"counts its {taken} steps and their episodes, lengths and rewards")]
-    text = (
-        f"where every step is an episode of reward 1, an update says {', '.join(wrong)}, and steps_per_update {taken}"
-    )
-    return [Finding(PROBLEM, text)]
+    said = ", ".join(f"episode_{name} {number:g}" for name, number in told.items())
+    text = f"where every step is an episode of reward 1, an update says {said}, and steps_per_update {taken}"
+    some = len(set(told.values())) == 1 and 0 < told["count"] < taken
+    return [Finding(NOTE if some else PROBLEM, text)]
 
 
 def found_out(greedy: np.ndarray, value: Any, hparams: Any) -> list[Finding]:
