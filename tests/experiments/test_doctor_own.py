@@ -139,7 +139,8 @@ def test_the_skeleton_passes_and_the_command_says_so(capsys):
         "alone and vmapped",
     ):
         assert said in text, text
-    assert "counts its 130 steps" in text and "5 where it is cut" in text
+    assert "counts its 130 steps" in text
+    assert re.search(r"V is (1\.0|0\.9)\d where it terminates \(1 is right\) and (5\.0|4\.9)\d where it is cut", text)
     assert "its loss: respects the mask" in text and {line.split()[0] for line in lines[:-1]} == {"ok"}
 
 

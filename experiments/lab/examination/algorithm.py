@@ -26,6 +26,7 @@ from experiments.lab.outside.loss_errors import reason
 from experiments.lab.outside.user_algorithm import of_module
 from experiments.lab.outside.user_loss import UserLoss, source
 
+BUDGET = "total_steps"
 REFUSED = "compare refuses it: "
 SAME = 1e-3  # relative, of float32 in another order
 
@@ -114,10 +115,14 @@ def keys(contender: Contender, env: Env) -> list[Finding]:
 
 
 def reads(algorithm: Algorithm, hparams: Any) -> list[Finding]:
-    """Returns the hyperparameters that nothing depends on."""
+    """Returns the hyperparameters that nothing depends on; not the budget, which every run sets."""
     closed = jax.make_jaxpr(two_updates(algorithm))(jax.random.key(0), hparams)
     depends = needed(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1][1:]
-    idle = [field.name for field, is_read in zip(dataclasses.fields(hparams), depends) if not is_read]
+    idle = [
+        field.name
+        for field, is_read in zip(dataclasses.fields(hparams), depends)
+        if not is_read and field.name != BUDGET
+    ]
     return [Finding(NOTE, f"nothing depends on HParams.{name}: a sweep of it would show nothing") for name in idle]
 
 
