@@ -191,7 +191,9 @@ def compare(env: str | Sequence[str], algos: str | Sequence[str], out: str | Pat
 
 
 def train(algorithm: str, env: str = "CartPole-v1", seed: int = 0, **options) -> Policy:
-    """Trains one algorithm under one seed and returns what it learned; options as of `compare`."""
+    """Trains one algorithm under one seed and returns what it learned; options as of `compare`. Raises BadInput."""
+    if not hasattr(seed, "__index__") or seed < 0:  # NumPy's whole numbers have one too
+        raise BadInput(f"seed must be a whole number of 0 or more, not {seed!r}")
     found = compare(env, algorithm, seeds=range(seed, seed + 1), **options)
     return found.policy(seed=seed)
 
@@ -205,9 +207,12 @@ def resume(folder: str | Path, trust: bool = False) -> Found:
 
 
 def read(folder: str | Path) -> Found:
-    """Returns what the run in the folder found; nothing is run. Raises ValueError where there is none."""
+    """Returns what the run in the folder found; nothing is run. Raises BadInput where there is none."""
     found = Found(Path(folder))
-    _ = found.curves
+    try:
+        _ = found.curves
+    except ValueError as error:
+        raise BadInput(error) from None
     return found
 
 

@@ -1,5 +1,6 @@
 """What docs/python.md says is true, and its notebook is that page, run."""
 
+import ast
 import inspect
 import json
 import re
@@ -7,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from experiments import notebook
 from experiments.compare import Args, compare
 from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition.settings import AGENTS, ALGORITHMS, CONTROLS, PREDICTS, TEAMS
+from experiments.lab.judging.verdicts import verdicts
 from experiments.lab.running import conclusion
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -68,8 +72,13 @@ def test_what_cannot_be_is_one_line_and_leaves_no_folder(tmp_path):
         with pytest.raises(BadInput, match=said) as refused:
             notebook.compare("CartPole-v1", out=tmp_path / "run", **wrong)
         assert "\n" not in str(refused.value) and not (tmp_path / "run").exists()
+        assert refused.value._render_traceback_() == [f"error: {refused.value}"]  # which IPython asks for
     with pytest.raises(BadInput, match="there is no folder"):
         notebook.load(tmp_path / "none")
+    with pytest.raises(BadInput, match="is not a folder; name the folder of a run"):
+        notebook.read(tmp_path / "none")
+    with pytest.raises(BadInput, match="seed must be a whole number of 0 or more, not '3'"):
+        notebook.train("ppo", seed="3")
 
 
 def test_every_function_and_property_is_listed():
@@ -98,6 +107,22 @@ def test_the_notebook_is_the_page_and_every_cell_was_run_without_an_error():
     assert "/work" not in json.dumps(BOOK) and "/tmp" not in json.dumps(BOOK)
 
 
+def shown(line):
+    """Returns what the notebook shows of the cell that ends in this line."""
+    (cell,) = [cell for cell in CELLS if "".join(cell["source"]).splitlines()[-1] == line]
+    (result,) = [each for each in cell["outputs"] if each["output_type"] == "execute_result"]
+    return "".join(result["data"]["text/plain"])
+
+
+def test_the_notebooks_columns_and_verdicts_are_what_its_own_scores_have_today():
+    assert re.findall(r"\b(iqm|low|high|mean|env_steps|run_seconds|steps_per_second)\b", shown("found.scores")) == [
+        "iqm", "low", "high", *notebook.SCORES[1:]
+    ]  # fmt: skip
+    _, names, _, *rows = [line.split() for line in shown("found.finals").splitlines()]
+    finals = np.array([row[1:] for row in rows], np.float64).T
+    assert finals.shape == (2, 3) and ast.literal_eval(shown("found.verdicts")) == verdicts(names, finals)
+
+
 @pytest.mark.slow
 def test_the_cells_run_one_after_another_in_one_process(tmp_path):
     script = "import sys\nsys.ps1 = '>>> '\n" + "\n".join("".join(cell["source"]) for cell in CELLS)
@@ -123,12 +148,25 @@ def test_the_cells_run_one_after_another_in_one_process(tmp_path):
             r"(?s)--set my_a2c.FIELD.* num_passes +2 +# gradient steps on",
         ),
         (("fields", f"{DOCS / 'skeletons' / 'my_env.py'}:line"), r"(?s)FIELD=VALUE.*  size +8\n  slip +0.0"),
+        (
+            ("fields", f"{DOCS / 'skeletons' / 'my_net.py'}:wide"),
+            r"(?s)--network '.*:wide\(FIELD=VALUE\)':\n  size +128\n$",
+        ),
         (("fields", "Pendulum-v1"), r"(?s)  max_steps_in_episode +200\n.*  g +10.0"),
     ],
 )
 def test_what_there_is_is_listed(words, said, capsys):
     assert compare(Args(list=words)) == 0
     assert re.search(said, capsys.readouterr().out)
+
+
+def test_every_algorithm_is_listed_and_has_its_fields_listed(capsys):
+    assert compare(Args(list=("algos",))) == 0
+    listed = re.findall(r"^  (\w+) +\S", capsys.readouterr().out, re.MULTILINE)
+    assert sorted(listed) == sorted([*ALGORITHMS, *AGENTS, *TEAMS, *CONTROLS, *PREDICTS])
+    assert compare(Args(list=("fields", *listed))) == 0
+    told = capsys.readouterr().out
+    assert all(f"--set {name}.FIELD" in told for name in listed)
 
 
 @pytest.mark.parametrize("words", [("algo",), ("fields",), ("envs", "ppo"), ("fields", "ppoo")])

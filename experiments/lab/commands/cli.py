@@ -24,6 +24,10 @@ CONSOLE = "evenhand"  # the command that pip installs
 class BadInput(Exception):
     """What a user gave cannot be. No ValueError: tyro would print its own as a page, and a fault of ours is one too."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Returns what a notebook shows in place of a traceback: the line alone."""
+        return [f"error: {self}"]
+
 
 def count(option: str, most: int = 2**53 - 1) -> Any:
     """Returns the type of a command-line option that takes a positive whole number; 5e5 and 500_000 are numbers."""

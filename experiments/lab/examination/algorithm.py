@@ -26,6 +26,8 @@ from experiments.lab.outside.loss_errors import reason
 from experiments.lab.outside.user_algorithm import of_module
 from experiments.lab.outside.user_loss import UserLoss, source
 
+BUDGET = "total_steps"
+REFUSED = "compare refuses it: "
 SAME = 1e-3  # relative, of float32 in another order
 
 
@@ -65,7 +67,7 @@ def placed(error: ValueError, path: Path) -> Finding:
     """Returns the problem that `compare` would refuse the file for, with the line that it names."""
     place = re.match(rf"{re.escape(str(path))}(?::(\d+))?:? ", str(error))
     text = str(error).removeprefix(place.group() if place else "")
-    return Finding(PROBLEM, f"compare refuses it: {text}", int(place.group(1)) if place and place.group(1) else None)
+    return Finding(PROBLEM, f"{REFUSED}{text}", int(place.group(1)) if place and place.group(1) else None)
 
 
 def takes_continuous(contender: Contender) -> list[Finding]:
@@ -73,7 +75,8 @@ def takes_continuous(contender: Contender) -> list[Finding]:
     try:
         algorithm_trace.check(contender, envs.make(CONTINUOUS, max_steps_in_episode=TIME_LIMIT))
     except ValueError as error:
-        return [Finding(NOTE, f"for discrete actions alone: {placed(error, Path(contender.algorithm.__file__)).text}")]
+        why = placed(error, Path(contender.algorithm.__file__)).text.removeprefix(REFUSED)
+        return [Finding(NOTE, f"for discrete actions alone: {why}")]
     return [Finding(OK, "takes discrete and continuous actions")]
 
 
@@ -112,10 +115,14 @@ def keys(contender: Contender, env: Env) -> list[Finding]:
 
 
 def reads(algorithm: Algorithm, hparams: Any) -> list[Finding]:
-    """Returns the hyperparameters that nothing depends on."""
+    """Returns the hyperparameters that nothing depends on; not the budget, which every run sets."""
     closed = jax.make_jaxpr(two_updates(algorithm))(jax.random.key(0), hparams)
     depends = needed(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1][1:]
-    idle = [field.name for field, is_read in zip(dataclasses.fields(hparams), depends) if not is_read]
+    idle = [
+        field.name
+        for field, is_read in zip(dataclasses.fields(hparams), depends)
+        if not is_read and field.name != BUDGET
+    ]
     return [Finding(NOTE, f"nothing depends on HParams.{name}: a sweep of it would show nothing") for name in idle]
 
 

@@ -14,7 +14,7 @@ from envs import Env
 from experiments.lab.definition.contenders import contenders
 from experiments.lab.definition.experiment import Contender
 from experiments.lab.definition.settings import ALGORITHMS
-from experiments.lab.examination.algorithm import placed
+from experiments.lab.examination.algorithm import REFUSED, placed
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Finding
 from experiments.lab.examination.jaxprs import not_finite
 from experiments.lab.outside import network_trace
@@ -44,7 +44,7 @@ def examine_network(function: Callable, fields: dict[str, Any]) -> list[Finding]
     findings = [Finding(OK, f"gives {what} on {where}: for {', '.join(users)}")]
     for other in KINDS[name]:
         if error := refused[name, other]:
-            findings.append(Finding(NOTE, f"not on {other}: {placed(error, path).text}"))
+            findings.append(Finding(NOTE, f"not on {other}: {placed(error, path).text.removeprefix(REFUSED)}"))
         elif other != where:
             findings.append(Finding(OK, f"fits {other} too"))
     found = numbers(with_network(function, fields, name, where), envs.make(where))

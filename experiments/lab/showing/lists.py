@@ -41,9 +41,10 @@ def environments() -> Iterator[str]:
 
 def algorithms() -> Iterator[str]:
     """Yields the names that `--algos` takes, each with the first line of its file."""
-    from experiments.lab.definition.settings import ALGORITHMS, CONTROLS, PREDICTS
+    from experiments.lab.definition.settings import AGENTS, ALGORITHMS, CONTROLS, PREDICTS, TEAMS
 
-    for title, group in (("networks", ALGORITHMS), ("tables and features", CONTROLS), ("prediction", PREDICTS)):
+    groups = {"networks": ALGORITHMS, "games": AGENTS, "teams": TEAMS, "tables and features": CONTROLS}
+    for title, group in (groups | {"prediction (experiments.tabular)": PREDICTS}).items():
         yield f"{title}:"
         for name, (module, makes_it) in group.items():
             told = (module.__doc__ or "").strip().splitlines()[0].rstrip(".")
@@ -54,24 +55,29 @@ def algorithms() -> Iterator[str]:
 def fields(name: str) -> Iterator[str]:
     """Yields the settings of an algorithm, or the fields of an environment, with their defaults. Raises ValueError."""
     from experiments.lab.definition.contenders import contenders
-    from experiments.lab.definition.settings import ALGORITHMS, CONTROLS, PREDICTS
+    from experiments.lab.definition.settings import AGENTS, ALGORITHMS, CONTROLS, PREDICTS, TEAMS
     from experiments.lab.outside.calls import parsed
     from experiments.lab.outside.user_algorithm import is_file
     from experiments.lab.outside.user_env import load_factory, takes_nothing
     from experiments.lab.outside.user_files import load
     from experiments.lab.outside.user_loss import is_reference
+    from experiments.lab.outside.user_network import makes_network
 
     reference, given = parsed(name)
-    is_loss = is_reference(name) and not is_file(name) and not (given or takes_nothing(load(reference)))
-    if name in ALGORITHMS | CONTROLS | PREDICTS or is_file(name) or is_loss:
+    function = load(reference) if is_reference(name) and not is_file(name) else None
+    if function is not None and makes_network(function):
+        yield f"{name}, as in --network '{reference}(FIELD=VALUE)':"
+        yield from arguments(function)
+        return
+    is_loss = function is not None and not (given or takes_nothing(function))
+    if name in ALGORITHMS | AGENTS | TEAMS | CONTROLS | PREDICTS or is_file(name) or is_loss:
         (contender,) = contenders((name,), "", 0)
         yield f"{name}, as in --set {contender.name}.FIELD=VALUE:"
         yield from settings(contender.hparams, "HParams: changing them compiles nothing")
         yield from settings(contender.config, "Config: they decide the program")
     elif is_reference(name):
         yield f"{name}, as in --env '{reference}(FIELD=VALUE)':"
-        for one in inspect.signature(load_factory(reference, given)).parameters.values():
-            yield f"  {one.name:<24}{one.default}"
+        yield from arguments(load_factory(reference, given))
     else:
         from envs import gymnax_env, gymnax_ids
 
@@ -80,6 +86,13 @@ def fields(name: str) -> Iterator[str]:
         yield f"{name}, as in --env '{name}(FIELD=VALUE)':"
         for field, value in gymnax_env.fields_of(name).items():
             yield f"  {field:<24}{value}"
+
+
+def arguments(function: Any) -> Iterator[str]:
+    """Yields what may be given to a function beside `env` and `config`, with its defaults."""
+    for one in inspect.signature(function).parameters.values():
+        if one.name not in ("env", "config"):
+            yield f"  {one.name:<24}{'' if one.default is one.empty else one.default}".rstrip()
 
 
 def settings(values: Any, kind: str) -> Iterator[str]:
