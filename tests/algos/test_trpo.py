@@ -95,7 +95,8 @@ def updates_of(kind, config, num_updates, loss=trpo.loss):
 
 @functools.cache
 def compiled(kind, config, num_updates=1, loss=trpo.loss):
-    return probes.quick_jit(updates_of(kind, config, num_updates, loss))
+    options = {"xla_cpu_use_fusion_emitters": True}  # what is exactly 0 for commands is not quite without
+    return jax.jit(updates_of(kind, config, num_updates, loss), compiler_options=options)
 
 
 def kept(state):

@@ -10,7 +10,7 @@ import pytest
 from envs import make
 from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.definition.settings import ALGORITHMS
-from experiments.lab.machine import devices
+from experiments.lab.machine import devices, flags
 from experiments.lab.recording import checkpoints
 from experiments.lab.running import runner
 from experiments.lab.running.lanes import Work
@@ -41,6 +41,9 @@ def programs_are_compiled_once(monkeypatch):
         return compiled[key]
 
     monkeypatch.setattr(runner, "compile_programs", compile_once)
+    ours = flags.options("cpu")
+    as_commands = {**ours, "xla_cpu_use_fusion_emitters": True}  # the width decides more bits without
+    monkeypatch.setattr(flags, "options", lambda platform="cpu": as_commands)
 
 
 def events_of(name, seeds, width=1, restore=runner.nothing_saved):
