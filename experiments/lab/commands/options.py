@@ -47,7 +47,7 @@ class Options:
     evaluation_return: of whole episodes with the greedy policy. exact_return: computed, for finite models; gamma 0.99.
     nash_conv: computed, for games that are known. value_rms: of methods that predict; gamma 1."""
     portable: bool = False
-    """Ask XLA for bits that belong to no kind of processor: no instructions beyond AVX2, no approximation of one maker's own.
-    Slower; the documentation of cores says on which processors it was seen to hold."""
+    """Ask XLA for bits that belong to no kind of x86 processor: code for one of them alone, no approximation of one maker's own.
+    Slower; docs/hardware.md says where it was seen to hold."""
     tensorboard: bool = False
     """Write TensorBoard event files too, in DIR/tensorboard: a run a seed, and their mean (needs: pip install tensorboardX)."""
