@@ -15,6 +15,7 @@ from experiments.lab.machine import devices, flags, hardware
 
 STEPS, IMAGE_STEPS = 20_000, 4_096  # of each run: some updates of every algorithm
 IMAGES = "Breakout-MinAtar"
+Run = tuple[str, str, int]  # algorithm, environment, environment steps
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ def fingerprint(args: Args) -> int:
         raise BadInput("fingerprints are of CPUs: JAX_PLATFORMS=cpu stays on the CPU")
     from experiments.lab.recording import fingerprints
 
-    normal, portable = digests(portable=False), {}
+    chosen = runs()
+    normal, portable = digests(False, chosen), {}
     if not flags.unfit_processor(platform.machine(), hardware.told("flags")):
-        portable = of_another_process()
+        portable = of_another_process(chosen)
     line = fingerprints.line({name: f"{found} / {portable.get(name, '-')}" for name, found in normal.items()})
     known = [one for one in fingerprints.table() if one[:3] != line[:3]]
     print(line)
@@ -51,22 +53,29 @@ def fingerprint(args: Args) -> int:
     return 0
 
 
-def of_another_process() -> dict[str, str]:
+def runs() -> dict[str, Run]:
+    """Returns what is run, by name: every algorithm of `compare`, and one on images."""
+    from experiments.lab.definition.settings import ALGORITHMS
+
+    found = {name: (name, "CartPole-v1", STEPS) for name in ALGORITHMS}
+    return found | {f"ppo on {IMAGES}": ("ppo", IMAGES, IMAGE_STEPS)}
+
+
+def of_another_process(chosen: dict[str, Run]) -> dict[str, str]:
     """Returns the digests of portable runs: jax starts portable or never is."""
-    variables = {name: value for name, value in os.environ.items() if name not in flags.FROM_US}
-    script = "import json; from experiments import fingerprint; print(json.dumps(fingerprint.digests(portable=True)))"
+    variables = {name: x for name, x in os.environ.items() if name not in (*flags.FROM_US, *flags.PRODUCTS)}
+    script = "import json, sys; from experiments import fingerprint as f; "
+    script += "print(json.dumps(f.digests(True, json.loads(sys.argv[1]))))"
+    command = [sys.executable, "-c", script, json.dumps(chosen)]
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run([sys.executable, "-c", script], env=variables, cwd=root, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, env=variables, cwd=root, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def digests(portable: bool) -> dict[str, str]:
-    """Returns the digest of every short run, by its name."""
+def digests(portable: bool, chosen: dict[str, Run]) -> dict[str, str]:
+    """Returns the digest of every run, by its name."""
     devices.start(portable)
-    from experiments.lab.definition.settings import ALGORITHMS
-
-    found = {name: digest(name, "CartPole-v1", STEPS) for name in ALGORITHMS}
-    return found | {f"ppo on {IMAGES}": digest("ppo", IMAGES, IMAGE_STEPS)}
+    return {name: digest(*run) for name, run in chosen.items()}
 
 
 def digest(name: str, environment: str, steps: int) -> str:

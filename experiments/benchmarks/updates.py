@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.updates --algos ppo dqn --envs Breakout-MinAtar --against ../before
     python -m experiments.benchmarks.updates --algos ppo --envs CartPole-v1 --width 5
-    python -m experiments.benchmarks.updates --algos ppo --envs CartPole-v1 --options xla_cpu_max_isa=AVX2
+    python -m experiments.benchmarks.updates --algos ppo --envs CartPole-v1 --options xla_cpu_prefer_vector_width=256
 
 Both are compiled in one process and take turns, in processor seconds of one core, so that whatever else the machine does
 meets both. The arithmetic is that of an update's matrix products at the speed of one large product, timed among them.

@@ -93,13 +93,15 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
     assert flags.in_force("cpu") == found
 
 
-ASKED = "--xla_cpu_max_isa=AVX2 --xla_cpu_enable_platform_dependent_math=false"
+ASKED = "--xla_cpu_max_isa=AVX --xla_cpu_enable_platform_dependent_math=false"
 
 
 def test_a_portable_run_asks_for_it_before_jax_starts_and_in_every_program_and_the_manifest_says_so(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/x")
     monkeypatch.setattr(devices, "started", lambda: False)
     monkeypatch.setattr(devices, "portable_in_force", lambda: True)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     assert not flags.PORTABLE.keys() & flags.options().keys() and not flags.is_portable(os.environ["XLA_FLAGS"])
     devices.start(portable=True)
     devices.start()  # as whatever runs afterwards does
@@ -108,6 +110,7 @@ def test_a_portable_run_asks_for_it_before_jax_starts_and_in_every_program_and_t
     assert compiled_with()[0] == [{**flags.OPTIONS, **flags.PORTABLE}] * 3
     found = flags.in_force("cpu")
     assert found["XLA_FLAGS"] == "--xla_dump_to=/x" and found["options"].endswith(ASKED)
+    assert found["ONEDNN_MAX_CPU_ISA"] == os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert flags.is_portable(flags.of({"flags": found})) and flags.options("gpu") == flags.GPU_OPTIONS
     monkeypatch.setenv("XLA_FLAGS", flags.of({"flags": found}))
     assert flags.in_force("cpu") == found
@@ -119,9 +122,12 @@ def test_a_portable_run_is_refused_where_it_would_not_be_one(monkeypatch):
     assert not flags.PORTABLE.keys() & flags.named(os.environ["XLA_FLAGS"]).keys()
     monkeypatch.setattr(devices, "started", lambda: False)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX512")
-    with pytest.raises(BadInput, match="XLA_FLAGS sets --xla_cpu_max_isa=AVX512, and --portable needs AVX2"):
+    with pytest.raises(BadInput, match="XLA_FLAGS sets --xla_cpu_max_isa=AVX512, and --portable needs AVX"):
         devices.prepare(portable=True)
     monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    with pytest.raises(BadInput, match="ONEDNN_MAX_CPU_ISA is AVX512_CORE, and --portable needs AVX2"):
+        devices.prepare(portable=True)
     monkeypatch.setattr(devices, "told", lambda _: "fpu avx avx2")
     with pytest.raises(BadInput, match="needs a processor with fma$"):
         devices.prepare(portable=True)

@@ -74,6 +74,20 @@ def test_a_digest_is_the_same_twice_and_another_for_another_seed(monkeypatch):
     assert fingerprint.digest("a2c", "CartPole-v1", 640) != first
 
 
+def test_the_command_prints_this_machines_line_beside_those_that_can_be_compared_and_adds_it(page, monkeypatch, capsys):
+    monkeypatch.setattr(fingerprint, "digests", lambda portable, runs: {name: "aa" for name in ("ppo", "dqn", "a2c")})
+    monkeypatch.setattr(fingerprint, "of_another_process", lambda runs: {"ppo": "bb", "a2c": "cc"})
+    monkeypatch.setenv("XLA_FLAGS", "")
+    here = fingerprints.line({"ppo": "aa / bb", "dqn": "aa / -", "a2c": "aa / cc"})
+    fingerprints.append(here._replace(processor="B"))
+    for _ in range(2):
+        assert fingerprint.fingerprint(fingerprint.Args(append=True)) == 0
+        compared = "B: of 3 short runs 3 have the same bits as they come, 2 with --portable"
+        assert capsys.readouterr().out.splitlines() == [str(here), compared]
+    assert fingerprints.table() == [here._replace(processor="B"), here]
+    assert {"ppo", "trpo", "ppo on Breakout-MinAtar"} < fingerprint.runs().keys()
+
+
 def test_options_of_the_users_that_decide_bits_are_refused(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", f"{os.environ['XLA_FLAGS']} --xla_cpu_max_isa=AVX2")
     with pytest.raises(BadInput, match="XLA_FLAGS sets options that decide bits"):

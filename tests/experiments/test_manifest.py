@@ -95,6 +95,7 @@ def test_a_portable_run_says_so_and_goes_on_as_one_whatever_the_users_flags_are_
     monkeypatch.setenv("XLA_FLAGS", "")
     monkeypatch.setattr(devices, "started", lambda: False)
     monkeypatch.setattr(devices, "portable_in_force", lambda: True)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     devices.start(portable=True)
     manifest.write_manifest(tmp_path, killed_run.EXPERIMENT, "python -m experiments.compare --portable")
     written = manifest.read_manifest(tmp_path)

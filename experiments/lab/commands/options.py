@@ -50,7 +50,7 @@ class Options:
     """A difference in what ranks that is too small to matter, as 20: a verdict may then be "no difference larger than 20".
     Several environments: ENVIRONMENT=20 each."""
     portable: bool = False
-    """Ask XLA for bits that belong to no kind of processor: no instructions beyond AVX2, no approximation of one maker's own.
-    Slower; the documentation of cores says on which processors it was seen to hold."""
+    """Ask XLA for bits that belong to no kind of x86 processor: code for one of them alone, no approximation of one maker's own.
+    Slower; docs/hardware.md says where it was seen to hold."""
     tensorboard: bool = False
     """Write TensorBoard event files too, in DIR/tensorboard: a run a seed, and their mean (needs: pip install tensorboardX)."""

@@ -28,7 +28,7 @@ def prepare(portable: bool = False) -> None:
         _refuse(flags.unfit_processor(machine.machine(), told("flags")))
     if portable and not started():
         try:
-            os.environ["XLA_FLAGS"] = flags.portable(os.environ.get("XLA_FLAGS", ""))
+            os.environ |= flags.PRODUCTS | {"XLA_FLAGS": flags.portable(os.environ.get("XLA_FLAGS", ""))}
         except ValueError as error:
             _refuse(str(error))
     if not started():

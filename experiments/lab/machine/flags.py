@@ -16,9 +16,12 @@ OPTIONS = {
     # Sums of large arrays are then XLA's own, as those of small ones are: the number of trials in a block decides no bit.
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
 }
-# Asked for by --portable: instructions that x86 processors of both makers have, and no approximation that is one maker's own.
-# What they are for is that bits belong to the program; docs/hardware.md says on which processors that was seen.
-PORTABLE = {"xla_cpu_max_isa": "AVX2", "xla_cpu_enable_platform_dependent_math": False}
+# Asked for by --portable, so that bits belong to the program: no approximation that is one maker's own, and instructions of
+# fewer kinds than the processor has. XLA then writes for one processor, Sandy Bridge, wherever it runs; with AVX2 it would on
+# processors that have more, and on those that have just that weigh things as suits their model.
+PORTABLE = {"xla_cpu_max_isa": "AVX", "xla_cpu_enable_platform_dependent_math": False}
+# A variable of the library whose products XLA takes for some shapes: its own for AVX-512 add up in another order.
+PRODUCTS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 NEEDS = ("avx2", "fma")  # of a processor, as Linux calls it
 LEVEL = "xla_backend_optimization_level"  # in XLA_FLAGS for CPU alone: XLA writes no code below level 2 for GPUs
 # The same on GPUs: else a product is of whichever kernel was fastest when it was compiled, and sums come in any order.
@@ -77,6 +80,9 @@ def with_ours(flags: str, cpu_alone: bool = True) -> str:
 def portable(flags: str) -> str:
     """Returns XLA_FLAGS with PORTABLE in them. Raises ValueError where they say otherwise."""
     theirs = named(flags)
+    for name, value in PRODUCTS.items():
+        if os.environ.get(name, value) != value:
+            raise ValueError(f"{name} is {os.environ[name]}, and --portable needs {value}: unset it")
     for name, value in PORTABLE.items():
         if name in theirs and _as(value, theirs[name]) != value:
             raise ValueError(f"XLA_FLAGS sets --{name}={theirs[name]}, and --portable needs {value}: unset it")
@@ -125,7 +131,7 @@ def _as_flags(options: Mapping[str, Any]) -> list[str]:
 def in_force(platform: str) -> dict[str, str]:
     """Returns the variables that jax and XLA read, the options of a run's programs, which are not named twice, and on
     accelerators the precision of products. Jax has started."""
-    found = {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC"))}
+    found = {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC", *PRODUCTS))}
     found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(options(platform)))}
     found["products"] = "" if platform == "cpu" else precision()
     return {name: value for name, value in found.items() if value}
