@@ -142,8 +142,8 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("CartPole-v1", "dqn"): (
         {"num_envs": 8, "num_steps": 4, "num_updates": 8, "batch_size": 64, "buffer_size": 100_000}
-        | {"target_interval": 128},
-        {"learning_rate": 2.3e-3, "anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
+        | {"target_interval": 128, "n_step": 10, "hidden_sizes": (64, 64)},
+        {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
     ),
     ("CartPole-v1", "pgql"): ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}),
     ("Acrobot-v1", "a2c"): (BOTH_NORMALIZED, {"learning_rate": 2e-3, "gae_lambda": 0.95, "entropy_coef": 0.01}),
