@@ -1,9 +1,8 @@
-"""Which learning rates serve A2C and PGQL best on Acrobot within 200,000 steps?
+"""Which learning rate serves A2C best on Acrobot within 200,000 steps?
 
     python -m experiments.sweeps.acrobot
-    python -m experiments.sweeps.acrobot --only a2c
 
-Four points an algorithm. DQN, NPG, PPO and TRPO were not swept here.
+Four points. DQN, NPG, PGQL, PPO and TRPO were not swept here.
 """
 
 from experiments.lab.commands.command import main
@@ -18,7 +17,6 @@ SPACES = {
         {"gae_lambda": 0.95, "entropy_coef": 0.01},
         {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3)},
     ),
-    "pgql": ({"num_steps": 8}, {"gae_lambda": 0.95}, {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3)}),
 }
 
 experiment = Experiment(

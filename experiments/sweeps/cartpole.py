@@ -1,9 +1,9 @@
-"""Which learning rates serve DQN and PGQL best on CartPole within 100,000 steps?
+"""Which learning rate serves DQN best on CartPole within 100,000 steps?
 
     python -m experiments.sweeps.cartpole
-    python -m experiments.sweeps.cartpole --only dqn
 
-Four points an algorithm. The other five were not swept here.
+Four points. What they share is of the kind that rl-baselines3-zoo publishes, but for returns of ten steps: of one step, the
+policy that was learned by 67,000 steps was lost again by 100,000 under some seeds. The other six were not swept here.
 """
 
 from experiments.lab.commands.command import main
@@ -18,7 +18,6 @@ SPACES = {
         {"anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
         {"learning_rate": (2.5e-4, 5e-4, 1e-3, 2e-3)},
     ),
-    "pgql": ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}, {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3)}),
 }
 
 experiment = Experiment(
