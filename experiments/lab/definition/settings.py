@@ -158,8 +158,8 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("CartPole-v1", "dqn"): (
         {"num_envs": 8, "num_steps": 4, "num_updates": 8, "batch_size": 64, "buffer_size": 100_000}
-        | {"target_interval": 128},
-        {"learning_rate": 2.3e-3, "anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
+        | {"target_interval": 128, "n_step": 10, "hidden_sizes": (64, 64)},
+        {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
     ),
     ("CartPole-v1", "pgql"): ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}),
     ("Acrobot-v1", "a2c"): (BOTH_NORMALIZED, {"learning_rate": 2e-3, "gae_lambda": 0.95, "entropy_coef": 0.01}),
@@ -170,9 +170,9 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Catch-bsuite", "dqn"): ({}, FAST_Q),
     ("Catch-bsuite", "pgql"): ({"num_steps": 8}, {"gae_lambda": 0.9, "entropy_coef": 0.05}),
     ("MountainCar-v0", "dqn"): (
-        {"num_envs": 8, "num_updates": 8, "buffer_size": 50_000, "target_interval": 300, "hidden_sizes": (128, 128)}
-        | {"rescale_observation": True},
-        {"learning_rate": 1e-3, "exploration_fraction": 0.05},
+        {"num_envs": 8, "num_steps": 32, "num_updates": 64, "buffer_size": 50_000, "target_interval": 128}
+        | {"n_step": 10, "hidden_sizes": (64, 64), "rescale_observation": True},
+        {"learning_rate": 2e-3, "anneal": 1.0, "exploration_fraction": 0.05},
     ),
     ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
     ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
