@@ -28,9 +28,9 @@ class Args:
     """Run folders, as `experiments.compare` writes them; finished or not."""
     out: Annotated[Path | None, said("report.html in the run folder; of several folders, here", "FILE")] = None
     """The file to write."""
-    margin: tuple[str, ...] = ()
-    """A difference in what ranks that is too small to matter, as 20, or ENVIRONMENT=20 each; in place of the runs' own. The
-    report says that it was named after the runs."""
+    margin: Annotated[tuple[str, ...], said("the runs' own", "D [ENVIRONMENT=D ...]")] = ()
+    """A difference in what ranks that is too small to matter, as 20, or ENVIRONMENT=20 each.
+    The report says that it was named after the runs."""
     trust: bool = False
     """Of a pipeline's folder: run the code that it keeps, though another user or another machine made it."""
 

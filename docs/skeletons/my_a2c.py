@@ -69,7 +69,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
     steps_per_update = config.num_envs * config.num_steps
 
     def init(key, hparams):
-        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm), key, config)
+        return on_policy.initialise(vector, network, adam(0.0, hparams.max_grad_norm, network=network), key, config)
 
     def step(state, hparams):
         key, key_rollout = jax.random.split(state.key)
@@ -82,7 +82,7 @@ def make(env: Env, config: Config = Config(), *, loss: Loss = loss, network=None
             batch = on_policy.normalize_advantage(env, batch)
         taken = env_steps(state.update, steps_per_update)
         learning_rate = annealed(hparams.learning_rate, hparams.anneal, taken, hparams.total_steps)
-        optimizer = adam(learning_rate, hparams.max_grad_norm)
+        optimizer = adam(learning_rate, hparams.max_grad_norm, network=network)
 
         def once_more(carry, _):
             params, opt_state, metrics = gradient_step(optimizer, loss, *carry, network.apply, batch, hparams)

@@ -59,7 +59,7 @@ def test_the_summary_has_every_figure_of_every_algorithm(run_folder):
 
 def test_the_curves_end_in_the_final_values_and_keep_training_and_evaluation_apart(run_folder):
     curves = pd.read_csv(run_folder[0] / "curves.csv")
-    assert list(curves) == ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
+    assert list(curves) == ["environment", "algorithm", "seed", "env_steps", "metric", "value", "seconds"]
     assert {"training_return", "evaluation_return"} <= set(curves.metric)
     summary = json.loads((run_folder[0] / "summary.json").read_text())
     for name, figures in summary["environments"]["CartPole-v1"]["algorithms"].items():
