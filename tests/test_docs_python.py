@@ -118,7 +118,7 @@ def test_the_notebooks_columns_and_verdicts_are_what_its_own_scores_have_today()
     assert re.findall(r"\b(iqm|low|high|mean|env_steps|run_seconds|steps_per_second)\b", shown("found.scores")) == [
         "iqm", "low", "high", *notebook.SCORES[1:]
     ]  # fmt: skip
-    _, names, _, *rows = [line.split() for line in shown("found.finals").splitlines()]
+    _, (_, *names), _, *rows = [line.split() for line in shown("found.finals").splitlines()]
     finals = np.array([row[1:] for row in rows], np.float64).T
     assert finals.shape == (2, 3) and ast.literal_eval(shown("found.verdicts")) == verdicts(names, finals)
 
