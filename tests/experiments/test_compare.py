@@ -59,13 +59,17 @@ def test_the_summary_has_every_figure_of_every_algorithm(run_folder):
 
 def test_the_curves_end_in_the_final_values_and_keep_training_and_evaluation_apart(run_folder):
     curves = pd.read_csv(run_folder[0] / "curves.csv")
-    assert list(curves) == ["environment", "algorithm", "seed", "env_steps", "metric", "value"]
+    assert list(curves) == ["environment", "algorithm", "seed", "env_steps", "metric", "value", "seconds"]
     assert {"training_return", "evaluation_return"} <= set(curves.metric)
     summary = json.loads((run_folder[0] / "summary.json").read_text())
     for name, figures in summary["environments"]["CartPole-v1"]["algorithms"].items():
         last = curves[(curves.algorithm == name) & (curves.metric == "evaluation_return")]
         last = last[last.env_steps == figures["env_steps"]].sort_values("seed")
         assert last.value.tolist() == figures["final_values"]
+        seconds = curves[curves.algorithm == name].groupby("env_steps").seconds
+        assert (seconds.nunique() == 1).all()  # seeds run side by side
+        times = [0.0, *seconds.first(), figures["run_seconds"] + 0.001]
+        assert times == sorted(times) and 0.0 < times[1] < times[-2]
 
 
 def test_the_manifest_says_what_it_takes_to_run_again(run_folder):
