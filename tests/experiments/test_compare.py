@@ -66,6 +66,10 @@ def test_the_curves_end_in_the_final_values_and_keep_training_and_evaluation_apa
         last = curves[(curves.algorithm == name) & (curves.metric == "evaluation_return")]
         last = last[last.env_steps == figures["env_steps"]].sort_values("seed")
         assert last.value.tolist() == figures["final_values"]
+        seconds = curves[curves.algorithm == name].groupby("env_steps").seconds
+        assert (seconds.nunique() == 1).all()  # seeds run side by side
+        times = [0.0, *seconds.first(), figures["run_seconds"] + 0.001]
+        assert times == sorted(times) and 0.0 < times[1] < times[-2]
 
 
 def test_the_manifest_says_what_it_takes_to_run_again(run_folder):
