@@ -63,6 +63,11 @@ def interruptible(work: Callable[[], Any], waiting: Callable[[], None] = patient
             future.set_exception(error)
 
     Thread(target=worker, daemon=True).start()
+    return awaited(future, waiting)
+
+
+def awaited(future: Future, waiting: Callable[[], None] = patiently) -> Any:
+    """Returns the future's result. Looks up now and then: a signal that another thread got is not handled before."""
     while not future.done():
         waiting()
         try:

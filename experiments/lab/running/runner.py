@@ -23,6 +23,7 @@ from experiments.lab.running.chunks import (
     Pace,
     Position,
     advance_blocks,
+    awaited,
     evaluate_blocks,
     interruptible,
     patiently,
@@ -138,7 +139,7 @@ def run(
         for job, following in itertools.pairwise([*jobs, None]):
             if ahead is None:
                 yield Compiling(*job[:2])
-            ready = (ahead or compiler.submit(made_ready, experiment, *job)).result()
+            ready = awaited(ahead or compiler.submit(made_ready, experiment, *job))
             ahead = following and compiler.submit(made_ready, experiment, *following)
             events = train(experiment, *job, restore, waiting, ready)
             yield from events if following is None else _meanwhile(events, following, ahead)
