@@ -140,7 +140,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         LONG_EPOCHS | {"num_epochs": 5},
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
     ),
-    # the best of four points: python -m experiments.sweeps.cartpole
+    # of four points: python -m experiments.sweeps.cartpole
     ("CartPole-v1", "dqn"): (
         {"num_envs": 8, "num_steps": 4, "num_updates": 8, "batch_size": 64, "buffer_size": 100_000}
         | {"target_interval": 128, "n_step": 10, "hidden_sizes": (64, 64)},
@@ -155,7 +155,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Acrobot-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
     ("Catch-bsuite", "dqn"): ({}, FAST_Q),
     ("Catch-bsuite", "pgql"): ({"num_steps": 8}, {"gae_lambda": 0.9, "entropy_coef": 0.05}),
-    # the best of four points: python -m experiments.sweeps.mountain_car
+    # of four points: python -m experiments.sweeps.mountain_car
     ("MountainCar-v0", "dqn"): (
         {"num_envs": 8, "num_steps": 32, "num_updates": 64, "buffer_size": 50_000, "target_interval": 128}
         | {"n_step": 10, "hidden_sizes": (64, 64), "rescale_observation": True},
