@@ -148,7 +148,7 @@ TABLE = {"num_envs": 128, "num_steps": 16, "num_epochs": 4, "num_minibatches": 1
 
 SPELLED = {"num_envs": 256, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "hidden_sizes": (64, 64)}
 
-# (environment, algorithm): (Config fields, HParams fields)
+# (environment, algorithm): (Config fields, HParams fields). docs/settings.md says where they come from
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
     ("CartPole-v1", "a2c"): ({"num_steps": 8}, {"learning_rate": 1.5e-3, "gamma": 0.98, "gae_lambda": 0.9}),
@@ -156,12 +156,14 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
         LONG_EPOCHS | {"num_epochs": 5},
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
     ),
+    # of four points: python -m experiments.sweeps.cartpole
     ("CartPole-v1", "dqn"): (
         {"num_envs": 8, "num_steps": 4, "num_updates": 8, "batch_size": 64, "buffer_size": 100_000}
         | {"target_interval": 128, "n_step": 10, "hidden_sizes": (64, 64)},
         {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
     ),
     ("CartPole-v1", "pgql"): ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}),
+    # the best of four points: python -m experiments.sweeps.acrobot
     ("Acrobot-v1", "a2c"): (BOTH_NORMALIZED, {"learning_rate": 2e-3, "gae_lambda": 0.95, "entropy_coef": 0.01}),
     ("Acrobot-v1", "ppo"): (LONG_EPOCHS, {"learning_rate": 1e-3}),
     ("Acrobot-v1", "trpo"): (TRUST_REGION | NORMALIZED, {}),
@@ -169,6 +171,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Acrobot-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
     ("Catch-bsuite", "dqn"): ({}, FAST_Q),
     ("Catch-bsuite", "pgql"): ({"num_steps": 8}, {"gae_lambda": 0.9, "entropy_coef": 0.05}),
+    # of four points: python -m experiments.sweeps.mountain_car
     ("MountainCar-v0", "dqn"): (
         {"num_envs": 8, "num_steps": 32, "num_updates": 64, "buffer_size": 50_000, "target_interval": 128}
         | {"n_step": 10, "hidden_sizes": (64, 64), "rescale_observation": True},
@@ -176,6 +179,7 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
     ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
+    # the best of four points: python -m experiments.sweeps.pendulum
     ("Pendulum-v1", "a2c"): (
         {"num_steps": 4} | BOTH_NORMALIZED,
         {"learning_rate": 1.5e-3, "gamma": 0.9, "gae_lambda": 0.9},
