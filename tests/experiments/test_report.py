@@ -168,7 +168,7 @@ def test_where_a_single_new_run_would_lie_is_told_with_the_share_that_three_seed
 
 
 def test_seeds_that_can_show_nothing_say_so_beside_the_table_of_p(tmp_path, page):
-    told = "seeds among so many contenders can show no difference, also where P is 1.00."
+    told = "seeds can show no difference between any two of these, also where P is 1.00."
     assert f"3 {told}" in page.text
     ten = {"CartPole-v1": {"ppo": tuple(range(10)), "a2c": tuple(range(5, 15))}}
     text = Page(write(make_folder(tmp_path / "run", ten))).text
@@ -251,7 +251,7 @@ def test_steps_to_a_score_count_the_seeds_that_never_reach_it(page):
 def test_a_diverged_seed_is_marked_and_counts_as_worst(tmp_path):
     page = Page(write(make_folder(tmp_path / "run", TWO, diverged={"ppo": [1, 2]})))
     assert "ppo on CartPole-v1 in 2 of 3 seeds (seed 1, 2)" in page.text
-    assert "2 of 3 seed 1, 2" in page.text
+    assert "2 of 3 seed 1, 2" in page.text and "diverged to 100.0 20% of runs" in page.text
     # ppo's 200 and 300 would win every pair: of nine pairs only 100 against 90 is left, P = 1/9.
     assert re.search(r"ppo\s+0\.11 0\.00–", page.text)
     assert "ppo 1 of 3 1,000 – 1, 2" in page.text
