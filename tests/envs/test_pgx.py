@@ -63,6 +63,12 @@ def test_as_many_observations_as_information_sets_and_who_waits_sees_nothing(pok
     assert len(np.unique(hidden[acting], axis=0)) < 12
 
 
+def test_who_bets_and_sees_the_other_fold_earns_one_at_the_seat_and_not_at_an_id(poker):
+    _, (_, _, action, reward, _) = poker
+    folded = (action[:, 0, 0] == 0) & (action[:, 1, 1] == 1)  # pgx: 0 bets, 1 passes
+    assert folded.sum() > 50 and (reward.sum(1)[folded] == [1.0, -1.0]).all()
+
+
 def test_the_first_seat_earns_what_uniform_play_earns_the_first_mover(poker):
     reward = poker[1][3].sum(1)[:, 0]
     assert reward.mean() == pytest.approx(0.125, abs=4 * reward.std() / np.sqrt(len(reward)))
