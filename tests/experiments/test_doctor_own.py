@@ -61,8 +61,8 @@ EARLY = {
 }  # fmt: skip
 UPDATES = {
     "a learning rate of its own": (changed(("adam(learning_rate,", "adam(1e-3,")), PROBLEM, "with learning_rate = 0 the parameters move"),
-    "a key of its own": (changed(("hparams.max_grad_norm), key, config", "hparams.max_grad_norm), jax.random.key(0), config")), PROBLEM, "two seeds give the same"),
-    "another order of keys": (changed(("hparams.max_grad_norm), key, config", "hparams.max_grad_norm), jax.random.fold_in(key, 1), config")), NOTE, "meets other initial states"),
+    "a key of its own": (changed(("hparams.max_grad_norm, network=network), key, config", "hparams.max_grad_norm), jax.random.key(0), config")), PROBLEM, "two seeds give the same"),
+    "another order of keys": (changed(("hparams.max_grad_norm, network=network), key, config", "hparams.max_grad_norm), jax.random.fold_in(key, 1), config")), NOTE, "meets other initial states"),
     "parameters that stay": (changed(("state.replace(params=params, ", "state.replace(")), PROBLEM, "leave the parameters as they are"),
     "a hyperparameter that is idle": (changed(("    entropy_coef: float = 0.0\n", "    entropy_coef: float = 0.0\n    bonus: float = 0.1\n")), NOTE, "nothing depends on HParams.bonus"),
     "a metric without a number": (changed(('"explained_variance": explained', '"explained_variance": explained / 0.0 - explained / 0.0')), PROBLEM, "explained_variance is nan"),
