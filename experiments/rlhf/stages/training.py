@@ -99,17 +99,19 @@ def _advanced_in_parts(step: Parted, state: Any) -> Callable:
     parts = [compiled(step.part, device, read, number) for device in lanes]
     join = compiled(step.join, lanes[0], state, [jax.eval_shape(step.part, read, number)] * step.parts)
 
-    def in_turn(place: int, state: Any) -> list[Any]:
-        own = jax.device_put(step.reads(state), lanes[place])
+    def in_turn(place: int, read: Any) -> list[Any]:
+        own = jax.device_put(read, lanes[place])
         numbers = range(place, step.parts, len(lanes))
-        found = [parts[place](own, jax.device_put(np.int32(number), lanes[place])) for number in numbers]
-        return jax.device_put(found, lanes[0])
+        given = [jax.device_put(np.int32(number), lanes[place]) for number in numbers]
+        return jax.device_get([jax.block_until_ready(parts[place](own, number)) for number in given])
 
     def advance(state, updates):
         with ThreadPoolExecutor(len(lanes)) as pool:
             for _ in range(int(updates)):
-                found = list(pool.map(in_turn, range(len(lanes)), [state] * len(lanes)))
-                state = join(state, [found[part % len(lanes)][part // len(lanes)] for part in range(step.parts)])
+                read = jax.device_get(step.reads(state))  # a copy from lane to lane would wait for the first's part
+                found = list(pool.map(in_turn, range(len(lanes)), [read] * len(lanes)))
+                in_order = [found[part % len(lanes)][part // len(lanes)] for part in range(step.parts)]
+                state = jax.block_until_ready(join(state, jax.device_put(in_order, lanes[0])))
         return state
 
     return advance
