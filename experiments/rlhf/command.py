@@ -30,7 +30,7 @@ class Args(Options):
     algos: tuple[str, ...] = ("ppo", "rloo", "dpo", "best_of_n")
     """Methods: ppo, rloo, grpo, reinforce, dpo, ipo, best_of_n."""
     quick: bool = False
-    """A small model and few updates: three minutes instead of fifteen, and worse texts."""
+    """A small model and few updates: two minutes instead of eleven, and worse texts."""
     size: Annotated[tuple[str, ...], said("those of the pipeline")] = ()
     """Sizes of the stages, as NAME=VALUE (length=48, width=64): those of experiments/rlhf/settings.py."""
     reward: Annotated[str | None, said("the reward model", "NAME")] = None

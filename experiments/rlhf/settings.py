@@ -8,7 +8,7 @@ from experiments.lab.definition.experiment import Contender
 
 @dataclass(frozen=True)
 class Sizes:
-    """The default takes two quiet cores about a quarter of an hour."""
+    """The default takes two quiet cores about eleven minutes."""
 
     seed: int = 0  # of the split, the pairs and the training of the stages
     vocabulary: int = 512
