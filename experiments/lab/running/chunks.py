@@ -87,9 +87,10 @@ class Lanes:
     waiting: Callable[[], None] = patiently  # called now and then while the lanes work
 
     def placed(self, tree: Any, lane: int) -> Any:
-        """Returns the arrays on the lane: copied where they lie on another."""
+        """Returns the arrays on the lane: copied where they lie on another, by way of the host, or the copy would wait for what
+        that lane is at."""
         there = next(iter(jax.tree.leaves(tree)[0].devices())) is self.places[lane]
-        return tree if there else jax.device_put(tree, self.places[lane])
+        return tree if there else jax.device_put(jax.device_get(tree), self.places[lane])
 
 
 def advance_blocks(
