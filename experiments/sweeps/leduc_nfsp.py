@@ -1,4 +1,4 @@
-"""Which settings bring NFSP nearest to an equilibrium of Leduc poker within two million steps?
+"""Which settings bring NFSP nearest to an equilibrium of Leduc poker within a million steps?
 
     python -m experiments.sweeps.leduc_nfsp
 
@@ -10,7 +10,7 @@ from experiments.lab.commands.command import main
 from experiments.lab.definition.sweeps.spaces import sweep
 from experiments.lab.judging.equilibrium import nash_conv
 
-STEPS = 2_000_000
+STEPS = 1_000_000
 SPACES = {
     "nfsp": (
         {"num_envs": 128, "num_steps": 16, "target_interval": 300, "hidden_sizes": (64, 64)}

@@ -1,8 +1,8 @@
-"""Which settings serve IPPO and MAPPO best on spread within a million steps?
+"""Which learning rates serve IPPO and MAPPO best on spread within a million steps?
 
     python -m experiments.sweeps.spread
 
-Six points each, judged between random actions and the script. VDN and QMIX are in `spread_values.py`.
+Four points each, judged between random actions and the script. VDN and QMIX are in `spread_values.py`.
 """
 
 from experiments.lab.commands.command import main
@@ -13,7 +13,7 @@ from experiments.lab.judging.spread import normalised_return
 TEAM = (
     TEAM_STEPS,
     {"gamma": 0.9, "gae_lambda": 0.9},
-    {"learning_rate": (1e-3, 2e-3, 4e-3), "entropy_coef": (0.0, 0.01)},
+    {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},
 )
 STEPS = 1_000_000
 SPACES = {
