@@ -65,6 +65,7 @@ def test_a_time_limit_is_a_truncation_after_as_many_steps_and_its_value_that_of_
     ends = np.asarray(episodes.ended)
     assert ends.sum() == ENVS and (np.asarray(episodes.length)[ends] == LENGTH).all()
     last = np.asarray(batch.truncated)
+    assert last.sum() == ENVS * AGENTS and not batch.terminated.any()
     assert (np.asarray(batch.next_observation)[last][:, 2] == LENGTH).all()
     bootstrapped = batch.reward + 0.9 * (batch.observation[..., 0] + 10.0 * batch.agent - LENGTH) - batch.value
     np.testing.assert_allclose(np.asarray(batch.advantage)[last], np.asarray(bootstrapped)[last], rtol=1e-5)
