@@ -90,6 +90,19 @@ def test_permuting_agents_permutes_everything_to_the_bit_and_with_ids_it_does_no
     assert (told[:, :AGENTS] == np.eye(AGENTS)).all() and told[:, AGENTS + 1].tolist() == list(map(float, order))
 
 
+def test_with_ids_an_information_set_is_seen_as_its_mover_sees_it():
+    plain, env = envs.make("Kuhn"), envs.with_ids(envs.make("Kuhn"))
+    sets, mover = jnp.arange(12), np.asarray(plain.game.mover)
+    shown, before = np.asarray(jax.vmap(env.observe)(sets)), np.asarray(jax.vmap(plain.observe)(sets))
+    np.testing.assert_array_equal(shown, np.concatenate([np.eye(2)[mover], before], axis=1))
+    for seed in range(4):
+        state, first = env.reset(jax.random.key(seed))
+        _, reached = env.step(jax.random.key(seed), state, jnp.array([seed % 2, 0]))
+        for agent, seen in ((0, first[0]), (1, reached.observation[1])):  # the one to move
+            rows = np.flatnonzero((shown == np.asarray(seen)).all(1))
+            assert len(rows) == 1 and mover[rows[0]] == agent
+
+
 def test_an_agents_noise_is_its_own_whoever_else_there_is():
     def uniform(params, observation):
         return Categorical(jnp.zeros((observation.shape[0], 5))), None
