@@ -146,9 +146,10 @@ def reply(tree, weight, player):
     after, choice = children(tuple(tree.parent.tolist())), {}
 
     def earned(nodes):
-        """Returns what is earned from histories on that are open at once, each with chance's share and the other's weight."""
-        total, asked = Fraction(0), {}
-        for history, share, other in nodes:
+        """Returns what is earned from histories on that are open at once, each with chance's share and the other's weight. An
+        information set is asked once, for all of its histories: who asks at each is clairvoyant."""
+        total, asked, nodes = Fraction(0), {}, list(nodes)
+        for history, share, other in nodes:  # which grows
             mover, row = tree.player[history], int(tree.info_set[history])
             if mover == END:
                 total += share * other * Fraction(float(tree.payoff[history, player]))
@@ -156,9 +157,9 @@ def reply(tree, weight, player):
                 asked.setdefault(row, []).append((history, share, other))
             elif mover == CHANCE:
                 likely = [Fraction(float(tree.chance[child])).limit_denominator(1000) for child in after[history]]
-                total += earned([(child, share * p, other) for child, p in zip(after[history], likely)])
+                nodes += [(child, share * p, other) for child, p in zip(after[history], likely)]
             else:
-                total += earned([(child, share, weight[row, int(tree.action[child])]) for child in after[history]])
+                nodes += [(child, share, weight[row, int(tree.action[child])]) for child in after[history]]
         return total + sum(chosen(row, here) for row, here in asked.items())
 
     def chosen(row, nodes):
