@@ -141,7 +141,8 @@ def test_a_dead_agents_reward_and_observation_times_100_change_nobodys_update(mo
         algorithm = module.make(scripted.constants(death=1, scale=scale), config)
         state = jax.jit(algorithm.init)(jax.random.key(0), module.HParams())
         state, metrics = jax.jit(algorithm.step)(state, module.HParams())
-        return jax.tree.leaves((state.params, metrics))
+        moments = getattr(state, "normalizer", None)  # which the next update reads
+        return jax.tree.leaves((state.params, metrics, moments))
 
     for mine, theirs in zip(params(1.0), params(100.0)):
         np.testing.assert_array_equal(mine, theirs)
@@ -265,6 +266,26 @@ def test_moments_are_of_rows_that_count_and_what_is_legal_is_not_moved():
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(moments), jax.tree.leaves(unmoved)))
     seen = normalize.observe(normalize.Normalizer(moments, None, None), jnp.ones((2, 8)))
     assert (seen[:, 5:] == 1.0).all() and (seen[:, :5] != 1.0).all()
+
+
+def test_the_scale_of_rewards_is_that_of_returns_of_the_living():
+    vector, batch, _ = collected(death=1)
+    config = a2c.Config(num_envs=ENVS, num_steps=STEPS, normalize_reward=True)
+
+    @jax.jit
+    def run(key):
+        state = on_policy.initialise(vector, Looks(), a2c.adam(0.0, 0.0), key, config)
+        return on_policy.collect(vector, Looks().apply, state.params, state, key, STEPS, 0.9, 0.8)[0].normalizer
+
+    found, returns = run(jax.random.key(0)).discounted_return, []
+    for row in range(vector.num_rows):
+        running = 0.0
+        for time in range(STEPS):
+            running = float(batch.reward[time, row]) + 0.9 * running
+            returns += [running] * bool(batch.live[time, row])
+            running *= not (batch.terminated[time, row] or batch.truncated[time, row])
+    assert found.count == len(returns) == batch.live.sum() < batch.live.size
+    np.testing.assert_allclose((found.mean, found.variance), (np.mean(returns), np.var(returns)), rtol=1e-5)
 
 
 KNOWS = scripted.knows_more()
