@@ -64,3 +64,39 @@ def test_every_game_has_the_fields_that_are_told(row):
         told = re.findall(r"`(\w+)`", row[3].replace("`k` (of `Penalty`)", "`k`"))
         payoffs = {"reward", "sucker", "temptation", "punishment"}
         assert set(fields) - payoffs <= set(told)
+
+
+def test_every_trap_has_a_test_that_is_there():
+    rows = table("trap")
+    assert [int(row[0].partition(".")[0]) for row in rows] == list(range(1, 27))
+    files = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    for row in rows:
+        found = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row[2])
+        assert found and len(found) == row[2].count("`") // 2
+        for file, name in found:
+            assert f"def {name}(" in files[file], name
+
+
+def test_what_was_tuned_is_what_is_set_and_no_default():
+    from experiments.lab.definition.settings import AGENTS, ALGORITHMS, TEAMS, TUNED
+
+    told, found = (
+        {(on, name.strip("`")): {*re.findall(r"`(\w+)`", fields)} for name, on, fields in table("settings of")},
+        {},
+    )
+    for on in ("Kuhn", "Leduc", "Spread"):
+        for name, (module, makes_it) in (ALGORITHMS | AGENTS | TEAMS).items():
+            config, hparams = TUNED.get((on, name), ({}, {}))
+            defaults = vars(module.Config(**makes_it)) | vars(module.HParams())
+            found[on, name] = {field for field, value in (config | hparams).items() if defaults[field] != value}
+    assert told == {place: fields for place, fields in found.items() if fields}
+    others = {
+        "RockPaperScissors",
+        "MatchingPennies",
+        "PrisonersDilemma",
+        "StagHunt",
+        "Climbing",
+        "Penalty",
+        "LiarsDice",
+    }
+    assert not others & {environment for environment, _ in TUNED}

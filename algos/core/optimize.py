@@ -13,13 +13,18 @@ def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5, network=None) -> o
     """Returns Adam on the gradient clipped to a global norm (0.0: no clipping), over one flat parameter vector.
 
     Made anew from traced numbers wherever it is used: its state holds no numbers of the hyperparameters. network: what the parameters
-    are of; where it has `stacked` ones, leaves [N, ...] of N agents, each agent's are clipped and moved by themselves.
+    are of; where it has `stacked` ones, leaves [N, ...] of N agents, each agent's are clipped and moved by themselves, by the
+    gradient of its own mean: that of the mean over the rows of all of them is an N-th of it.
     """
     clip = clip_by_global_norm(off_at_zero(max_grad_norm))
     one = optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
     if not getattr(network, "stacked", False):
         return one
-    return optax.GradientTransformation(jax.vmap(one.init), lambda *given: jax.vmap(one.update)(*given))
+
+    def update(gradient, *given):
+        return jax.vmap(one.update)(jax.tree.map(lambda g: g * g.shape[0], gradient), *given)
+
+    return optax.GradientTransformation(jax.vmap(one.init), update)
 
 
 def clip_by_global_norm(max_norm) -> optax.GradientTransformation:

@@ -57,6 +57,16 @@ def test_learners_of_several_agents_are_cited_with_what_they_are_built_on():
     assert ({*found}, without) == ({*citations.ALWAYS, "ppo", "neurd", "entropy_annealed_ppo", "cfr"}, [])
     found, _ = keys(env=("Spread",), algos=("iql", "ia2c"))
     assert {*found} == {*citations.ALWAYS, "a2c", "dqn", "double", "iql"}
+    for name in ("ippo", "mappo"):
+        assert {*keys(env=("Spread",), algos=(name,))[0]} == {*citations.ALWAYS, "ppo", name}
+
+
+def test_every_learner_of_several_agents_has_the_paper_whose_number_its_file_names():
+    known, files = citations.references(), {"ippo": "mappo"}
+    for name in ("ippo", "mappo", "vdn", "qmix", "mmd", "neurd", "entropy_annealed_ppo", "nfsp"):
+        number = re.search(r"eprint = \{([\d.]+)\}", known[name]).group(1)
+        assert number in (ROOT / "algos" / "agents" / f"{files.get(name, name)}.py").read_text(), name
+        assert "others" not in known[name]  # of every author
 
 
 def test_what_is_ones_own_is_named_as_having_no_paper():

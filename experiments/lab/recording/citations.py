@@ -12,7 +12,7 @@ FILE = Path(__file__).with_name("references.bib")
 ALWAYS = ("evenhand", "jax", "precipice")  # the code, what it is made of, and the method of comparison
 SAME = {"ppo_kl": "ppo"}  # losses whose paper is an algorithm's
 TABLES = ("algos.tabular.", "algos.linear.")
-ON_PPO = ("mappo", "mmd", "neurd", "entropy_annealed_ppo", "fictitious_self_play")
+ON_PPO = ("ippo", "mappo", "mmd", "neurd", "entropy_annealed_ppo", "fictitious_self_play")
 BUILT_ON = {"iql": "dqn", "nfsp": "dqn", "ia2c": "a2c", **dict.fromkeys(ON_PPO, "ppo")}  # learners of several agents
 
 
@@ -57,6 +57,7 @@ def of_contender(settings: dict[str, Any]) -> Iterator[str]:
     if algorithm.startswith(TABLES):
         yield "sutton"
     name = algorithm.rpartition(".")[2] if algorithm.startswith("algos.") else ""
+    name = "ippo" if name == "mappo" and config.get("centralised") is False else name
     yield "npg" if name == "trpo" and config.get("line_search") is False else name
     if name in BUILT_ON:
         yield BUILT_ON[name]

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from fractions import Fraction
 
 import jax
 import numpy as np
@@ -114,6 +115,69 @@ def best_by_enumeration(tree, policy, player):
         changed[rows] = choice
         found.append(values(tree, changed)[player])
     return max(found)
+
+
+def fictitious_play(tree, iterations):
+    """Returns NashConv of the average after each iteration of fictitious play between two rivals, in fractions: from nothing played,
+    so that the first best responses are to uniform play, and ties go to the first action."""
+    played, gaps = {None: 0}, []
+    answers = [reply(tree, uniform_plan(tree), player) for player in range(2)]
+    for _ in range(iterations):
+        for _, plan in answers:
+            played |= {sequence: played.get(sequence, 0) + x for sequence, x in plan.items()}
+        played[None] += 1
+        answers = [reply(tree, played, player) for player in range(2)]
+        gaps.append(float(sum(earns for earns, _ in answers) / played[None]))
+    return gaps
+
+
+def uniform_plan(tree):
+    """Returns how far uniform play leads to each (information set, action)."""
+    plan = {None: Fraction(1)}
+    for row in range(tree.num_info_sets):
+        before = tuple(tree.past[row].tolist())
+        for action in np.flatnonzero(tree.legal[row]).tolist():
+            plan[row, action] = plan[before if before in plan else None] / int(tree.legal[row].sum())
+    return plan
+
+
+def reply(tree, weight, player):
+    """Returns (what the player's best reply earns, its plan) to the other, whose sequences have this weight."""
+    after, choice = children(tuple(tree.parent.tolist())), {}
+
+    def earned(nodes):
+        """Returns what is earned from histories on that are open at once, each with chance's share and the other's weight. An
+        information set is asked once, for all of its histories: who asks at each is clairvoyant."""
+        total, asked, nodes = Fraction(0), {}, list(nodes)
+        for history, share, other in nodes:  # which grows
+            mover, row = tree.player[history], int(tree.info_set[history])
+            if mover == END:
+                total += share * other * Fraction(float(tree.payoff[history, player]))
+            elif mover == player:
+                asked.setdefault(row, []).append((history, share, other))
+            elif mover == CHANCE:
+                likely = [Fraction(float(tree.chance[child])).limit_denominator(1000) for child in after[history]]
+                nodes += [(child, share * p, other) for child, p in zip(after[history], likely)]
+            else:
+                nodes += [(child, share, weight[row, int(tree.action[child])]) for child in after[history]]
+        return total + sum(chosen(row, here) for row, here in asked.items())
+
+    def chosen(row, nodes):
+        worth = [
+            earned(
+                [(child, *rest) for history, *rest in nodes for child in after[history] if tree.action[child] == action]
+            )
+            for action in range(tree.num_actions)
+        ]  # of games in which all is legal everywhere
+        choice[row] = worth.index(max(worth))
+        return max(worth)
+
+    earns, plan = earned([(0, Fraction(1), weight[None])]), {}
+    for row in sorted(choice):
+        before = tuple(tree.past[row].tolist())
+        for action in range(tree.num_actions):
+            plan[row, action] = plan.get(before, 1) * (action == choice[row])
+    return earns, plan
 
 
 def sequence_form(tree):

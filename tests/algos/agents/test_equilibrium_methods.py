@@ -2,6 +2,7 @@
 
 import functools
 
+import game_oracles
 import jax
 import numpy as np
 import pytest
@@ -64,6 +65,14 @@ def test_fictitious_play_on_rock_paper_scissors_is_a_loop_over_whole_numbers():
     assert [float(average[1]) for _, average in found] == pytest.approx(expected, abs=1e-12)
     assert (np.array(expected) <= [0.208, 0.065, 0.020]).all()
     assert [float(current[1]) for current, _ in found] == [2.0, 2.0, 2.0]  # best responses go round for ever
+
+
+def test_fictitious_play_of_kuhn_poker_is_the_one_in_fractions_whatever_a_program_rounds():
+    expected = game_oracles.fictitious_play(tree_of("kuhn"), 1000)
+    found = after(fictitious_play.make(form_of(tree_of("kuhn"))), "kuhn", (10, 100, 1000))
+    assert [float(average[1]) for _, average in found] == pytest.approx(
+        [expected[n - 1] for n in (10, 100, 1000)], abs=1e-12
+    )
 
 
 def test_fictitious_play_mixes_whole_policies_also_where_a_player_may_never_be_asked():

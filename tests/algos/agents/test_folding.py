@@ -65,6 +65,7 @@ def test_a_time_limit_is_a_truncation_after_as_many_steps_and_its_value_that_of_
     ends = np.asarray(episodes.ended)
     assert ends.sum() == ENVS and (np.asarray(episodes.length)[ends] == LENGTH).all()
     last = np.asarray(batch.truncated)
+    assert last.sum() == ENVS * AGENTS and not batch.terminated.any()
     assert (np.asarray(batch.next_observation)[last][:, 2] == LENGTH).all()
     bootstrapped = batch.reward + 0.9 * (batch.observation[..., 0] + 10.0 * batch.agent - LENGTH) - batch.value
     np.testing.assert_allclose(np.asarray(batch.advantage)[last], np.asarray(bootstrapped)[last], rtol=1e-5)
@@ -87,6 +88,19 @@ def test_permuting_agents_permutes_everything_to_the_bit_and_with_ids_it_does_no
     env = envs.with_ids(scripted.constants(permutation=order))
     told = np.asarray(env.reset(jax.random.key(0))[1])
     assert (told[:, :AGENTS] == np.eye(AGENTS)).all() and told[:, AGENTS + 1].tolist() == list(map(float, order))
+
+
+def test_with_ids_an_information_set_is_seen_as_its_mover_sees_it():
+    plain, env = envs.make("Kuhn"), envs.with_ids(envs.make("Kuhn"))
+    sets, mover = jnp.arange(12), np.asarray(plain.game.mover)
+    shown, before = np.asarray(jax.vmap(env.observe)(sets)), np.asarray(jax.vmap(plain.observe)(sets))
+    np.testing.assert_array_equal(shown, np.concatenate([np.eye(2)[mover], before], axis=1))
+    for seed in range(4):
+        state, first = env.reset(jax.random.key(seed))
+        _, reached = env.step(jax.random.key(seed), state, jnp.array([seed % 2, 0]))
+        for agent, seen in ((0, first[0]), (1, reached.observation[1])):  # the one to move
+            rows = np.flatnonzero((shown == np.asarray(seen)).all(1))
+            assert len(rows) == 1 and mover[rows[0]] == agent
 
 
 def test_an_agents_noise_is_its_own_whoever_else_there_is():
@@ -127,7 +141,8 @@ def test_a_dead_agents_reward_and_observation_times_100_change_nobodys_update(mo
         algorithm = module.make(scripted.constants(death=1, scale=scale), config)
         state = jax.jit(algorithm.init)(jax.random.key(0), module.HParams())
         state, metrics = jax.jit(algorithm.step)(state, module.HParams())
-        return jax.tree.leaves((state.params, metrics))
+        moments = getattr(state, "normalizer", None)  # which the next update reads
+        return jax.tree.leaves((state.params, metrics, moments))
 
     for mine, theirs in zip(params(1.0), params(100.0)):
         np.testing.assert_array_equal(mine, theirs)
@@ -251,6 +266,26 @@ def test_moments_are_of_rows_that_count_and_what_is_legal_is_not_moved():
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(moments), jax.tree.leaves(unmoved)))
     seen = normalize.observe(normalize.Normalizer(moments, None, None), jnp.ones((2, 8)))
     assert (seen[:, 5:] == 1.0).all() and (seen[:, :5] != 1.0).all()
+
+
+def test_the_scale_of_rewards_is_that_of_returns_of_the_living():
+    vector, batch, _ = collected(death=1)
+    config = a2c.Config(num_envs=ENVS, num_steps=STEPS, normalize_reward=True)
+
+    @jax.jit
+    def run(key):
+        state = on_policy.initialise(vector, Looks(), a2c.adam(0.0, 0.0), key, config)
+        return on_policy.collect(vector, Looks().apply, state.params, state, key, STEPS, 0.9, 0.8)[0].normalizer
+
+    found, returns = run(jax.random.key(0)).discounted_return, []
+    for row in range(vector.num_rows):
+        running = 0.0
+        for time in range(STEPS):
+            running = float(batch.reward[time, row]) + 0.9 * running
+            returns += [running] * bool(batch.live[time, row])
+            running *= not (batch.terminated[time, row] or batch.truncated[time, row])
+    assert found.count == len(returns) == batch.live.sum() < batch.live.size
+    np.testing.assert_allclose((found.mean, found.variance), (np.mean(returns), np.var(returns)), rtol=1e-5)
 
 
 KNOWS = scripted.knows_more()

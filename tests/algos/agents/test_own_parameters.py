@@ -159,6 +159,26 @@ def test_another_agent_changes_nobodys_bits():
 
 
 @functools.cache
+def learned(agents):
+    """Returns the parameters [N, 3] after two updates of A2C whose gradients are about as small as Adam's epsilon."""
+    env, network = envs.with_ids(counting(agents=agents)), PerAgent(Drawn(agents), agents)
+    algorithm = ia2c.make(env, ia2c.Config(num_envs=4, num_steps=4, hidden_sizes=()), network=network)
+    hparams = ia2c.HParams(gamma=0.5, entropy_coef=0.0, value_coef=1e-6, max_grad_norm=0.0, anneal=0.0)
+
+    @jax.jit
+    def run(key):
+        state = algorithm.init(key, hparams)
+        return jax.lax.fori_loop(0, 2, lambda _, state: algorithm.step(state, hparams)[0], state).params
+
+    return np.asarray(run(jax.random.key(0)))
+
+
+def test_with_parameters_of_its_own_an_agent_learns_as_fast_whoever_else_there_is():
+    three, four = learned(3), learned(4)
+    np.testing.assert_allclose(three, four[:3], rtol=1e-6)
+
+
+@functools.cache
 def hunted():
     """Returns (env, algorithm, state) after independent Q-learning of a table for each of two in the stag hunt."""
     env = envs.make("StagHunt")

@@ -1,6 +1,7 @@
 """Learning to play against oneself: gradients and fixed points against enumeration, averages, reservoirs, and the judge."""
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -231,6 +232,59 @@ def test_what_nfsp_keeps_are_actions_of_the_best_response():
     observation, action = jax.tree.map(lambda x: np.asarray(x)[: int(after.reservoir.seen)], after.reservoir.data)
     assert len(action) > 20
     np.testing.assert_array_equal(action, algorithm.policy(before, observation).mode())
+
+
+def test_neither_the_judge_nor_who_acts_asks_nfsps_best_response():
+    algorithm, state, *_ = nfsp_run(0.3)
+    params = jax.tree.map(jnp.zeros_like, state.params)
+    params["q"]["params"]["head"]["bias"] = jnp.array([1.0, 0.0])  # its best response always passes,
+    params["average"]["params"]["policy"]["bias"] = jnp.array([0.0, 50.0])  # and its average always bets
+    state, env = state.replace(params=params), envs.make("Kuhn")
+    found = {name: float(x[0]) for name, x in measure_nash_conv(algorithm, env, state, None).items()}
+    for which, bets in (("current", 0.0), ("average", 1.0)):
+        told = [x for name, x in found.items() if name.startswith(f"policy_{which}/")]
+        assert len(told) == 12 and told == pytest.approx([bets] * 12, abs=1e-6)
+    always = np.tile(np.array([[0.0, 1.0]]), (12, 1))
+    assert found["nash_conv"] == pytest.approx(gains_by_enumeration(always), abs=1e-5) != found["nash_conv_current"]
+    observation = env.reset(jax.random.key(0))[1][0]
+    assert {int(algorithm.act(state, jax.random.key(1), observation, explore)) for explore in (True, False)} == {1}
+
+
+def successor_by_a_loop(rows, time, row):
+    """Returns (rewards until the row's next decision, what is observed there, how the episode has ended by then: None if not)."""
+    earned = 0.0
+    for at in range(time, len(rows.reward)):
+        earned += rows.reward[at, row]
+        if rows.terminated[at, row] or rows.truncated[at, row]:
+            return earned, rows.next_observation[at, row], "over" if rows.terminated[at, row] else "cut"
+        if at + 1 < len(rows.reward) and rows.acting[at + 1, row]:
+            return earned, rows.observation[at + 1, row], None
+    return earned, rows.next_observation[-1, row], None
+
+
+def test_a_decisions_successor_is_its_own_players_also_where_time_is_up():
+    generator, agents, steps, games = np.random.default_rng(4), 3, 30, 2
+    mover = np.arange(steps) % agents
+    acting = np.tile(mover[:, None] == np.arange(agents), (1, games))
+    ended, over = (np.repeat(generator.random((steps, games)) < share, agents, axis=1) for share in (0.2, 0.5))
+    rows = SimpleNamespace(
+        acting=acting, terminated=ended & over, truncated=ended & ~over, reward=generator.normal(size=acting.shape),
+        observation=generator.normal(size=(*acting.shape, 4)), next_observation=generator.normal(size=(*acting.shape, 4)),
+        action=generator.integers(2, size=acting.shape),
+    )  # fmt: skip
+    draw, found = nfsp.decided(SimpleNamespace(**jax.tree.map(jnp.asarray, vars(rows))), agents, waits=2)
+    ends = []
+    for place in range((steps - 2) * games):
+        time, game = divmod(place, games)
+        row = game * agents + mover[time]
+        earned, successor, end = successor_by_a_loop(rows, time, row)
+        ends.append(end)
+        assert draw[place] == pytest.approx(rows.observation[time, row, 0], rel=1e-6)
+        np.testing.assert_allclose(found.observation[place], rows.observation[time, row, 1:], rtol=1e-6)
+        np.testing.assert_allclose(found.next_observation[place], successor[1:], rtol=1e-6)
+        assert found.reward[place] == pytest.approx(earned, abs=1e-5)
+        assert found.action[place] == rows.action[time, row] and bool(found.terminated[place]) == (end == "over")
+    assert len(draw) == len(ends) and {"over", "cut", None} == set(ends)
 
 
 def test_nfsp_refuses_in_one_line_a_game_without_turns():
