@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 import experiments.sweeps
+from algos.agents import exact_play
 from experiments.lab.definition.settings import TUNED, contender, given
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.definition.sweeps.spaces import points_of
 from experiments.lab.running.checks import check
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "settings.md"
 FILES = [f"experiments.sweeps.{module.name}" for module in pkgutil.iter_modules(experiments.sweeps.__path__)]
 OF_THE_REPORT = set(range(100))  # seeds that tables in README and docs are of
 
@@ -70,36 +72,64 @@ def test_no_algorithm_is_given_more_points_than_another():
         points_of({"a2c": ({}, {}, {**swept, "gamma": (0.9, 0.99)}), "ppo": ({}, {}, swept)}, 5_000)
 
 
-def shown_in_the_readme():
-    """Yields (environment, algorithm) of each row of the README's two tables of returns."""
-    text = (ROOT / "README.md").read_text()
-    for name in re.findall(r"^\| (\w+) \| [\d.]+ \[", text, re.MULTILINE):
-        yield "CartPole-v1", name
-    environment = ""
-    for cell, name in re.findall(r"^\| ([\w-]*) ?\| (\w+) \| -?[\d.]+ \[", text, re.MULTILINE):
-        environment = cell or environment
-        yield environment, name
-
-
-def test_the_page_names_what_the_readme_shows_without_settings():
-    shown = set(shown_in_the_readme())
-    assert {("CartPole-v1", "pgql"), ("Acrobot-v1", "a2c"), ("Breakout-MinAtar", "dqn")} <= shown and len(shown) > 20
-    told = re.search(r"on defaults: ([^.]*)\.", (ROOT / "docs" / "settings.md").read_text()).group(1)
-    assert shown - set(TUNED) == {tuple(pair.split()) for pair in re.findall("`([^`]+)`", told)}
-
-
-def test_the_page_names_each_sweep_with_its_command_and_the_best_points_as_they_are_in_force():
-    text = (ROOT / "docs" / "settings.md").read_text()
-    told = {}
-    for environment, name, best in re.findall(r"^\| ([\w-]+) \| (\w+) \| `([^`]+)` \|", text, re.MULTILINE):
-        told[environment, name] = f"{name} {best}"
-    expected = {}
+def swept():
+    """Yields (file, environment, algorithm, field values that were tried, the row's point) of every sweep."""
     for file in FILES:
         module = importlib.import_module(file)
-        assert f"python -m {file}\n" in text
         (task,) = module.experiment.tasks
         for name, points in selection.sweeps_of(task).items():
             row = settings_of(contender(name, task.environment, 1))
             (best,) = [one.name for one in points if settings_of(one) == row]
-            expected[task.environment, name] = best
-    assert told == expected
+            yield file, task.environment, name, module.SPACES[name][2], best.removeprefix(f"{name} ")
+
+
+def shown_in_the_readme():
+    """Yields (environment, algorithm) of each row of the README's two tables of returns, and of its commands for results."""
+    text = (ROOT / "README.md").read_text()
+    results = text[text.index("## Results") : text.index("Training speed")]
+    for name in re.findall(r"^\| (\w+) \| [\d.]+ \[", results, re.MULTILINE):
+        yield "CartPole-v1", name
+    environment = ""
+    for cell, name in re.findall(r"^\| ([\w-]*) ?\| (\w+) \| -?[\d.]+ \[", results, re.MULTILINE):
+        environment = cell or environment
+        yield environment, name
+    for environment, names in re.findall(r"--env ([\w-]+) --algos ([\w ]+?) --", results):
+        yield from ((environment, name) for name in names.split() if name not in exact_play.METHODS)
+
+
+def test_what_the_readme_shows_was_found_by_a_sweep():
+    shown = set(shown_in_the_readme())
+    some = {
+        ("CartPole-v1", "npg"),
+        ("Acrobot-v1", "pgql"),
+        ("Breakout-MinAtar", "dqn"),
+        ("FrozenLake-4x4", "q_learning"),
+    }
+    assert some | {("Kuhn", "nfsp"), ("Spread", "mappo")} <= shown and len(shown) > 35
+    assert shown <= {(environment, name) for _, environment, name, _, _ in swept()}
+
+
+def test_the_page_names_the_rows_that_no_sweep_found():
+    text = PAGE.read_text()
+    told = re.findall(r"^\| `([\w-]+)` \| ([\w, ]+) \|$", text[text.index("**not of a sweep**") :], re.MULTILINE)
+    pairs = {(environment, name) for environment, names in told for name in names.split(", ")}
+    assert pairs == set(TUNED) - {(environment, name) for _, environment, name, _, _ in swept()}
+
+
+def test_the_page_names_each_sweep_with_its_command_and_the_points_in_force_and_which_are_at_an_edge():
+    text = PAGE.read_text()
+    told = re.findall(r"^\| ([\w-]+) \| (\w+) \| `([^`]+)` \| ([\d,]+) \|.*\| ([^|]*) \|$", text, re.MULTILINE)
+    expected = []
+    for file, environment, name, tried, best in swept():
+        assert f"python -m {file}\n" in text
+        steps = f"{importlib.import_module(file).STEPS:,}"
+        expected.append((environment, name, best, steps, "; ".join(edges(tried, best)) or "–"))
+    assert sorted(told) == sorted(expected)
+
+
+def edges(tried, best):
+    """Yields the fields of a point, of more than two values, whose value is the least or the greatest that was tried."""
+    for field, value in (cell.split("=") for cell in best.split()):
+        ordered = sorted(tried[field])
+        if len(ordered) > 2 and float(value) in (ordered[0], ordered[-1]):
+            yield f"`{field}`, {'lowest' if float(value) == ordered[0] else 'highest'}"

@@ -132,6 +132,22 @@ ON_GAMES = {
     "dqn": (REPLAYED | {"target_interval": 100, "hidden_sizes": (128, 128)}, {"exploration_fraction": 0.1}),
     "pgql": (MANY_GAMES | REPLAYED, {"gae_lambda": 0.95, "entropy_coef": 0.03}),
 }
+ON_GAME = {  # 100,000 steps are few updates of 64 environments
+    "Breakout-MinAtar": {
+        "a2c": (
+            MANY_GAMES | {"num_envs": 16, "num_steps": 16},
+            {"learning_rate": 2e-3, "gae_lambda": 0.95, "entropy_coef": 0.01},
+        ),
+        "dqn": (
+            REPLAYED | {"target_interval": 100, "hidden_sizes": (128, 128)},
+            {"learning_rate": 5e-4, "exploration_fraction": 0.3},
+        ),
+        "pgql": (
+            MANY_GAMES | REPLAYED | {"num_envs": 16},
+            {"learning_rate": 4e-3, "gae_lambda": 0.95, "entropy_coef": 0.03},
+        ),
+    },
+}
 
 TEAM_STEPS = {"num_envs": 16, "num_steps": 100, "num_epochs": 4, "num_minibatches": 8}
 TEAM_LOOKS = {"learning_rate": 2e-3, "gamma": 0.9, "gae_lambda": 0.9}  # half an episode ahead is enough
@@ -150,62 +166,70 @@ SPELLED = {"num_envs": 256, "num_steps": 16, "num_epochs": 2, "num_minibatches":
 
 # (environment, algorithm): (Config fields, HParams fields). docs/settings.md says where they come from
 TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
-    ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 5e-3}),
+    ("CartPole-v1", "reinforce"): ({"num_envs": 1}, {"learning_rate": 1e-2}),
     ("CartPole-v1", "a2c"): ({"num_steps": 8}, {"learning_rate": 1.5e-3, "gamma": 0.98, "gae_lambda": 0.9}),
+    ("CartPole-v1", "npg"): ({}, {"max_kl": 0.01, "gamma": 0.99}),  # the defaults, which no other point was ahead of
+    ("CartPole-v1", "trpo"): ({}, {"max_kl": 0.01, "gamma": 0.99}),
     ("CartPole-v1", "ppo"): (
         LONG_EPOCHS | {"num_epochs": 5},
         {"learning_rate": 1e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.0},
     ),
-    # of four points: python -m experiments.sweeps.cartpole
     ("CartPole-v1", "dqn"): (
         {"num_envs": 8, "num_steps": 4, "num_updates": 8, "batch_size": 64, "buffer_size": 100_000}
         | {"target_interval": 128, "n_step": 10, "hidden_sizes": (64, 64)},
         {"learning_rate": 1e-3, "anneal": 1.0, "exploration_fraction": 0.16, "epsilon_end": 0.04},
     ),
-    ("CartPole-v1", "pgql"): ({"num_steps": 8}, {"gamma": 0.98, "gae_lambda": 0.9}),
-    # the best of four points: python -m experiments.sweeps.acrobot
-    ("Acrobot-v1", "a2c"): (BOTH_NORMALIZED, {"learning_rate": 2e-3, "gae_lambda": 0.95, "entropy_coef": 0.01}),
+    ("CartPole-v1", "pgql"): (
+        {"num_steps": 8},
+        {"learning_rate": 2e-3, "gamma": 0.98, "gae_lambda": 0.9, "entropy_coef": 0.3, "eta": 0.2},
+    ),
+    ("Acrobot-v1", "a2c"): (BOTH_NORMALIZED, {"learning_rate": 1e-3, "gae_lambda": 0.95, "entropy_coef": 0.0}),
     ("Acrobot-v1", "ppo"): (LONG_EPOCHS, {"learning_rate": 1e-3}),
-    ("Acrobot-v1", "trpo"): (TRUST_REGION | NORMALIZED, {}),
+    ("Acrobot-v1", "trpo"): (TRUST_REGION | NORMALIZED, {"max_kl": 0.02, "gae_lambda": 0.9}),
     ("Acrobot-v1", "npg"): (TRUST_REGION | NORMALIZED, {}),
-    ("Acrobot-v1", "dqn"): ({"buffer_size": 100_000}, FAST_Q),
+    ("Acrobot-v1", "dqn"): (
+        {"buffer_size": 100_000},
+        FAST_Q | {"learning_rate": 2e-3, "exploration_fraction": 0.1},
+    ),
+    ("Acrobot-v1", "pgql"): ({}, {"learning_rate": 2e-3, "gae_lambda": 0.9, "entropy_coef": 0.1}),
     ("Catch-bsuite", "dqn"): ({}, FAST_Q),
     ("Catch-bsuite", "pgql"): ({"num_steps": 8}, {"gae_lambda": 0.9, "entropy_coef": 0.05}),
-    # of four points: python -m experiments.sweeps.mountain_car
     ("MountainCar-v0", "dqn"): (
         {"num_envs": 8, "num_steps": 32, "num_updates": 64, "buffer_size": 50_000, "target_interval": 128}
         | {"n_step": 10, "hidden_sizes": (64, 64), "rescale_observation": True},
         {"learning_rate": 2e-3, "anneal": 1.0, "exploration_fraction": 0.05},
     ),
-    ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
+    ("MountainCar-v0", "trpo"): (TRUST_REGION | NORMALIZED, {"max_kl": 0.02, "gae_lambda": 0.98}),
     ("MountainCar-v0", "npg"): (TRUST_REGION | NORMALIZED, {"gae_lambda": 0.98}),
-    # the best of four points: python -m experiments.sweeps.pendulum
     ("Pendulum-v1", "a2c"): (
         {"num_steps": 4} | BOTH_NORMALIZED,
-        {"learning_rate": 1.5e-3, "gamma": 0.9, "gae_lambda": 0.9},
+        {"learning_rate": 7e-4, "gamma": 0.9, "gae_lambda": 0.9},
     ),
-    ("Pendulum-v1", "trpo"): (TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | NORMALIZED, {"gamma": 0.9}),
+    ("Pendulum-v1", "trpo"): (
+        TRUST_REGION | {"num_envs": 2, "num_steps": 1024} | NORMALIZED,
+        {"max_kl": 0.005, "gamma": 0.9, "gae_lambda": 0.9},
+    ),
     ("Pendulum-v1", "ppo"): (
         {"num_steps": 1024, "num_epochs": 10, "num_minibatches": 64},
         {"learning_rate": 1e-3, "gamma": 0.9, "entropy_coef": 0.0},
     ),
     ("MountainCarContinuous-v0", "trpo"): (
         TRUST_REGION | {"num_envs": 4, "num_steps": 256} | BOTH_NORMALIZED,
-        {"gamma": 0.9999, "gae_lambda": 0.9},
+        {"max_kl": 0.02, "gamma": 0.9999, "gae_lambda": 0.95},
     ),
     ("MountainCarContinuous-v0", "ppo"): (
         {"num_steps": 256, "num_epochs": 10, "num_minibatches": 16} | BOTH_NORMALIZED,
-        {"learning_rate": 1e-3, "gamma": 0.9999, "gae_lambda": 0.9, "entropy_coef": 0.0},
+        {"learning_rate": 2e-3, "gamma": 0.9999, "gae_lambda": 0.95, "entropy_coef": 0.0},
     ),
     ("MountainCarContinuous-v0", "a2c"): (
         {"num_envs": 4, "num_steps": 64} | BOTH_NORMALIZED,
-        {"gae_lambda": 0.9},
+        {"learning_rate": 5e-4, "gae_lambda": 0.9},
     ),
     ("FrozenLake-4x4", "ppo"): (
         {"num_envs": 16, "num_steps": 128, "num_epochs": 10, "num_minibatches": 8},
-        {"learning_rate": 1e-3},
+        {"learning_rate": 1e-3, "entropy_coef": 0.03},
     ),
-    ("FrozenLake-4x4", "trpo"): (TRUST_REGION, {}),
+    ("FrozenLake-4x4", "trpo"): (TRUST_REGION, {"max_kl": 0.005}),
     ("FrozenLake-4x4", "npg"): (TRUST_REGION, {}),
     ("FrozenLake-4x4", "dqn"): (
         {"hidden_sizes": (64, 64)},
@@ -221,28 +245,28 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("Kuhn", "mmd"): (
         TABLE,
-        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "stepsize": 0.05, "max_grad_norm": 0.0},
+        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.02, "stepsize": 0.05, "max_grad_norm": 0.0},
     ),
-    ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.01, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
+    ("Kuhn", "ppo"): (TABLE, {"learning_rate": 0.005, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1}),
     ("Kuhn", "neurd"): (
         TABLE | {"num_epochs": 1},
-        {"learning_rate": 0.02, "temperature": 0.08, "temperature_end": 0.04, "threshold": 2.0, "max_grad_norm": 0.0},
+        {"learning_rate": 0.04, "temperature": 0.08, "temperature_end": 0.04, "threshold": 2.0, "max_grad_norm": 0.0},
     ),
     ("Kuhn", "entropy_annealed_ppo"): (
         TABLE,
-        {"learning_rate": 0.01, "clip": 0.1, "entropy_coef": 0.1, "entropy_coef_end": 0.03},
+        {"learning_rate": 0.005, "clip": 0.1, "entropy_coef": 0.1, "entropy_coef_end": 0.015},
     ),
     ("Kuhn", "fictitious_self_play"): (
         TABLE | {"num_steps": 4, "num_epochs": 2, "store_interval": 4, "store_size": 256},
-        {"learning_rate": 0.02, "anneal": 0.0, "clip": 0.3, "entropy_coef": 0.15},
+        {"learning_rate": 0.04, "anneal": 0.0, "clip": 0.3, "entropy_coef": 0.15},
     ),
     ("Kuhn", "nfsp"): (
         {"num_envs": 128, "num_steps": 16, "num_updates": 8, "target_interval": 50, "hidden_sizes": (64,)},
-        {"learning_rate": 3e-3},
+        {"learning_rate": 1e-2},
     ),
     ("Leduc", "ppo"): (
         SPELLED,
-        {"learning_rate": 5e-3, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.15, "max_grad_norm": 0.0},
+        {"learning_rate": 2.5e-3, "gamma": 1.0, "clip": 0.1, "entropy_coef": 0.1, "max_grad_norm": 0.0},
     ),
     ("Leduc", "entropy_annealed_ppo"): (
         SPELLED,
@@ -250,20 +274,20 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ),
     ("Leduc", "neurd"): (
         SPELLED | {"num_epochs": 1, "num_minibatches": 1},
-        {"learning_rate": 0.02, "temperature": 0.4, "temperature_end": 0.1, "value_coef": 0.1, "max_grad_norm": 0.0},
+        {"learning_rate": 0.02, "temperature": 0.4, "temperature_end": 0.05, "value_coef": 0.1, "max_grad_norm": 0.0},
     ),
     ("Leduc", "fictitious_self_play"): (
         SPELLED | {"num_steps": 8, "store_size": 256, "store_interval": 4},
         {"learning_rate": 0.01, "anneal": 0.0, "clip": 0.2, "entropy_coef": 0.7, "max_grad_norm": 0.0},
     ),
     ("Leduc", "nfsp"): (
-        {"num_envs": 128, "num_steps": 16, "num_updates": 16, "target_interval": 300, "hidden_sizes": (64, 64)}
+        {"num_envs": 128, "num_steps": 16, "num_updates": 64, "target_interval": 300, "hidden_sizes": (64, 64)}
         | {"buffer_size": 200_000, "reservoir_size": 500_000},
-        {"learning_rate": 1e-3},
+        {"learning_rate": 3e-3, "anticipatory": 0.3},
     ),
     ("Leduc", "mmd"): (
         SPELLED,
-        {"learning_rate": 0.01, "temperature": 0.5, "temperature_end": 0.1, "stepsize": 0.05, "value_coef": 0.1}
+        {"learning_rate": 0.01, "temperature": 0.5, "temperature_end": 0.05, "stepsize": 0.05, "value_coef": 0.1}
         | {"max_grad_norm": 0.0},
     ),
     ("RandomWalk-19", "gradient_monte_carlo"): ({}, {"learning_rate": 0.005, "anneal": 1.0}),
@@ -277,10 +301,13 @@ TUNED: dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]] = {
     ("Baird", "lstd"): (BAIRD, {}),
     ("Baird", "tdc"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
     ("Baird", "gtd2"): (BAIRD | BAIRD_BEGINS, {"learning_rate": 0.005, "beta": 0.05}),
-    **{("Spread", name): (TEAM_STEPS, TEAM_LOOKS) for name in ("ppo", "ippo", "mappo")},
-    **{("Spread", name): (TEAM_REPLAY, TEAM_Q) for name in ("iql", "vdn")},
+    ("Spread", "ppo"): (TEAM_STEPS, TEAM_LOOKS),
+    ("Spread", "ippo"): (TEAM_STEPS, TEAM_LOOKS | {"learning_rate": 4e-3}),
+    ("Spread", "mappo"): (TEAM_STEPS, TEAM_LOOKS | {"learning_rate": 4e-3}),
+    ("Spread", "iql"): (TEAM_REPLAY, TEAM_Q),
+    ("Spread", "vdn"): (TEAM_REPLAY | {"num_updates": 2}, TEAM_Q | {"learning_rate": 2e-3}),
     ("Spread", "qmix"): (TEAM_REPLAY, TEAM_Q | {"learning_rate": 5e-4}),
-    **{(game, name): chosen for game in GAMES for name, chosen in ON_GAMES.items()},
+    **{(game, name): chosen for game in GAMES for name, chosen in (ON_GAMES | ON_GAME.get(game, {})).items()},
 }
 
 
