@@ -125,7 +125,26 @@ def explained_variance(value: jax.Array, target: jax.Array, mask: jax.Array) -> 
     Where the targets are one number, apart from rounding, there is nothing to explain: 0, whatever the critic.
     """
     error = target - value
-    residual = mean((error - mean(error, mask)) ** 2, mask)
-    variance = mean((target - mean(target, mask)) ** 2, mask)
-    nothing = constant(variance, jnp.sqrt(mean(target**2 + value**2, mask)))  # targets are computed from values
+    residual = mean_in_order((error - mean_in_order(error, mask)) ** 2, mask)
+    variance = mean_in_order((target - mean_in_order(target, mask)) ** 2, mask)
+    size = jnp.sqrt(mean_in_order(target**2 + value**2, mask))
+    nothing = constant(variance, size)  # targets are computed from values
     return jnp.where(nothing, 0.0, 1.0 - residual / jnp.where(nothing, 1.0, variance))
+
+
+def mean_in_order(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns `mean(x, mask)` added up one by one, for what is reported and has no gradient.
+
+    Sums are in an order that LLVM chooses by how they lie in memory, and so by the number of trials beside this one; one
+    with a limit is in its own. A product has a limit too, or may be added before it is rounded. And of one trial alone XLA
+    would divide the sums where the means of several are divided, but for the barrier.
+    """
+    most = jnp.finfo(x.dtype).max
+    total = lax.reduce(
+        jnp.minimum(jnp.where(mask > 0, x, 0.0), most),
+        jnp.zeros((), x.dtype),
+        lambda total, one: jnp.minimum(total + one, most),
+        range(x.ndim),
+    )
+    total = jnp.where(total == most, jnp.inf, total)
+    return lax.optimization_barrier(total / jnp.maximum(jnp.sum(mask), 1.0))

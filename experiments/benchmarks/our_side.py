@@ -1,5 +1,6 @@
 """Our side of `peers`: our algorithms, run as every experiment runs them. Imports jax late: the platform comes first."""
 
+import dataclasses
 import sys
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -14,16 +15,19 @@ def make_round(workload: str, num_seeds: int, steps: int, make=None) -> Round:
     make: (env, config) -> Algorithm, in place of the algorithm's own.
     """
     import envs
+    from experiments.lab.definition.blocks import with_width
     from experiments.lab.definition.experiment import Contender, Experiment, Task
     from experiments.lab.running import runner
 
     module, config, hparams = settings(workload, steps)
     name = workload if workload in envs.ids() else "CartPole-v1"
+    contender = Contender(workload, module, config, hparams)
+    planned = with_width(Experiment((Task(name, (contender,)),), tuple(range(num_seeds)), steps))
     env, make = envs.make(name), make or module.make
     algorithm = SimpleNamespace(make=lambda _, config: make(env, config))
-    contender = Contender(workload, algorithm, config, hparams)
+    contender = dataclasses.replace(planned.tasks[0].contenders[0], algorithm=algorithm)
     task = Task(name, (contender,))
-    experiment = Experiment((task,), tuple(range(num_seeds)), steps, evaluations=1, eval_episodes=1, width=1)
+    experiment = dataclasses.replace(planned, tasks=(task,), evaluations=1, eval_episodes=1)
 
     def one_round() -> float:
         *_, finished = runner.train(experiment, task, (contender,), over_at_once(env))

@@ -14,7 +14,8 @@ import pytest
 
 import envs
 from experiments.lab.commands.cli import BadInput
-from experiments.lab.definition.experiment import Contender, Experiment, Task, trials_held, with_width
+from experiments.lab.definition.blocks import with_width
+from experiments.lab.definition.experiment import Contender, Experiment, Task, trials_held
 from experiments.lab.machine import compiled_programs, devices, flags, folders, hardware
 from experiments.lab.recording import difference
 from experiments.lab.running import programs

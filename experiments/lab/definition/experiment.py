@@ -1,6 +1,5 @@
 """An experiment as plain frozen data: which algorithms meet on which environments, under which seeds, for how long."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -11,7 +10,6 @@ from algos.core.types import Algorithm, Loss
 from envs import Env
 from experiments.lab.judging.criterion import Criterion
 from experiments.lab.judging.judges import Judge
-from experiments.lab.machine import devices
 from experiments.lab.outside.calls import network_of
 
 # Trials in a block. On CPU five of PPO ran faster than two, and than ten. On an accelerator, which waits for small
@@ -32,6 +30,9 @@ class Contender:
     parent: str = ""  # the contender whose loss or network this one replaces
     sweep: str = ""  # the sweep that this is a point of
     network_fields: dict[str, Any] = field(default_factory=dict)  # more arguments of `network`, by name
+    block: int | None = (
+        None  # trials in a block of its own, with the bits of the experiment's width; None: as many as that
+    )
 
     def make(self, env: Env) -> Algorithm:
         """Returns the algorithm on `env`. Raises ValueError for settings that cannot be."""
@@ -66,7 +67,14 @@ def families(task: Task) -> list[tuple[Contender, ...]]:
     groups: dict[Any, list[Contender]] = {}
     for contender in task.contenders:
         network = (contender.network, *sorted(contender.network_fields.items()))
-        program = (contender.algorithm, contender.config, contender.loss, network, type(contender.hparams))
+        program = (
+            contender.algorithm,
+            contender.config,
+            contender.loss,
+            network,
+            type(contender.hparams),
+            contender.block,
+        )
         groups.setdefault(program, []).append(contender)
     return [tuple(group) for group in groups.values()]
 
@@ -92,17 +100,12 @@ class Experiment:
     width: int | None = None  # trials vmapped into one block; a seed's bits belong to it; None: the device decides
 
 
+def trials_in_block(experiment: Experiment, family: tuple[Contender, ...]) -> int:
+    """Returns how many trials of a family are vmapped together."""
+    return family[0].block or experiment.width or 1
+
+
 def trials_held(experiment: Experiment, family: tuple[Contender, ...]) -> int:
     """Returns how many trials of a family are computed, those among them that fill up its last block."""
-    width = experiment.width or 1
-    return -(-len(family) * len(experiment.seeds) // width) * width
-
-
-def with_width(experiment: Experiment, trials: str | None = None) -> Experiment:
-    """Returns the experiment with its width decided, if it was not: 1 for `map` and by default on CPU, else VMAPPED.
-    Never by the number of seeds: bits belong to the width. Asks jax for its devices."""
-    if experiment.width:
-        return experiment
-    on_cpu = devices.on_cpu()
-    width = 1 if trials == "map" or (trials is None and on_cpu) else VMAPPED["cpu" if on_cpu else "accelerator"]
-    return dataclasses.replace(experiment, width=width)
+    block = trials_in_block(experiment, family)
+    return -(-len(family) * len(experiment.seeds) // block) * block

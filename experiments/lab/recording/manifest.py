@@ -21,6 +21,7 @@ import jax
 
 from experiments.lab.commands import signals
 from experiments.lab.commands.cli import CONSOLE
+from experiments.lab.definition import blocks
 from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.judging.judges import Judge
 from experiments.lab.machine import devices, flags, hardware
@@ -48,6 +49,7 @@ def write_manifest(folder: Path, experiment: Experiment, command: str, margins: 
         **relative(describe(experiment), folder),
         **({"margins": margins} if margins else {}),
         "promise": promise(experiment),
+        "blocks": blocks_of(experiment),
         "sources": {str(path): sha256(path) for path in sources},
         "users_git": commits.of_files([*sources, *commits.experiment_file()]),
         **surroundings(),
@@ -55,6 +57,19 @@ def write_manifest(folder: Path, experiment: Experiment, command: str, margins: 
     for task in experiment.tasks:
         manifest["environments"][task.environment] |= agents_of(task)
     write_json(folder / "manifest.json", {**manifest, "made_by": made_by(folder, manifest)})
+
+
+def blocks_of(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    """Returns how many trials of each contender are computed together, and why, where the width leaves that open: at
+    width 1 on a CPU."""
+    if experiment.width != 1 or not devices.on_cpu():
+        return {}
+    return {
+        task.environment: {
+            one.name: {"trials": one.block or 1, "why": blocks.why(experiment, task, one)} for one in task.contenders
+        }
+        for task in experiment.tasks
+    }
 
 
 def agents_of(task: Task) -> dict[str, Any]:
@@ -236,7 +251,10 @@ def read_experiment(folder: Path) -> Experiment:
             tasks=tuple(
                 Task(
                     environment,
-                    tuple(_contender(name, settings, folder) for name, settings in task["algorithms"].items()),
+                    tuple(
+                        _contender(name, settings, folder, _block(manifest, environment, name))
+                        for name, settings in task["algorithms"].items()
+                    ),
                     _fields(task["fields"], folder),
                     _load(task["factory"], folder) if "factory" in task else None,
                     _judge(task["judge"], folder) if "judge" in task else None,
@@ -250,7 +268,12 @@ def read_experiment(folder: Path) -> Experiment:
         raise ValueError(f"{folder / 'manifest.json'} does not fit this version: {error_text(error)}") from None
 
 
-def _contender(name: str, settings: dict[str, Any], folder: Path) -> Contender:
+def _block(manifest: dict[str, Any], environment: str, name: str) -> int | None:
+    trials = manifest.get("blocks", {}).get(environment, {}).get(name, {}).get("trials", 1)
+    return trials if trials > 1 else None
+
+
+def _contender(name: str, settings: dict[str, Any], folder: Path, block: int | None) -> Contender:
     name_of = settings["algorithm"]
     algorithm = _load_algorithm(name_of, folder) if name_of.endswith(".py") else importlib.import_module(name_of)
     config = {key: tuple(value) if isinstance(value, list) else value for key, value in settings["config"].items()}
@@ -265,6 +288,7 @@ def _contender(name: str, settings: dict[str, Any], folder: Path) -> Contender:
         network_fields={name: _tuples(value) for name, value in settings.get("network_fields", {}).items()},
         parent=settings["parent"],
         sweep=settings["sweep"],
+        block=block,
     )
 
 

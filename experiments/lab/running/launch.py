@@ -11,7 +11,8 @@ from rich.console import Console
 
 from experiments.lab.commands import signals
 from experiments.lab.commands.cli import BadInput, spell_out, typed
-from experiments.lab.definition.experiment import Experiment, with_width
+from experiments.lab.definition.blocks import with_width
+from experiments.lab.definition.experiment import Experiment
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.machine import devices, flags
 from experiments.lab.recording import checkpoints, difference, records

@@ -17,12 +17,13 @@ import numpy as np
 from rich.console import Console
 
 from experiments.lab.commands.cli import BadInput
+from experiments.lab.definition import blocks
 from experiments.lab.definition.experiment import Experiment
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.recording import checkpoints, pooling, run_folder
 from experiments.lab.recording import tensorboard as event_files
 from experiments.lab.recording.files import write_json, write_whole
-from experiments.lab.recording.manifest import command_line, read_manifest, write_manifest
+from experiments.lab.recording.manifest import command_line, read_experiment, read_manifest, write_manifest
 from experiments.lab.recording.trees import arrays_of
 from experiments.lab.running.conclusion import conclude
 from experiments.lab.running.launch import MORE_SEEDS as MORE
@@ -53,7 +54,7 @@ def resume_with(folder: Path, seeds: Sequence[int] | None, trust: bool = False) 
     if status or not missing:
         return status
     inner = folder / MORE
-    more = dataclasses.replace(experiment, seeds=missing)
+    more = read_experiment(inner) if begun(folder) else blocks.anew(dataclasses.replace(experiment, seeds=missing))
     with held(folder):
         if not begun(folder):
             shutil.rmtree(inner, ignore_errors=True)

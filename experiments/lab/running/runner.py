@@ -15,7 +15,15 @@ import numpy as np
 from algos.core.loop import totals
 from algos.core.types import Algorithm
 from envs import Env
-from experiments.lab.definition.experiment import Contender, Experiment, Task, families, trials_held, with_width
+from experiments.lab.definition.blocks import with_width
+from experiments.lab.definition.experiment import (
+    Contender,
+    Experiment,
+    Task,
+    families,
+    trials_held,
+    trials_in_block,
+)
 from experiments.lab.machine import devices
 from experiments.lab.recording import policies
 from experiments.lab.running.chunks import (
@@ -170,7 +178,7 @@ class Ready(NamedTuple):
 def made_ready(experiment: Experiment, task: Task, family: Family, env: Env) -> Ready:
     """Returns what a family needs to be trained, compiled."""
     started = time.perf_counter()
-    algorithm, width = family[0].make(env), experiment.width
+    algorithm, width = family[0].make(env), trials_in_block(experiment, family)
     places = devices.lanes(trials_held(experiment, family) // width)
     judged_by = task.judge or experiment.eval_episodes
     programs = compile_programs(env, algorithm, family[0].hparams, places, width, judged_by)
@@ -193,7 +201,8 @@ def train(
     algorithm, places, programs, compile_seconds = ready or made_ready(experiment, task, family, env)
     seeds, num_trials = experiment.seeds, len(family) * len(experiment.seeds)
     points = evaluation_points(num_updates(experiment.steps, algorithm), experiment.evaluations)
-    blocks = in_blocks(trial_arrays(seeds, [contender.hparams for contender in family]), experiment.width)
+    trials = trial_arrays(seeds, [contender.hparams for contender in family])
+    blocks = in_blocks(trials, trials_in_block(experiment, family))
 
     started = time.perf_counter()
     begin = partial(side_by_side, lambda on, block: on.begin(*block), programs, blocks)

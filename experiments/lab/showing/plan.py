@@ -7,7 +7,7 @@ import jax
 
 from algos.core.types import Algorithm
 from experiments.lab.definition import tuning
-from experiments.lab.definition.experiment import Experiment, Task, families, label, trials_held
+from experiments.lab.definition.experiment import Experiment, Task, families, label, trials_held, trials_in_block
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.machine import devices
 from experiments.lab.recording.manifest import device
@@ -32,9 +32,21 @@ def announcement(experiment: Experiment) -> str:
         f"{counted(machine['count'], 'CPU core' if devices.on_cpu() else machine['platform'] + ' device')} "
         f"({machine['machine']})"
     )
+    if any(one.block for task in experiment.tasks for one in task.contenders):
+        rows.append(blocks_in_words(experiment))
     if selection.has_sweeps(experiment):
         rows.append(f"then, to report, {report(experiment)}")
     return "\n".join(rows)
+
+
+def blocks_in_words(experiment: Experiment) -> str:
+    """Returns in words how many trials are computed together, of which contenders."""
+    sizes: dict[int, dict[str, None]] = {}
+    for task in experiment.tasks:
+        for family in families(task):
+            sizes.setdefault(trials_in_block(experiment, family), {})[label(family)] = None
+    rows = [f"{', '.join(names)}: {counted(size, 'trial')}" for size, names in sorted(sizes.items(), reverse=True)]
+    return f"computed together, each with the bits it has alone: {'; '.join(rows)}"
 
 
 def wrapped(text: str, width: int = 80) -> str:
