@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from algos import a2c, dqn, pgql, ppo, reinforce, trpo
-from algos.agents import entropy_annealed_ppo, mmd, neurd
+from algos.agents import mmd, neurd
 from algos.core.distributions import Categorical
 from algos.core.types import Batch, ReplayBatch
 
 ROWS, SEEN, ACTIONS = 24, 3, 4
 COUNTS = np.arange(ROWS) % 3 != 1
-ON_POLICY = (a2c, ppo, reinforce, trpo, mmd, neurd, entropy_annealed_ppo)
+ON_POLICY = (a2c, ppo, reinforce, trpo, mmd, neurd)
 REPLAYED = (dqn, pgql)
 
 
