@@ -78,6 +78,7 @@ def test_after_100_000_steps_a_seed_has_the_bits_that_it_has_alone_in_blocks_of_
         (STEEP, 2, 2, 1),  # a core each
         (STEEP, 2, 1, 2),
         (STEEP, 7, 2, 4),  # with 5, three of ten places would be empty
+        (STEEP, 6, 1, 3),  # with 5, four of ten would be
         (STEEP, 10, 2, 5),
         (STEEP, 10, 16, 1),
         (STEEP, 100, 16, 5),

@@ -38,6 +38,9 @@ SHOWN = (
     Shown("CartPole-v1", "ppo", {5: 0.9}),
     Shown("CartPole-v1", "ppo", {5: 0.89}, {}),
     Shown("CartPole-v1", "pgql", {5: 0.7}),
+    Shown("CartPole-v1", "reinforce", {5: 0.7}),
+    Shown("CartPole-v1", "dqn", {5: 0.95}),
+    Shown("CartPole-v1", "dqn", {5: 0.95}, {"double": False}),
 )
 # Where it was shown: other versions write other programs, and so do the same for processors of another kind.
 JAXLIB = ("0.10.2",)
