@@ -17,7 +17,6 @@ from experiments.lab.definition.blocks import SHOWN, Shown
 from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.running.launch import launch
 
-
 SEEDS = 10
 
 
