@@ -19,7 +19,6 @@ from experiments.lab.machine import devices, flags
 from experiments.lab.recording import difference, manifest
 from experiments.lab.showing import plan
 
-SEEDS = 10
 FLAT, STEEP = dict.fromkeys((2, 3, 4, 5), 1.0), {2: 0.8, 3: 0.7, 4: 0.6, 5: 0.5}
 PPO = contender("ppo", "CartPole-v1", 1000)
 HERE = blocks.elsewhere
@@ -31,10 +30,10 @@ def named(shown):
     return "-".join([shown.environment, shown.name, *fields])
 
 
-def run(number, width, steps, folder):
-    """Runs the program as commands do, with XLA's flags of their own, and returns its folder."""
+def run(number, width, steps, folder, other=False):
+    """Runs the program as commands do, with XLA's flags of their own, and returns its folder. other: with other numbers."""
     variables = {name: value for name, value in os.environ.items() if name not in flags.FROM_US}
-    arguments = [str(x) for x in (number, width, SEEDS, steps, folder / str(width))]
+    arguments = [str(x) for x in (number, width, steps, int(other), folder / str(width))]
     command = [sys.executable, str(Path(block_run.__file__)), *arguments]
     done = subprocess.run(command, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -61,13 +60,14 @@ def test_seeds_of_ppo_have_the_bits_in_a_block_that_they_have_alone(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("other", [False, True], ids=["settings", "other numbers"])
 @pytest.mark.parametrize("number", range(len(SHOWN)), ids=map(named, SHOWN))
 def test_after_100_000_steps_a_seed_has_the_bits_that_it_has_alone_in_blocks_of_every_size_that_is_taken(
-    number, tmp_path
+    number, other, tmp_path
 ):
-    alone = run(number, 1, 102_400, tmp_path)
+    alone = run(number, 1, 102_400, tmp_path, other)
     for size in SHOWN[number].costs:
-        assert_same_bits(alone, run(number, size, 102_400, tmp_path))
+        assert_same_bits(alone, run(number, size, 102_400, tmp_path, other))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,7 @@ def test_after_100_000_steps_a_seed_has_the_bits_that_it_has_alone_in_blocks_of_
         (STEEP, 2, 2, 1),  # a core each
         (STEEP, 2, 1, 2),
         (STEEP, 7, 2, 4),  # with 5, three of ten places would be empty
+        (STEEP, 6, 1, 3),  # with 5, four of ten would be
         (STEEP, 10, 2, 5),
         (STEEP, 10, 16, 1),
         (STEEP, 100, 16, 5),
