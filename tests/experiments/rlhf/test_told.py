@@ -93,6 +93,8 @@ def test_a_pretrained_models_fluency_is_of_the_characters_that_it_read(monkeypat
         (reward_model, reward_model.counting, "RIDGE", 9.0),
         (pretrained, pretrained, "RIDGES", (1.0,)),
         (pretrained, smollm2, "LONGEST", 7),
+        (pretrained, pretrained.adapted, "RANK", 4),
+        (pretrained, pretrained.adapted, "LEARNING_RATE", 1.0),
     ],
 )  # fmt: skip
 def test_a_constant_that_decides_a_stage_is_in_its_key(monkeypatch, tmp_path, stage, module, name, value):
