@@ -1,7 +1,8 @@
 """What SmolLM2 makes of the texts that people judged: how fluent each is, its features, and a reward model of comparisons on
 them; and one whose layers are trained too (`adapted.py`), from the texts of `train`. Prompts are not read.
 
-Texts are read once, CHUNK at a time; a chunk lies on the disk when it is read, so that a run that was killed goes on.
+Texts of `train`, `validation` and `held_out` are read once, CHUNK at a time; a chunk lies on the disk when it is read, so that
+a run that was killed goes on.
 """
 
 import functools
@@ -51,31 +52,38 @@ def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
 def make(own: Stage, corpus: Corpus, path: Path) -> dict[str, Any]:
     """Writes the stage and returns its figures."""
     split, opinions = corpus.split, corpus.opinions
-    found = read(own, corpus.texts, path)
+    used = np.sort(np.concatenate([split.train, split.validation, split.held_out]))  # what is gold's, nobody asks for
+    found = read(own, tuple(corpus.of(used)), path)
+    features = np.zeros((len(corpus.texts), found.features.shape[1]), np.float32)
+    features[used], held_out = found.features, np.isin(used, split.held_out)
     drawn = opinions.compared(split.train, PAIRS, own.settings["seed"])
 
     def accuracy(scores, part):
         return opinions.accuracy(part, scores[part])
 
-    head, ridge = dense.best(found.features, drawn, RIDGES, lambda scores: accuracy(scores, split.validation))
+    head, ridge = dense.best(features, drawn, RIDGES, lambda scores: accuracy(scores, split.validation))
     trees.write(own.folder / HEAD, head)
-    scores = head.score(found.features)
+    scores = head.score(features)
     figures = {
         "pair_accuracy": accuracy(scores, split.held_out),
         "validation_pair_accuracy": accuracy(scores, split.validation),
         "ceiling": opinions.ceiling(split.held_out),
         "ridge": ridge,
-        "nats_per_character": smollm2.nats_per_character(
-            found.log_likelihood[split.held_out], found.characters[split.held_out]
-        ),
+        "nats_per_character": smollm2.nats_per_character(found.log_likelihood[held_out], found.characters[held_out]),
     }
     told = f"{own.name}: {figures['pair_accuracy']:.1%} of held-out pairs as people have them"
     print(f"{told}, by a head on the model as it is", flush=True)
     if own.settings["smollm2_layers"]:
         figures |= {"frozen": {name: figures[name] for name in ("pair_accuracy", "validation_pair_accuracy", "ridge")}}
-        figures |= adapt(own, corpus, path, found.features, drawn)
+        figures |= adapt(own, corpus, path, features, drawn)
         print(f"{own.name}: {figures['pair_accuracy']:.1%} with trained layers", flush=True)
     return figures
+
+
+def read_before(path: Path) -> smollm2.Read:
+    """Returns what was read, of a file."""
+    found = trees.arrays_of(path)
+    return smollm2.Read(*(found[f".{name}"] for name in smollm2.Read._fields))
 
 
 def adapt(own: Stage, corpus: Corpus, path: Path, features: np.ndarray, drawn: pairs.Pairs) -> dict[str, Any]:
@@ -113,7 +121,9 @@ def adapt(own: Stage, corpus: Corpus, path: Path, features: np.ndarray, drawn: p
 
 
 def read(own: Stage, texts: tuple[str, ...], path: Path) -> smollm2.Read:
-    """Returns what was read of all texts, and writes it; what lies in chunks of an interrupted run is not read again."""
+    """Returns what was read of the texts, and writes it; what an interrupted run has read is not read again."""
+    if (own.folder / READ).exists():
+        return read_before(own.folder / READ)
     number, reads, began, here = -(-len(texts) // CHUNK), None, time.monotonic(), 0
     chunks = [own.folder / f"chunk-{place:04d}.npz" for place in range(number)]
     for place, chunk in enumerate(chunks):
@@ -126,8 +136,7 @@ def read(own: Stage, texts: tuple[str, ...], path: Path) -> smollm2.Read:
         here += 1
         left = duration((time.monotonic() - began) / here * sum(not one.exists() for one in chunks))
         print(f"{own.name}: {(place + 1) / number:.0%} of the texts read, {left} left", flush=True)
-    parts = [trees.arrays_of(chunk) for chunk in chunks]
-    whole = smollm2.Read(*(np.concatenate([part[f".{name}"] for part in parts]) for name in smollm2.Read._fields))
+    whole = smollm2.Read(*map(np.concatenate, zip(*map(read_before, chunks))))
     trees.write(own.folder / READ, whole)
     for chunk in chunks:
         chunk.unlink()

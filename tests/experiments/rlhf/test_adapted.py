@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from experiments.rlhf import adapted, corpus, dense, opinions, pairs, smollm2
+from experiments.rlhf import adapted, corpus, dense, opinions, pairs, reading, smollm2
 from experiments.rlhf.settings import Sizes
 from experiments.rlhf.stages import pretrained
 from experiments.rlhf.stages.stage import Interrupted
@@ -82,13 +82,38 @@ def test_the_loss_is_that_of_all_pairs_and_all_raters(reader):
         np.testing.assert_allclose(loss(learned, reader.params, block), sum(expected) / 20.0, rtol=1e-3)
 
 
+def read_in(reader, block):
+    """Returns the texts of a block in their order, empty places as they are."""
+    suffix = len(reader.tokeniser.encode(reader.suffix))
+    rows = (block.tokens[row][block.mask[row] == 1 + place] for row, place in zip(block.row, block.number))
+    return [reader.tokeniser.decode(row[1:-suffix]) for row in rows]
+
+
+def test_every_block_has_the_labels_of_its_own_texts_and_an_epoch_every_text(reader):
+    ratings = [np.array([number, 20]) for number in range(40)]
+    texts = [f"the other number {number}" for number in range(40)]
+    said = opinions.of_ratings(reading.Rated(tuple(texts), tuple(ratings)))
+    blocks, seen = adapted.blocks(reader, texts, np.arange(5, 40), said, 1, 0), []
+    assert len(blocks.tokens) > 1
+    for block in (adapted.Blocks(*one) for one in zip(*blocks)):
+        there = block.counted.any(axis=1)
+        own = [texts.index(text) for text in np.array(read_in(reader, block))[there]]
+        np.testing.assert_allclose(block.label[there][:, there], pairs.preferred([ratings[i] for i in own]))
+        np.testing.assert_array_equal(block.counted[there][:, there], 1.0 - np.eye(len(own)))
+        seen += own
+    assert sorted(seen) == list(range(5, 40)) and seen != sorted(seen)
+
+
 def test_of_preferences_partners_alone_are_compared_and_stay_together(reader):
-    part, texts = np.array([4, 5, 0, 1, 8, 9]), [f"the {number}" for number in range(10)]
-    blocks = adapted.blocks(reader, texts, part, opinions.of_preferences(), 1, 0)
-    assert blocks.counted.sum() == 6.0
-    order = [place for place in np.argwhere(blocks.counted[0])]
-    assert {abs(one - other) for one, other in order} == {1}
-    assert all(blocks.label[0, one, other] == (one % 2 == 0) for one, other in order)
+    texts = [f"the other number {number}" for number in range(100)]
+    blocks = adapted.blocks(reader, texts, np.arange(20, 100), opinions.of_preferences(), 1, 0)
+    assert len(blocks.tokens) > 2 and blocks.counted.sum() >= 80 - 2 * len(blocks.tokens)
+    for block in (adapted.Blocks(*one) for one in zip(*blocks)):
+        own = read_in(reader, block)
+        for one, other in np.argwhere(block.counted):
+            first, second = texts.index(own[one]), texts.index(own[other])
+            assert first // 2 == second // 2 and first != second
+            assert block.label[one, other] == (first % 2 == 0)
 
 
 def test_what_is_to_be_expected_of_a_pair_is_the_mean_over_raters():
@@ -121,6 +146,7 @@ def test_the_stage_trains_layers_and_one_that_was_killed_has_the_same_bits(sente
         small_run.stopping_after(patch, 3)
         pretrained.stage(tmp_path / "killed", texts, sizes)
     assert (tmp_path / "killed" / "checkpoint.npz").exists()
+    monkeypatch.setattr(smollm2, "reading", None)  # what was read is not read again
     again = pretrained.stage(tmp_path / "killed", texts, sizes)
     assert again.mark == whole.mark
     assert {**again.figures, "seconds": 0} == {**whole.figures, "seconds": 0}
