@@ -206,7 +206,10 @@ class Mlp(nn.Module):
 
 
 class Linear(nn.Module):
-    """(x [N, inputs]) -> x W + b, [N, size]. W is normal at first, of the given deviation or 1 / sqrt(inputs); b is 0."""
+    """(x [N, inputs]) -> x W + b, [N, size]. W is normal at first, of the given deviation or 1 / sqrt(inputs); b is 0.
+
+    Where the parameters hold an adapter (`adapters.py`), x A B is added.
+    """
 
     size: int
     bias: bool = False
@@ -217,6 +220,8 @@ class Linear(nn.Module):
         inputs = x.shape[-1]
         deviation = inputs**-0.5 if self.deviation is None else self.deviation
         y = product(x, self.param("kernel", nn.initializers.normal(deviation), (inputs, self.size)))
+        if self.has_variable("params", "narrow"):
+            y = y + product(product(x, self.get_variable("params", "narrow")), self.get_variable("params", "wide"))
         return y + self.param("bias", nn.initializers.zeros, (self.size,)) if self.bias else y
 
 

@@ -12,7 +12,7 @@ from experiments.lab.commands.options import Options
 from experiments.lab.machine import devices
 
 COMMAND = "rlhf"
-MAY_BE_0 = ("seed", "prompt", "reward_pairs", "reward_dropout")  # sizes
+MAY_BE_0 = ("seed", "prompt", "reward_pairs", "reward_dropout", "smollm2_layers")  # sizes
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ class Head(NamedTuple):
 
 
 def standardised(features: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Returns x, float64 [N, F]. A feature that is one number has 0."""
-    return (features - mean) / np.where(deviation > 0.0, deviation, 1.0) / np.sqrt(features.shape[1])
+    """Returns x, [..., F], float64 of float64. A feature that is one number has 0."""
+    return (features - mean) / (deviation + (deviation == 0.0)) / np.sqrt(mean.size)
 
 
 def fit(features: np.ndarray, pairs: Pairs, ridge: float) -> Head:

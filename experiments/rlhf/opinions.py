@@ -26,6 +26,9 @@ class Opinions(NamedTuple):
     ceiling: Callable[..., float | None]
     judge: Callable[..., Linear]  # (texts, part) -> the gold judge, fitted on the part
     agreement: Callable[..., dict[str, float]]  # (part, scores [n]) -> how far a gold judge agrees with people
+    # (texts [n]) -> (the label that is to be expected of each pair of them, whether people compared it), each [n, n]
+    among: Callable[..., tuple[np.ndarray, np.ndarray]]
+    joint: int  # texts in a row of a part that are compared with each other; 1: any are
     unit: str  # in which the gold judge scores
 
 
@@ -41,6 +44,8 @@ def of_ratings(rated: Rated) -> Opinions:
         ceiling=lambda part: pairs.ceiling(own(part)).accuracy,
         judge=lambda texts, part: gold.fit(rated, part),
         agreement=lambda part, scores: gold.agreement(scores, rated, part)._asdict(),
+        among=lambda some: (pairs.preferred(own(some)), ~np.eye(len(some), dtype=bool)),
+        joint=1,
         unit="ratings",
     )
 
@@ -64,11 +69,17 @@ def of_preferences() -> Opinions:
         features: tuple[tuple[Features, float], ...] = gold.FEATURES
         return linear.fit_preferences(texts, compared(part, len(part), 0), features, RIDGE)
 
+    def among(some):
+        partners = (some[:, None] // 2 == some // 2) & (some[:, None] != some)
+        return np.where(some[:, None] % 2 == 0, 1.0, 0.0) * np.ones(len(some)), partners
+
     return Opinions(
         compared=compared,
         accuracy=accuracy,
         ceiling=lambda part: None,
         judge=judge,
         agreement=lambda part, scores: {"pair_accuracy": accuracy(part, scores)},
+        among=among,
+        joint=2,
         unit="log-odds of being preferred",
     )

@@ -69,6 +69,15 @@ def draw(ratings: Sequence[np.ndarray], part: np.ndarray, num: int, seed: int, t
     raise ValueError(f"{tied} of {drawn} pairs are ties: these ratings prefer next to nothing")
 
 
+def preferred(ratings: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the label that is to be expected of each pair of these sentences, P(a > b) + P(a = b) / 2, float64 [N, N]."""
+    values, entries = np.unique(np.concatenate(ratings)), entries_of(ratings)
+    shares = np.zeros((len(ratings), len(values)))
+    shares[entries.sentence, np.searchsorted(values, entries.rating)] = entries.share
+    higher = (np.sign(values[:, None] - values) + 1.0) / 2.0
+    return shares @ higher @ shares.T
+
+
 def accuracy(ratings: Sequence[np.ndarray], scores: np.ndarray) -> float:
     """Returns the expected accuracy of scores [N] of rated sentences, over all pairs and all ratings that may be drawn.
 

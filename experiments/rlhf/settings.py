@@ -29,6 +29,8 @@ class Sizes:
     pairs_per_update: int = 32
     reward_learning_rate: float = 1e-3
     reward_dropout: float = 0.1
+    smollm2_layers: int = 8  # of --model smollm2, that a reward model trains, below the one that is read; 0: none
+    smollm2_epochs: int = 3  # of the texts, in that training
     held_out: int = 1_000  # sentences, that figures are reported on
     validation: int = 500
     reference_answers: int = 4_096  # of the policy before optimisation
@@ -39,8 +41,8 @@ class Sizes:
 
 
 QUICK = Sizes(
-    vocabulary=512, width=64, layers=2, length=16, updates=400, looks=4, pairs=32_000, reference_answers=2_048,
-    judged_answers=128, evaluations=3, steps=40_960,
+    vocabulary=512, width=64, layers=2, length=16, updates=400, looks=4, pairs=32_000, smollm2_layers=0,
+    reference_answers=2_048, judged_answers=128, evaluations=3, steps=40_960,
 )  # fmt: skip
 
 # (module, Config fields, HParams fields): 64 answers an update, as many tokens as 32 pairs have

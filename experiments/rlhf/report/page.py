@@ -82,6 +82,11 @@ def compared(summary: dict[str, Any]) -> list[tuple[str, float]]:
     rows.append(
         ("gold judge, whole texts (it learned from opinions of other sentences)", summary["judges"]["pair_accuracy"])
     )
-    if found.get("ceiling"):
-        rows.append(("for comparison: whoever knows the other raters' means of both sentences", found["ceiling"]))
+    read = summary.get("smollm2", {})
+    if read:
+        rows.append(("a head on SmolLM2 as it is, whole texts", read.get("frozen", read)["pair_accuracy"]))
+    if "frozen" in read:
+        rows.append(("SmolLM2 with trained layers, whole texts", read["pair_accuracy"]))
+    if ceiling := found.get("ceiling") or read.get("ceiling"):
+        rows.append(("for comparison: whoever knows the other raters' means of both sentences", ceiling))
     return rows

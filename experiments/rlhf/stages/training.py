@@ -45,6 +45,7 @@ class Course(NamedTuple):
     looks: int
     patience: int  # looks in a row without a gain that end the training; 0: it goes to its end
     unit: str  # what a look measures
+    given: Any = None  # arrays that every update reads and leaves as they are: then `step` takes (given, state)
 
 
 class Position(NamedTuple):
@@ -68,8 +69,9 @@ class Trained(NamedTuple):
 def train(stage: Stage, course: Course, every: float = book.CHECKPOINT_SECONDS) -> Trained:
     """Returns what was trained. Raises Interrupted, all saved, where a signal asks to stop. every: seconds a checkpoint."""
     device, path = lane(), stage.folder / CHECKPOINT
-    advance, shape = _advanced_in_parts if isinstance(course.step, Parted) else _advanced, jax.eval_shape(course.begin)
-    advance = advance(course.step, shape)
+    shape = jax.eval_shape(course.begin)
+    in_parts = isinstance(course.step, Parted)
+    advance = _advanced_in_parts(course.step, shape) if in_parts else _advanced(course.step, shape, course.given)
     now = _begun(course, device, path)
     with book.asked_to_stop() as stop:
         at_once = signals.at_once("interrupted at once: what was saved before is kept")
@@ -84,13 +86,16 @@ def train(stage: Stage, course: Course, every: float = book.CHECKPOINT_SECONDS) 
     return Trained(jax.device_get(now.best), now.seen[np.isfinite(now.seen[:, 0])], float(now.seconds))
 
 
-def _advanced(step: Callable, state: Any) -> Callable:
-    """Returns (state, updates) -> state, one program on one lane."""
+def _advanced(step: Callable, state: Any, given: Any = None) -> Callable:
+    """Returns (state, updates) -> state, one program on one lane. given: what it reads; a constant would be compiled in."""
+    arguments = () if given is None else (jax.device_put(given, lane()),)
 
-    def advance(state, updates):
-        return lax.fori_loop(0, updates, lambda _, x: step(x), state)
+    def advance(*arguments_state_updates):
+        *own, state, updates = arguments_state_updates
+        return lax.fori_loop(0, updates, lambda _, x: step(*own, x), state)
 
-    return compiled(advance, lane(), state, jnp.int32(0))
+    program = compiled(advance, lane(), *arguments, state, jnp.int32(0))
+    return lambda state, updates: program(*arguments, state, updates)
 
 
 def _advanced_in_parts(step: Parted, state: Any) -> Callable:

@@ -12,6 +12,7 @@ import pytest
 from algos.rlhf import tokeniser
 from experiments.lab.commands.cli import BadInput
 from experiments.rlhf import again, command, conclusion, frontier, gold, reached, samples, smollm2, task
+from experiments.rlhf.report import page
 from experiments.rlhf.settings import QUICK, Sizes
 from experiments.rlhf.stages import judges, pretrained, reward_model, supervised
 from experiments.rlhf.stages.stage import Finished, Stage, made
@@ -73,6 +74,16 @@ def test_half_of_a_surrogate_pair_that_a_policy_writes_can_be_written_to_a_file(
     assert text == "a\ud800b" and samples.writable(text) == "a?b" and samples.writable("né 😀") == "né 😀"
 
 
+def test_the_report_shows_how_well_a_pretrained_model_orders_pairs():
+    summary = {"judges": {"pair_accuracy": 0.76}, "smollm2": {"pair_accuracy": 0.81, "ceiling": 0.89}}
+    assert [share for _, share in page.compared(summary)] == [0.76, 0.81, 0.89]
+    summary["smollm2"] |= {"frozen": {"pair_accuracy": 0.8}}
+    assert page.compared(summary)[1:3] == [
+        ("a head on SmolLM2 as it is, whole texts", 0.8), ("SmolLM2 with trained layers, whole texts", 0.81),
+    ]  # fmt: skip
+    assert len(page.compared({"judges": {"pair_accuracy": 0.76}})) == 1
+
+
 def test_a_pretrained_models_fluency_is_of_the_characters_that_it_read(monkeypatch):
     reader = smollm2.Reader(None, None, PIECES, suffix="")
     program = lambda params, tokens, mask: (-np.ones(tokens.shape), np.zeros((*tokens.shape, 2)))  # noqa: E731
@@ -93,6 +104,8 @@ def test_a_pretrained_models_fluency_is_of_the_characters_that_it_read(monkeypat
         (reward_model, reward_model.counting, "RIDGE", 9.0),
         (pretrained, pretrained, "RIDGES", (1.0,)),
         (pretrained, smollm2, "LONGEST", 7),
+        (pretrained, pretrained.adapted, "RANK", 4),
+        (pretrained, pretrained.adapted, "LEARNING_RATE", 1.0),
     ],
 )  # fmt: skip
 def test_a_constant_that_decides_a_stage_is_in_its_key(monkeypatch, tmp_path, stage, module, name, value):
