@@ -121,7 +121,8 @@ def _product_tangent(primals, tangents):
     (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
     transposed = lax.optimization_barrier(kernel_tangent.T)
     transposed = lax.optimization_barrier(transposed @ x.reshape(-1, x.shape[-1]).T)
-    return product(x, kernel), x_tangent @ kernel + transposed.T.reshape(*x.shape[:-1], -1)
+    back = lax.optimization_barrier(transposed.T)
+    return product(x, kernel), x_tangent @ kernel + back.reshape(*x.shape[:-1], -1)
 
 
 class ActorCritic(nn.Module):

@@ -1,15 +1,15 @@
-"""Which learning rate lets DQN find the goal of MountainCar under every seed within 300,000 steps?
+"""Which settings let DQN and TRPO find the goal of MountainCar under every seed within 300,000 steps?
 
     python -m experiments.sweeps.mountain_car
 
-Four points. Random actions do not reach the goal within the 200 steps of an episode, and a policy that changes at every
-step hardly does; what does now and then is a greedy policy that is kept for a while. So the rollouts are long, 32 steps,
-and the updates come together. NPG and TRPO were not swept here.
+Four points each. Random actions do not reach the goal within the 200 steps of an episode, and a policy that changes at every
+step hardly does; what does now and then is a greedy policy that is kept for a while. So DQN's rollouts are long, 32 steps,
+and the updates come together. NPG was not swept here.
 """
 
 from experiments.lab.commands.command import main
-from experiments.lab.definition.experiment import Experiment, Task
-from experiments.lab.definition.sweeps.spaces import points_of
+from experiments.lab.definition.settings import NORMALIZED, TRUST_REGION
+from experiments.lab.definition.sweeps.spaces import sweep
 
 STEPS = 300_000
 SPACES = {
@@ -19,15 +19,14 @@ SPACES = {
         {"anneal": 1.0, "epsilon_end": 0.05, "exploration_fraction": 0.05},
         {"learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},
     ),
+    "trpo": (
+        TRUST_REGION | NORMALIZED,
+        {"gae_lambda": 0.98},
+        {"max_kl": (0.005, 0.01, 0.02, 0.04)},
+    ),
 }
 
-experiment = Experiment(
-    tasks=(Task("MountainCar-v0", points_of(SPACES, STEPS)),),
-    seeds=(1000, 1001, 1002),
-    steps=STEPS,
-    evaluations=4,
-    eval_episodes=64,
-)
+experiment = sweep("MountainCar-v0", SPACES, STEPS, seeds=3, evaluations=4)
 
 if __name__ == "__main__":
     main(experiment)

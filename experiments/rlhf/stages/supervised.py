@@ -52,7 +52,7 @@ class Prompts(NamedTuple):
 
 def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another, Interrupted for a signal."""
-    settings = {name: getattr(sizes, name) for name in SETTINGS}
+    settings = {name: getattr(sizes, name) for name in SETTINGS} | {"parts": PARTS}  # bits depend on these
     return made(
         Stage(folder, settings, corpus.inputs), (PIECES, PARAMS, PROMPTS, ANSWERS), lambda own: make(own, corpus, sizes)
     )

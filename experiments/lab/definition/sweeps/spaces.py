@@ -2,12 +2,37 @@
 
 from typing import Any
 
-from experiments.lab.definition.experiment import Contender
+from experiments.lab.definition.experiment import Contender, Experiment, Task
 from experiments.lab.definition.settings import given
 from experiments.lab.definition.sweeps.points import grid
+from experiments.lab.judging.judges import Judge
 
 # Config fields and HParams fields that all points have, and the values of each field that is swept
 Space = tuple[dict[str, Any], dict[str, float], dict[str, tuple[Any, ...]]]
+
+FIRST_SEED = 1000  # no table in README or docs is of seeds from here on
+
+
+def sweep(
+    environment: str,
+    spaces: dict[str, Space],
+    steps: int,
+    *,
+    seeds: int,
+    evaluations: int = 2,
+    judge: Judge | None = None,
+) -> Experiment:
+    """Returns the experiment that tries every point of the spaces under so many seeds from 1000 on.
+
+    Raises ValueError for grids of different sizes.
+    """
+    return Experiment(
+        tasks=(Task(environment, points_of(spaces, steps), judge=judge),),
+        seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
+        steps=steps,
+        evaluations=evaluations,
+        eval_episodes=64,
+    )
 
 
 def points_of(spaces: dict[str, Space], steps: int) -> tuple[Contender, ...]:
