@@ -53,6 +53,7 @@ FORM = {
     "state_grows": r"state is float32 of shape \(1,\) after reset and float32 of shape \(2,\) after step",
     "state_of_another_kind": r"the state is PyTreeDef\(\*\) after reset and PyTreeDef\(\(\*, \*\)\) after step",
     "word_in_the_state": r"state\['phase'\] must be an array or a number, is a str",
+    "reward_by_a_function_of_two": "TypeError: .*add",
     "unknown_name": "NameError: name 'speed' is not defined",
     "counts_in_python": "called twice with the same arguments it does not do the same: something in Python changes",
     "chance_from_python": "called twice with the same arguments it does not do the same",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import Box, Discrete, Env, TimeStep
+from envs import Box, Discrete, Env, TimeStep, wrappers
 
 MEMORY = {}
 
@@ -319,6 +319,10 @@ def endless():
         return state + 1.0, TimeStep(jnp.ones(2), 1.0, False, False)  # wrong
 
     return env(step=step)
+
+
+def reward_by_a_function_of_two():
+    return wrappers.transform_reward(env(), jnp.add)  # wrong
 
 
 def step_without_a_key():

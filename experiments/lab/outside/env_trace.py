@@ -38,9 +38,10 @@ def checked(task: Task) -> Env:
     except Fault as fault:
         raise ValueError(f"{place_of(task, fault.function)}: {fault}") from None
     except Exception as error:
-        where = raised_at(error, files_of(task))
-        if where is None:
+        files = files_of(task)
+        if not files:
             raise
+        where = raised_at(error, files) or place_of(task)  # what a wrapper calls has no frame in the user's file
         raise ValueError(f"{where}: {reason(error)}") from None
 
 
