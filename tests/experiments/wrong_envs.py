@@ -321,6 +321,17 @@ def endless():
     return env(step=step)
 
 
+def endless_and_without_a_limit():
+    def step(key, state, action):
+        return state + 1.0, TimeStep(jnp.ones(2), 1.0, False, False)  # wrong
+
+    return env(step=step, max_steps=10**9)
+
+
+def sized(steps):
+    return env(max_steps=steps)
+
+
 def reward_by_a_function_of_two():
     return wrappers.transform_reward(env(), jnp.add)  # wrong
 

@@ -16,6 +16,7 @@ from experiments.lab.outside.loss_errors import KEPT, raised_at, reason
 from experiments.lab.outside.user_env import files_of, place_of
 
 MOST_STEPS = 2**31 - 1  # int32 counts them
+LONG = 100_000  # steps of an episode; an evaluation that plays 32 of more takes minutes
 STEP_GIVES = "(state, TimeStep(observation, reward, terminated, truncated))"
 
 

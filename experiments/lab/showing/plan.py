@@ -10,6 +10,7 @@ from experiments.lab.definition import tuning
 from experiments.lab.definition.experiment import Experiment, Task, families, label, trials_held
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.machine import devices
+from experiments.lab.outside.env_trace import LONG
 from experiments.lab.recording.manifest import device
 
 
@@ -24,6 +25,7 @@ def announcement(experiment: Experiment) -> str:
             f"{task.environment}: {', '.join(label(family) for family in families(task))}; {seeds}; "
             f"{experiment.steps:,} steps each{judged_by(task)}",
             f"  {tuning.groups_in_words(tuning.of_task(task))}",
+            *long_episodes(task, experiment.eval_episodes),
         )
     ]
     machine = device()
@@ -35,6 +37,17 @@ def announcement(experiment: Experiment) -> str:
     if selection.has_sweeps(experiment):
         rows.append(f"then, to report, {report(experiment)}")
     return "\n".join(rows)
+
+
+def long_episodes(task: Task, eval_episodes: int) -> list[str]:
+    """Returns a line where an evaluation may take very long: it plays whole episodes, and a policy may never end one."""
+    max_steps = task.make().max_steps
+    if task.judge is not None or max_steps <= LONG:
+        return []
+    return [
+        f"  an episode may take {max_steps:,} steps, and an evaluation plays {eval_episodes} to their end; a smaller max_steps, "
+        "or envs.wrappers.time_limit, cuts them"
+    ]
 
 
 def wrapped(text: str, width: int = 80) -> str:
