@@ -113,6 +113,7 @@ def action_repeat(env: Env, times: int) -> Env:
 def transform_observation(env: Env, function: Transform, bounds: tuple[Any, Any] | None = None) -> Env:
     """Returns the environment that shows function(observation), of any shape; bounds: (low, high) of what it then shows."""
     _require_one(env, "transform_observation")
+    _require_function(function)
 
     def reset(key):
         state, observation = env.reset(key)
@@ -131,6 +132,7 @@ def transform_observation(env: Env, function: Transform, bounds: tuple[Any, Any]
 
 def transform_reward(env: Env, function: Transform) -> Env:
     """Returns the environment that pays function(reward), in training and in evaluation."""
+    _require_function(function)
 
     def step(key, state, action):
         state, reached = env.step(key, state, action)
@@ -161,6 +163,11 @@ def _require_one(env: Env, name: str) -> None:
 def _require_whole(name: str, value: int) -> None:
     if type(value) is not int or value < 1:
         raise ValueError(f"{name} must be a whole number, 1 or more, not {value!r}")
+
+
+def _require_function(function: Transform) -> None:
+    if not callable(function):
+        raise ValueError(f"function must be a function, as jnp.sign, not {function!r}")
 
 
 def _require_axes(env: Env) -> None:

@@ -1,6 +1,7 @@
 """Examines a loss, an environment, an algorithm, a network or a language task and says in plain words what it found:
 python -m experiments.doctor my_losses.py:spo"""
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -79,7 +80,7 @@ def examined(args: Args):
     from experiments.lab.outside.user_algorithm import is_file
     from experiments.lab.outside.user_env import named, takes_nothing
     from experiments.lab.outside.user_files import load
-    from experiments.lab.outside.user_loss import check_function, declared, is_reference
+    from experiments.lab.outside.user_loss import check_function, declared, is_reference, place
     from experiments.lab.outside.user_network import makes_network
 
     what = args.what
@@ -105,6 +106,13 @@ def examined(args: Args):
         refuse_exact(args.exact)
         meant = named(what)
         return on_task(meant.name, meant.task(), args)
+    taken = [*inspect.signature(function).parameters]
+    if len(taken) < 4 and taken[0] != "params":  # a loss takes four
+        own = ", ".join(f"{name}=..." for name in taken)
+        raise ValueError(
+            f"{place(function)}: {function.__name__}({', '.join(taken)}) is no loss, which takes (params, apply, batch, hparams); "
+            f'for an environment give its arguments, as "{what}({own})"; a network\'s first is called env'
+        )
     user = declared(function, what)
     return (
         f"{function.__name__}, a loss of {user.algorithm}",

@@ -9,6 +9,7 @@ Import it before jax is used: the flags that a run wants are read when jax start
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,14 @@ class Found:
 
         Contenders make whole updates and are evaluated after slightly different numbers of steps: here each has values at the
         same ones, interpolated linearly between its two evaluations around, never beyond them. points: how many, by default
-        as many as there are evaluations.
+        as many as there are evaluations. Raises BadInput.
         """
         from experiments.lab.recording.same_steps import at_same_steps
 
-        return at_same_steps(self._read, metric, points)
+        try:
+            return at_same_steps(self._read, metric, points)
+        except ValueError as error:
+            raise BadInput(error) from None
 
     @property
     def verdicts(self) -> list[str]:
@@ -126,27 +130,40 @@ class Policy:
     function: Any  # (key, observation) -> action in the policy's units
 
     def act(self, observation):
-        """Returns the greedy action for one observation, an array or a list, as the environment takes it."""
+        """Returns the greedy action for one observation, an array or a list, as the environment takes it. Raises BadInput."""
         import jax
+        import numpy as np
 
-        dtype = jax.eval_shape(self.env.reset, jax.random.key(0))[1].dtype
-        chosen = self.function(jax.random.key(0), jax.numpy.asarray(observation, dtype))
+        expected = jax.eval_shape(self.env.reset, jax.random.key(0))[1]
+        told = f"{self.env.name} shows numbers of shape {expected.shape}"
+        try:
+            observation = np.asarray(observation, expected.dtype)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise BadInput(f"{told}: {error}") from None
+        if observation.shape != expected.shape:
+            raise BadInput(f"{told}, not {observation.shape}")
+        chosen = self.function(jax.random.key(0), jax.numpy.asarray(observation))
         return self.env.action.to_environment(chosen)
 
     def play(self, seed: int = 0, max_steps: int | None = None):
-        """Returns an episode: states and observations [T + 1], rewards [T], whether it ended. The seed decides its chance."""
+        """Returns an episode: states and observations [T + 1], rewards [T], whether it ended. The seed decides its chance.
+        Raises BadInput for max_steps below 1."""
         import jax
 
         from experiments.lab.recording.policies import player
 
-        return player(self.env, self.function)(jax.random.key(seed), max_steps or self.env.max_steps)
+        steps = self.env.max_steps if max_steps is None else max_steps
+        if steps < 1:
+            raise BadInput(f"max_steps must be 1 or more, not {steps}")
+        return player(self.env, self.function)(jax.random.key(seed), steps)
 
     def draw(self, out: str | Path | None = None, episodes: int = 1, max_frames: int = 1000) -> Path:
-        """Writes a GIF and returns its path; by default a new file in the run folder. Raises BadInput where there is one."""
+        """Writes a GIF and returns its path; by default a new file in the run folder, numbered where there are others. Raises
+        BadInput where `out` exists."""
         from experiments import watch
 
-        name = f"watch-{self.environment}-{self.algorithm}-seed{self.seed}.gif".replace("/", "-")
-        path = self.folder / name if out is None else Path(out)
+        name = f"watch-{self.environment}-{self.algorithm}-seed{self.seed}".replace("/", "-")
+        path = _free(self.folder / f"{name}.gif") if out is None else Path(out)
         watch.watch(
             watch.Args(
                 self.folder,
@@ -240,6 +257,12 @@ def load(
         return Policy(folder, choice.environment, name, chosen, choice.task.make(), function)
     except ValueError as error:
         raise BadInput(error) from None
+
+
+def _free(path: Path) -> Path:
+    """Returns the path, or the first of name-2, name-3... that does not exist."""
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return path if not path.exists() else next(other for other in others if not other.exists())
 
 
 def _many(given: str | float | Sequence[str]) -> tuple[str, ...]:

@@ -60,6 +60,25 @@ def test_a_policy_acts_plays_the_same_episode_under_one_seed_and_is_drawn(found,
     path = policy.draw(tmp_path / "a.gif", max_frames=3)
     assert path.read_bytes().startswith(b"GIF")
     assert notebook.load(found.folder).seed == 0
+    again = [policy.draw(max_frames=3) for _ in range(3)]  # as a cell that is run again
+    assert len({*again}) == 3 and all(one.read_bytes().startswith(b"GIF") for one in again)
+    with pytest.raises(BadInput, match="exists"):
+        policy.draw(again[0], max_frames=3)
+
+
+def test_what_a_policy_or_a_table_cannot_do_is_one_line(found):
+    policy = found.policy("a2c")
+    for wrong, said in (
+        (lambda: policy.act([0.0, 0.1]), r"CartPole-v1 shows numbers of shape \(4,\), not \(2,\)"),
+        (lambda: policy.act([[0.0, 0.1, 0.0, 0.0]]), r"of shape \(4,\), not \(1, 4\)"),
+        (lambda: policy.act("left"), r"CartPole-v1 shows numbers of shape \(4,\): could not convert"),
+        (lambda: policy.play(max_steps=0), "max_steps must be 1 or more, not 0"),
+        (lambda: found.at_same_steps("evaluation_retur"), "no curves of evaluation_retur; it has: evaluation_return, "),
+        (lambda: found.at_same_steps(points=0), "points must be 1 or more, not 0"),
+    ):
+        with pytest.raises(BadInput, match=said) as refused:
+            wrong()
+        assert "\n" not in str(refused.value)
 
 
 def test_what_cannot_be_is_one_line_and_leaves_no_folder(tmp_path):

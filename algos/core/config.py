@@ -38,7 +38,7 @@ def require_discrete(env: Env, name: str) -> None:
     """Raises ValueError where the environment has continuous actions and the algorithm of that name takes none."""
     if not isinstance(env.action, Discrete):
         raise ValueError(
-            f"{name} needs discrete actions, {env.name} has continuous ones; reinforce, a2c, trpo and ppo take them"
+            f"{name} needs discrete actions, {env.name} has continuous ones; reinforce, a2c, npg, trpo and ppo take them"
         )
 
 

@@ -153,6 +153,8 @@ def test_a_model_that_is_changed_is_none_any_more_and_one_seen_otherwise_still_i
         (lambda env: wrappers.sticky_actions(env, 1.5), "probability must be from 0 to 1"),
         (lambda env: wrappers.frame_stack(env._replace(observation_shape=()), 2), "no axis to stack on"),
         (lambda env: wrappers.transform_reward(env._replace(text=1), jnp.sign), "wrappers know nothing of text"),
+        (lambda env: wrappers.transform_reward(env, 5), "function must be a function, as jnp.sign, not 5"),
+        (lambda env: wrappers.transform_observation(env, 5), "function must be a function, as jnp.sign, not 5"),
     ],
 )
 def test_what_cannot_be_is_one_line(wrap, said):

@@ -17,6 +17,7 @@ from experiments.lab.examination.environment import examine_environment
 from experiments.lab.outside.env_trace import checked
 from experiments.lab.outside.user_env import load_factory
 from experiments.lab.running.checks import check
+from experiments.lab.showing.plan import announcement
 
 WRONG = Path(__file__).with_name("wrong_envs.py")
 
@@ -53,6 +54,7 @@ FORM = {
     "state_grows": r"state is float32 of shape \(1,\) after reset and float32 of shape \(2,\) after step",
     "state_of_another_kind": r"the state is PyTreeDef\(\*\) after reset and PyTreeDef\(\(\*, \*\)\) after step",
     "word_in_the_state": r"state\['phase'\] must be an array or a number, is a str",
+    "reward_by_a_function_of_two": "TypeError: .*add",
     "unknown_name": "NameError: name 'speed' is not defined",
     "counts_in_python": "called twice with the same arguments it does not do the same: something in Python changes",
     "chance_from_python": "called twice with the same arguments it does not do the same",
@@ -67,6 +69,7 @@ RUNS = {
     "breaks_at_the_largest_action": (PROBLEM, r"the reward is -inf at step 1 of an episode, after action \[5\.\]"),
     "fails_at_run_time": (PROBLEM, "fails when it runs: .*"),
     "chance_at_run_time": (PROBLEM, "played again under the same key, reached differs"),
+    "endless_and_without_a_limit": (NOTE, r"no episode ended within [\d,]+ steps, and max_steps is 1,000,000,000"),
     "endless": (NOTE, "an episode goes on beyond max_steps=20: it is cut there, as truncated"),
 }
 
@@ -119,6 +122,20 @@ def test_a_sound_environment_passes_and_its_command_says_so(little_compiled_quic
     assert capsys.readouterr().out.splitlines()[-1] == "python_if, an environment: 1 to mend"
     with pytest.raises(BadInput, match="unknown environment 'CartPole'"):
         doctor(DoctorArgs("CartPole"))
+
+
+def test_arguments_that_an_environment_lacks_are_asked_for_by_the_doctor():
+    with pytest.raises(
+        BadInput, match=r'wrong_envs\.py:\d+: sized\(steps\) is no loss.*wrong_envs\.py:sized\(steps=\.\.\.\)"'
+    ):
+        doctor(DoctorArgs(f"{WRONG}:sized"))
+
+
+def test_a_plan_says_where_an_evaluation_may_take_for_ever():
+    said = "  an episode may take 1,000,000,000 steps, and an evaluation plays 32 to their end"
+    for name, there in (("endless_and_without_a_limit", True), ("endless", False)):
+        experiment = experiment_of(Args(env=(f"{WRONG}:{name}",), algos=("a2c",)))
+        assert (said in announcement(experiment)) == there
 
 
 DAILY = ("CartPole-v1", "Pendulum-v1")

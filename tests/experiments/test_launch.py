@@ -36,7 +36,7 @@ def test_a_buffer_that_cannot_fit_is_told_what_it_needs_and_what_is_free(monkeyp
 
 
 def test_continuous_actions_are_refused_by_dqn_which_names_who_takes_them():
-    with pytest.raises(ValueError, match="dqn needs discrete actions, Pendulum-v1 has .* ppo"):
+    with pytest.raises(ValueError, match="dqn needs discrete actions, Pendulum-v1 has .* npg, trpo and ppo"):
         check(experiment("Pendulum-v1", "dqn"))
 
 

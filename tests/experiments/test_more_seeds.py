@@ -210,6 +210,7 @@ def test_folders_that_differ_in_seeds_alone_are_one_contender_in_the_report(half
     text = write_joined([half, other], tmp_path / "report.html").read_text()
     assert "4 seeds (0 to 3)" in text and "Seeds were added after looking: 2 (1, 3), then 2 (0, 2)" in text
     assert "run/a2c" not in text and "2 looks (2, then 4 seeds)" in text
+    assert "Who is tuned" in text and "Who is tuned" in write_joined([half], tmp_path / "half.html").read_text()
 
 
 @pytest.mark.parametrize("change", ["steps", "setting", "seeds", "source"])

@@ -245,7 +245,7 @@ def test_steps_to_a_score_count_the_seeds_that_never_reach_it(page):
     # The best final IQM, as the summary has it, is ppo's 100.12; nine tenths of it is 90.11.
     assert "first as good as 90.11" in page.text
     assert "ppo 3 of 3 500 500 [500, 1,000] none" in page.text
-    assert "a2c 2 of 3 1,000 – 0" in page.text
+    assert "a2c 2 of 3 1,000 – seed 0" in page.text
 
 
 def test_a_diverged_seed_is_marked_and_counts_as_worst(tmp_path):
@@ -254,7 +254,7 @@ def test_a_diverged_seed_is_marked_and_counts_as_worst(tmp_path):
     assert "2 of 3 seed 1, 2" in page.text and "diverged to 100.0 20% of runs" in page.text
     # ppo's 200 and 300 would win every pair: of nine pairs only 100 against 90 is left, P = 1/9.
     assert re.search(r"ppo\s+0\.11 0\.00–", page.text)
-    assert "ppo 1 of 3 1,000 – 1, 2" in page.text
+    assert "ppo 1 of 3 1,000 – seed 1, 2" in page.text
 
 
 def test_returns_that_are_not_finite_leave_a_report(tmp_path):

@@ -34,8 +34,10 @@ def test_every_contender_has_values_at_the_same_steps_between_its_evaluations(fo
 def test_another_metric_may_be_asked_for_and_one_that_is_not_there_is_one_line(folder):
     table = at_same_steps(folder, "value_loss")
     np.testing.assert_allclose(table["E", "ppo", 0], 3.0 - table.index / 1000)
-    with pytest.raises(ValueError, match="has no curves of entropy$"):
+    with pytest.raises(ValueError, match="has no curves of entropy; it has: evaluation_return, "):
         at_same_steps(folder, "entropy")
+    with pytest.raises(ValueError, match="points must be 1 or more, not 0"):
+        at_same_steps(folder, points=0)
 
 
 def test_a_seed_that_diverged_has_no_value_from_there_on(folder):

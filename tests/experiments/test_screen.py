@@ -30,6 +30,16 @@ def test_the_table_has_a_row_a_contender_best_iqm_first_and_one_without_last():
     assert table.caption == "steps of a seed: low 20,000, none 18,432, high 18,432"
 
 
+def test_at_80_columns_two_points_of_a_sweep_can_be_told_apart_in_the_table():
+    points = [f"my_longest_algorithm learning_rate=0.00{n}" for n in (1, 2)]
+    found = {name: figures(-1000.25, -1000.25) for name in points}
+    (table,) = screen.results_tables({"seeds": [0, 1], "environments": {"Cart": {"algorithms": found}}})
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    text = console.export_text()
+    assert "…" not in text and all(f"0.00{n}" in text for n in (1, 2)), text
+
+
 def test_at_80_columns_a_live_line_shows_its_value_and_names_an_environment_only_among_several():
     lines = [screen.Line("CartPole-v1", name, "compiled 8 s, ran 12 s", share=1.0, steps_per_second=99_000.0, last_value=419.6)
              for name in ("ppo", "reinforce")]  # fmt: skip

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import Box, Discrete, Env, TimeStep
+from envs import Box, Discrete, Env, TimeStep, wrappers
 
 MEMORY = {}
 
@@ -319,6 +319,21 @@ def endless():
         return state + 1.0, TimeStep(jnp.ones(2), 1.0, False, False)  # wrong
 
     return env(step=step)
+
+
+def endless_and_without_a_limit():
+    def step(key, state, action):
+        return state + 1.0, TimeStep(jnp.ones(2), 1.0, False, False)  # wrong
+
+    return env(step=step, max_steps=10**9)
+
+
+def sized(steps):
+    return env(max_steps=steps)
+
+
+def reward_by_a_function_of_two():
+    return wrappers.transform_reward(env(), jnp.add)  # wrong
 
 
 def step_without_a_key():

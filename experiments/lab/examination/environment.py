@@ -12,7 +12,7 @@ from jax import lax
 from envs import Discrete, Env, VectorState, vectorize
 from experiments.lab.definition.experiment import Task
 from experiments.lab.examination.case import NOTE, OK, PROBLEM, Finding
-from experiments.lab.outside.env_trace import MOST_STEPS, checked
+from experiments.lab.outside.env_trace import LONG, MOST_STEPS, checked
 from experiments.lab.outside.loss_errors import reason
 from experiments.lab.outside.user_env import place_of
 from experiments.lab.running.chunks import interruptible
@@ -57,15 +57,20 @@ def examine_environment(task: Task) -> list[Finding]:
 def looked_at(env: Env) -> tuple[list[Finding], int]:
     """Returns (what each check finds first, the steps looked at), until there is a problem."""
     found: dict[str, Finding] = {}
-    steps = 0
+    steps, ended = 0, False
     for piece, again in pieces(env):
-        steps += NUM_STEPS
+        steps, ended = steps + NUM_STEPS, ended or piece.ended.any()
         for check in (same_again, finite_rewards, finite_observations, within_bounds, ends):
             told = check(env, piece, again)
             if told:
                 found.setdefault(check.__name__, told)
         if any(each.level == PROBLEM for each in found.values()):
             break
+    if not ended and env.max_steps > LONG:
+        text = (
+            f"no episode ended within {steps:,} steps, and max_steps is {env.max_steps:,}: evaluations play whole ones"
+        )
+        found.setdefault("endless", Finding(NOTE, text))
     return list(found.values()), steps
 
 

@@ -16,6 +16,7 @@ from experiments.lab.outside.loss_errors import KEPT, raised_at, reason
 from experiments.lab.outside.user_env import files_of, place_of
 
 MOST_STEPS = 2**31 - 1  # int32 counts them
+LONG = 100_000  # steps of an episode; an evaluation that plays 32 of more takes minutes
 STEP_GIVES = "(state, TimeStep(observation, reward, terminated, truncated))"
 
 
@@ -38,9 +39,10 @@ def checked(task: Task) -> Env:
     except Fault as fault:
         raise ValueError(f"{place_of(task, fault.function)}: {fault}") from None
     except Exception as error:
-        where = raised_at(error, files_of(task))
-        if where is None:
+        files = files_of(task)
+        if not files:
             raise
+        where = raised_at(error, files) or place_of(task)  # what a wrapper calls has no frame in the user's file
         raise ValueError(f"{where}: {reason(error)}") from None
 
 

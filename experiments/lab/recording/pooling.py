@@ -110,7 +110,13 @@ def _as_one(group: Sequence[Folder]) -> Folder:
     manifest |= {"seeds": wanted, "looks": looks}
     parts = [{name: found["algorithms"] for name, found in folder.summary["environments"].items()} for folder in group]
     environments = {
-        name: {**group[0].summary["environments"][name], "algorithms": algorithms, "verdicts": None}
+        name: {
+            **group[0].summary["environments"][name],
+            "algorithms": {
+                one: _told([part[name][one] for part in parts]) | found for one, found in algorithms.items()
+            },
+            "verdicts": None,
+        }
         for name, algorithms in results([_with_nan(part) for part in parts], seeds, wanted).items()
     }
     summary = {**group[0].summary, "seeds": wanted, "environments": environments}
@@ -118,6 +124,12 @@ def _as_one(group: Sequence[Folder]) -> Folder:
     return Folder(
         path, manifest, _with_none(summary), pd.concat([folder.curves for folder in group], ignore_index=True)
     )
+
+
+def _told(parts: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Returns whose settings a contender had, where all parts say the same; else nothing."""
+    told = {part.get("settings") for part in parts}
+    return {"settings": told.pop()} if len(told) == 1 and None not in told else {}
 
 
 def _fit(folder: Folder, other: Folder) -> bool:

@@ -25,7 +25,10 @@ def at_same_steps(folder: Folder, metric: str | None = None, points: int | None 
         for key, rows in folder.curves[folder.curves.metric == wanted].groupby(WHERE, sort=False)
     }
     if not curves:
-        raise ValueError(f"{folder.path} has no curves of {metric or 'what ranks'}")
+        there = ", ".join(dict.fromkeys(folder.curves.metric))
+        raise ValueError(f"{folder.path} has no curves of {metric or 'what ranks'}; it has: {there}")
+    if points is not None and points < 1:
+        raise ValueError(f"points must be 1 or more, not {points}")
     first, last = max(one.index[0] for one in curves.values()), min(one.index[-1] for one in curves.values())
     steps = np.linspace(first, last, points or min(map(len, curves.values())))
     values = {key: np.interp(steps, one.index, one) for key, one in curves.items()}

@@ -10,6 +10,7 @@ from experiments.lab.definition import tuning
 from experiments.lab.definition.experiment import Experiment, Task, families, label, trials_held, trials_in_block
 from experiments.lab.definition.sweeps import selection
 from experiments.lab.machine import devices
+from experiments.lab.outside.env_trace import LONG
 from experiments.lab.recording.manifest import device
 
 
@@ -24,6 +25,7 @@ def announcement(experiment: Experiment) -> str:
             f"{task.environment}: {', '.join(label(family) for family in families(task))}; {seeds}; "
             f"{experiment.steps:,} steps each{judged_by(task)}",
             f"  {tuning.groups_in_words(tuning.of_task(task))}",
+            *long_episodes(task, experiment.eval_episodes),
         )
     ]
     machine = device()
@@ -47,6 +49,17 @@ def blocks_in_words(experiment: Experiment) -> str:
             sizes.setdefault(trials_in_block(experiment, family), {})[label(family)] = None
     rows = [f"{', '.join(names)}: {counted(size, 'trial')}" for size, names in sorted(sizes.items(), reverse=True)]
     return f"computed together, each with the bits it has alone: {'; '.join(rows)}"
+
+
+def long_episodes(task: Task, eval_episodes: int) -> list[str]:
+    """Returns a line where an evaluation may take very long: it plays whole episodes, and a policy may never end one."""
+    max_steps = task.make().max_steps
+    if task.judge is not None or max_steps <= LONG:
+        return []
+    return [
+        f"  an episode may take {max_steps:,} steps, and an evaluation plays {eval_episodes} to their end; a smaller max_steps, "
+        "or envs.wrappers.time_limit, cuts them"
+    ]
 
 
 def wrapped(text: str, width: int = 80) -> str:

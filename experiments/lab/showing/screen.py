@@ -185,7 +185,7 @@ def results_tables(summary: dict[str, Any]) -> Iterator[Table]:
             title_justify="left",
             title_style="bold",
         )
-        table.add_column("algorithm")
+        table.add_column("algorithm", overflow="fold")  # cut, two points of a sweep would be twins
         for heading in ("IQM", "95% interval", "mean", "steps/s", "compile s", "run s"):
             table.add_column(heading, justify="right", no_wrap=True)
         algorithms = results["algorithms"].items()
