@@ -77,7 +77,8 @@ def judged(env, who: task.Judges, answers: encoding.Rows, number: int) -> Refere
     few = task.of_answers(who, answers.answers[:number], ended[:number])
     told = {
         "answers": len(gold), "gold_reward": float(gold.mean()), "gold_deviation": float(gold.std()),
-        "proxy_reward": float(proxy.mean()), "proxy_deviation": float(proxy.std()), "end_share": float(ended.mean()),
+        "proxy_reward": round(float(proxy.mean()), 6) + 0.0,  # 0 where it was normalised, and no 1e-9
+        "proxy_deviation": float(proxy.std()), "end_share": float(ended.mean()),
     }  # fmt: skip
     told |= {name: float(few[name].mean()) for name in few if name != "gold_reward"}
     return References(proxy, gold, told)
