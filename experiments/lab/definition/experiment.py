@@ -30,9 +30,7 @@ class Contender:
     parent: str = ""  # the contender whose loss or network this one replaces
     sweep: str = ""  # the sweep that this is a point of
     network_fields: dict[str, Any] = field(default_factory=dict)  # more arguments of `network`, by name
-    block: int | None = (
-        None  # trials in a block of its own, with the bits of the experiment's width; None: as many as that
-    )
+    block: int | None = None  # trials in its blocks, with the bits of the experiment's width; None: the width
 
     def make(self, env: Env) -> Algorithm:
         """Returns the algorithm on `env`. Raises ValueError for settings that cannot be."""

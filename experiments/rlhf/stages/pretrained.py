@@ -88,7 +88,7 @@ def read_before(path: Path) -> smollm2.Read:
 
 def adapt(own: Stage, corpus: Corpus, path: Path, features: np.ndarray, drawn: pairs.Pairs) -> dict[str, Any]:
     """Trains layers, writes what was learned and returns its figures. Raises Interrupted for a signal, all saved."""
-    split, opinions, settings, whole = corpus.split, corpus.opinions, own.settings, smollm2.load(path)
+    split, opinions, settings, whole = corpus.split, corpus.opinions, own.settings, smollm2.loaded(path)
     features, reader = adapted.own_features(whole, features), adapted.lower(whole)
     reader = reader._replace(params=jax.device_put(reader.params, lane()))
     head, _ = dense.best(
@@ -130,7 +130,7 @@ def read(own: Stage, texts: tuple[str, ...], path: Path) -> smollm2.Read:
         if chunk.exists():
             continue
         if reads is None:
-            reads = smollm2.reading(smollm2.load(path))
+            reads = smollm2.reading(smollm2.loaded(path))
         found = reads(texts[place * CHUNK : (place + 1) * CHUNK])
         trees.write(chunk, found._replace(features=found.features.astype(np.float16)))
         here += 1
