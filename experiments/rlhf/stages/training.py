@@ -78,11 +78,12 @@ def train(stage: Stage, course: Course, every: float = book.CHECKPOINT_SECONDS) 
         pace, saved_at = Pace(CHUNK_SECONDS, book.patience(stop, at_once)), time.monotonic()
         while not _over(now.seen, course.patience):
             now = _further(now, course, advance, pace, device, stage.name)
-            if stop() or time.monotonic() - saved_at >= every or _over(now.seen, course.patience):
+            asked = stop()  # once: who is asked between the two has not saved
+            if asked or time.monotonic() - saved_at >= every or _over(now.seen, course.patience):
                 trees.write(path, now)
                 saved_at = time.monotonic()
-            if stop():
-                raise Interrupted(stop())
+            if asked:
+                raise Interrupted(asked)
     return Trained(jax.device_get(now.best), now.seen[np.isfinite(now.seen[:, 0])], float(now.seconds))
 
 
