@@ -8,6 +8,9 @@ from jax import lax
 from algos.core.losses import off_at_zero
 from algos.core.types import Algorithm
 
+JOINED = 8  # arrays; XLA puts so many together anew in each kernel that reads them, element by element, and more only once
+LARGE = 2**16  # parameters, from which once is the faster
+
 
 def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5, network=None) -> optax.GradientTransformation:
     """Returns Adam on the gradient clipped to a global norm (0.0: no clipping), over one flat parameter vector.
@@ -17,7 +20,7 @@ def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5, network=None) -> o
     gradient of its own mean: that of the mean over the rows of all of them is an N-th of it.
     """
     clip = clip_by_global_norm(off_at_zero(max_grad_norm))
-    one = optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon)))
+    one = over_many(optax.flatten(optax.chain(clip, optax.adam(learning_rate, eps=epsilon))))
     if not getattr(network, "stacked", False):
         return one
 
@@ -25,6 +28,22 @@ def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5, network=None) -> o
         return jax.vmap(one.update)(jax.tree.map(lambda g: g * g.shape[0], gradient), *given)
 
     return optax.GradientTransformation(jax.vmap(one.init), update)
+
+
+def over_many(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns the optimiser over a tree of more than JOINED arrays: where a large one has fewer, zeros are added, which stay 0."""
+
+    def many(tree):
+        leaves = jax.tree.leaves(tree)
+        is_large = sum(leaf.size for leaf in leaves) >= LARGE
+        zero = 0.0 * leaves[0].reshape(-1)[:1]  # no constant, of which XLA would make one array
+        return tree, [zero] * (JOINED + 1 - len(leaves) if is_large else 0)
+
+    def update(gradient, state, params=None):
+        updates, state = optimizer.update(many(gradient), state)
+        return updates[0], state
+
+    return optax.GradientTransformation(lambda params: optimizer.init(many(params)), update)
 
 
 def clip_by_global_norm(max_norm) -> optax.GradientTransformation:

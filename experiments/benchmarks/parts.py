@@ -9,6 +9,7 @@ import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,8 @@ def main(args: Args) -> int:
     console.width = max(console.width, TABLE_WIDTH)  # a file is no terminal of 80 columns
     console.print(f"{hardware.processor()}, jax {jax.__version__}, one core", highlight=False, soft_wrap=True)
     for name, algorithm in algorithms.items():
-        program, state, compile_seconds = compiled(algorithm, contender(name, args.env, BUDGET).hparams)
-        whole, kernels = profiled(program, state, args.updates)
+        program, run, compile_seconds = compiled(algorithm, contender(name, args.env, BUDGET).hparams)
+        whole, kernels = profiled(run, args.updates)
         places = by_function(kernels, sources(program.as_text()))
         console.print(table(f"{name} on {env.name}", places, whole, args.rows, algorithm.steps_per_update))
         console.print(f"compiled in {compile_seconds:.1f} s\n", highlight=False)
@@ -73,7 +74,7 @@ def main(args: Args) -> int:
 
 
 def compiled(algorithm, hparams):
-    """Returns (the program of so many updates, a state after a few, the seconds of compiling)."""
+    """Returns (the program of so many updates, a function that makes so many more of them, the seconds of compiling)."""
     hparams = jax.tree.map(jnp.float32, hparams)
     state = jax.jit(algorithm.init)(jax.random.key(0), hparams)
 
@@ -81,34 +82,27 @@ def compiled(algorithm, hparams):
         return lax.fori_loop(0, updates, lambda _, state: algorithm.step(state, hparams)[0], state)
 
     began = time.perf_counter()
-    program = jax.jit(train).lower(state, hparams, jnp.int32(1))
+    program = jax.jit(train, donate_argnums=0).lower(state, hparams, jnp.int32(1))  # or a replay memory would be copied
     program = program.compile(compiler_options=flags.options(devices.platform()))
     seconds = time.perf_counter() - began
-    state = jax.block_until_ready(program(state, hparams, jnp.int32(WARM_UPDATES)))
-    return _Bound(program, hparams), state, seconds
+
+    def run(updates: int) -> None:
+        nonlocal state
+        state = jax.block_until_ready(program(state, hparams, jnp.int32(updates)))
+
+    run(WARM_UPDATES)
+    return program, run, seconds
 
 
-@dataclass(frozen=True)
-class _Bound:
-    program: object
-    hparams: object
-
-    def __call__(self, state, updates: int):
-        return jax.block_until_ready(self.program(state, self.hparams, jnp.int32(updates)))
-
-    def as_text(self) -> str:
-        return self.program.as_text()
-
-
-def profiled(program, state, updates: int) -> tuple[float, Counter]:
+def profiled(run: Callable[[int], None], updates: int) -> tuple[float, Counter]:
     """Returns (microseconds of one update unwatched, of each kernel by its name while the profiler watches)."""
     began = time.process_time()
-    program(state, updates)
+    run(updates)
     whole = (time.process_time() - began) / updates * 1e6
     kernels: Counter = Counter()
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            program(state, updates)
+            run(updates)
         for file in Path(folder).rglob("*.xplane.pb"):
             for plane in ProfileData.from_file(str(file)).planes:
                 for event in (event for line in plane.lines for event in line.events):

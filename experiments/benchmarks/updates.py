@@ -51,7 +51,7 @@ class Args:
     width: count("--width") = 1
     """Trials in a block of the other update."""
     options: tuple[str, ...] = ()
-    """XLA's options of the other program, name=value."""
+    """XLA's options of the other program, name=value; with no value XLA's own choice in place of ours."""
     rounds: count("--rounds") = 9
     """Turns of each."""
     seconds: float = 1.0
@@ -75,7 +75,9 @@ def main(args: Args) -> int:
         raise BadInput(f"{args.against} is no checkout: it has no folder algos")
     if malformed := [word for word in args.options if "=" not in word]:
         raise BadInput(f"options are name=value, not {malformed[0]!r}")
-    others = dict(word.split("=", 1) for word in args.options)
+    truths = {"true": True, "false": False}
+    given = (word.split("=", 1) for word in args.options)
+    others = {option: truths.get(value.lower(), value) for option, value in given}
     console = Console(width=200)
     console.print(f"{hardware.processor()}, jax {jax.__version__}, one core", highlight=False)
     for name in args.algos:
@@ -83,13 +85,13 @@ def main(args: Args) -> int:
             try:
                 ours = update(HERE, name, env, 1, {})
                 other = update(args.against.resolve(), name, env, args.width, others)
-            except ValueError as error:
-                raise BadInput(error) from None
+            except (ValueError, jax.errors.JaxRuntimeError) as error:  # the latter for an option that XLA does not know
+                raise BadInput(str(error).splitlines()[0]) from None
             console.print(line(f"{name} on {env}", ours, other, args.rounds, args.seconds), highlight=False)
     return 0
 
 
-def update(checkout: Path, name: str, environment: str, width: int, options: dict[str, str]) -> Update:
+def update(checkout: Path, name: str, environment: str, width: int, options: dict[str, str | bool]) -> Update:
     """Returns the update of a checkout's algorithm, with the settings that it has here, for so many trials."""
     ours = contender(name, environment, BUDGET)
     with loaded(checkout, ours.algorithm.__name__) as (module, envs):
@@ -98,7 +100,7 @@ def update(checkout: Path, name: str, environment: str, width: int, options: dic
         return compiled(module.make(envs.make(environment), config), hparams, width, options)
 
 
-def compiled(algorithm, hparams, width: int, options: dict[str, str]) -> Update:
+def compiled(algorithm, hparams, width: int, options: dict[str, str | bool]) -> Update:
     """Returns the algorithm's compiled update."""
 
     def of_block(function):
@@ -109,13 +111,16 @@ def compiled(algorithm, hparams, width: int, options: dict[str, str]) -> Update:
         return lax.fori_loop(0, updates, lambda _, state: step(state), state)
 
     state = jax.jit(of_block(lambda key: algorithm.init(key, hparams)))(jax.random.split(jax.random.key(0), width))
-    lowered = jax.jit(train).lower(state, jnp.int32(1))
-    program = lowered.compile(compiler_options=flags.options(devices.platform()) | options)
+    lowered = jax.jit(train, donate_argnums=0).lower(state, jnp.int32(1))  # or a replay memory would be copied each time
+    named = {name: value for name, value in (flags.options(devices.platform()) | options).items() if value != ""}
+    program = lowered.compile(compiler_options=named)
     one = jax.make_jaxpr(of_block(lambda state: algorithm.step(state, hparams)[0]))(state)
-    state = jax.block_until_ready(program(state, jnp.int32(3)))
 
     def run(updates: int):
-        return jax.block_until_ready(program(state, jnp.int32(updates)))
+        nonlocal state
+        state = jax.block_until_ready(program(state, jnp.int32(updates)))
+
+    run(3)
 
     return Update(run, algorithm.steps_per_update * width, flops(one.jaxpr))
 
