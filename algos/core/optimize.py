@@ -8,8 +8,9 @@ from jax import lax
 from algos.core.losses import off_at_zero
 from algos.core.types import Algorithm
 
-JOINED = 8  # arrays; XLA puts so many together anew in each kernel that reads them, element by element, and more only once
-LARGE = 2**16  # parameters, from which once is the faster
+# XLA puts so many arrays together anew in each kernel that reads them, element by element, and more only once; that is the
+# faster from so many parameters on.
+JOINED, LARGE = 8, 2**16
 
 
 def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5, network=None) -> optax.GradientTransformation:

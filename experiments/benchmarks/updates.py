@@ -111,7 +111,7 @@ def compiled(algorithm, hparams, width: int, options: dict[str, str | bool]) -> 
         return lax.fori_loop(0, updates, lambda _, state: step(state), state)
 
     state = jax.jit(of_block(lambda key: algorithm.init(key, hparams)))(jax.random.split(jax.random.key(0), width))
-    lowered = jax.jit(train, donate_argnums=0).lower(state, jnp.int32(1))  # or a replay memory would be copied each time
+    lowered = jax.jit(train, donate_argnums=0).lower(state, jnp.int32(1))  # or a replay memory would be copied
     named = {name: value for name, value in (flags.options(devices.platform()) | options).items() if value != ""}
     program = lowered.compile(compiler_options=named)
     one = jax.make_jaxpr(of_block(lambda state: algorithm.step(state, hparams)[0]))(state)

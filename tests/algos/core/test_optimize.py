@@ -33,8 +33,7 @@ def test_adam_over_one_vector_moves_each_parameter_as_optax_does_array_by_array(
     ours = adam(0.01, 1.0)
     theirs = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.01, eps=1e-5))
     our_state, their_state = ours.init(gradient), theirs.init(gradient)
-    for number in range(3):
-        given = jax.tree.map(lambda g: g * (number - 0.5), gradient)
+    for given in (gradient, jax.tree.map(jnp.negative, gradient), gradient):
         found, our_state = ours.update(given, our_state)
         expected, their_state = theirs.update(given, their_state)
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-8), found, expected)
