@@ -85,7 +85,7 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
     assert os.environ["XLA_FLAGS"] == (
         "--xla_dump_to=/x --xla_cpu_prefer_vector_width=256 "
         "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 "
-        "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT"
+        "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
     )
     assert flags.options() == {**flags.OPTIONS, "xla_cpu_prefer_vector_width": 256}
     found = flags.in_force("cpu")
@@ -94,7 +94,10 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
     assert flags.in_force("cpu") == found
 
 
-ASKED = "--xla_cpu_max_isa=AVX --xla_cpu_enable_platform_dependent_math=false"
+ASKED = (
+    "--xla_cpu_max_isa=AVX --xla_cpu_enable_platform_dependent_math=false "
+    "--xla_backend_extra_options=xla_force_enable_experimental_llvm_ir_gemm"
+)
 
 
 def test_a_portable_run_asks_for_it_before_jax_starts_and_in_every_program_and_the_manifest_says_so(monkeypatch):

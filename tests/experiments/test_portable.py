@@ -5,6 +5,7 @@ No second processor: what its instructions compute is this one's. pytest -m slow
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -42,3 +43,34 @@ def test_bits_of_portable_runs_do_not_belong_to_avx512_and_those_of_others_do(tm
             found[kind, bool(hidden)] = done.stdout
     assert found["portable", False] == found["portable", True]
     assert found["as it comes", False] != found["as it comes", True]
+
+PRODUCT = """
+import sys
+import jax
+import numpy as np
+from experiments.lab.machine import devices, flags
+devices.start(portable=sys.argv[1] == "portable")
+rng = np.random.default_rng(0)
+x, g = (rng.standard_normal((1024, 64)).astype(np.float32) for _ in range(2))
+product = jax.jit(lambda x, g: x.T @ g).lower(x, g).compile(compiler_options=flags.options("cpu"))
+
+def in_parts(length):  # each part's sums one after another, by fused multiplication and addition: rounded once
+    whole = 0
+    for begin in range(0, len(x), length):
+        total = np.zeros((64, 64), np.float32)
+        for one, other in zip(x[begin : begin + length], g[begin : begin + length]):
+            total = (total + one[:, None].astype(float) * other.astype(float)).astype(np.float32)
+        whole = total + whole
+    return whole
+
+print(np.array_equal(product(x, g), in_parts(512)))
+"""
+
+
+def test_a_portable_runs_weight_gradients_are_added_up_in_parts_that_no_cache_decides():
+    unfit = flags.unfit_processor(platform.machine(), hardware.told("flags"))
+    if unfit:
+        pytest.skip(unfit)
+    plain = {name: value for name, value in os.environ.items() if name not in (*flags.FROM_US, *flags.PRODUCTS)}
+    done = subprocess.run([sys.executable, "-c", PRODUCT, "portable"], env=plain, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr

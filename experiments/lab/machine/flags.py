@@ -4,7 +4,7 @@ Imports no jax by itself: XLA reads XLA_FLAGS once, as jax starts.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 FROM_US = ("XLA_FLAGS", "NPROC")  # variables that `devices.prepare` sets, unless the user did
@@ -21,6 +21,9 @@ OPTIONS = {
 # fewer kinds than the processor has. XLA then writes for one processor, Sandy Bridge, wherever it runs; with AVX2 it would on
 # processors that have more, and on those that have just that weigh things as suits their model.
 PORTABLE = {"xla_cpu_max_isa": "AVX", "xla_cpu_enable_platform_dependent_math": False}
+# Asked for with them, in XLA_FLAGS alone, since no program can be given it: every product goes to YNNPACK, which adds up
+# parts of one length. Else Eigen has those that are transposed, and its parts are as long as the processor's caches allow.
+IN_FLAGS = {"xla_backend_extra_options": "xla_force_enable_experimental_llvm_ir_gemm"}
 # A variable of the library whose products XLA takes for some shapes: its own for AVX-512 add up in another order.
 PRODUCTS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 NEEDS = ("avx2", "fma")  # of a processor, as Linux calls it
@@ -79,20 +82,21 @@ def with_ours(flags: str, cpu_alone: bool = True) -> str:
 
 
 def portable(flags: str) -> str:
-    """Returns XLA_FLAGS with PORTABLE in them. Raises ValueError where they say otherwise."""
+    """Returns XLA_FLAGS with PORTABLE and IN_FLAGS in them. Raises ValueError where they say otherwise."""
     theirs = named(flags)
     for name, value in PRODUCTS.items():
         if os.environ.get(name, value) != value:
             raise ValueError(f"{name} is {os.environ[name]}, and --portable needs {value}: unset it")
-    for name, value in PORTABLE.items():
+    asked = PORTABLE | IN_FLAGS
+    for name, value in asked.items():
         if name in theirs and _as(value, theirs[name]) != value:
             raise ValueError(f"XLA_FLAGS sets --{name}={theirs[name]}, and --portable needs {value}: unset it")
-    return " ".join([flags, *_as_flags({name: x for name, x in PORTABLE.items() if name not in theirs})]).strip()
+    return " ".join([flags, *_as_flags({name: x for name, x in asked.items() if name not in theirs})]).strip()
 
 
 def without_portable(flags: str) -> str:
-    """Returns XLA_FLAGS without PORTABLE."""
-    return " ".join(word for word in flags.split() if word.removeprefix("--").partition("=")[0] not in PORTABLE)
+    """Returns XLA_FLAGS without PORTABLE and IN_FLAGS."""
+    return _without(flags, PORTABLE)
 
 
 def unfit_processor(machine: str, features: str) -> str:
@@ -105,9 +109,9 @@ def unfit_processor(machine: str, features: str) -> str:
 
 
 def is_portable(flags: str) -> bool:
-    """Returns whether XLA_FLAGS ask for what PORTABLE does."""
+    """Returns whether XLA_FLAGS ask for what PORTABLE and IN_FLAGS do."""
     theirs = named(flags)
-    return all(name in theirs and _as(value, theirs[name]) == value for name, value in PORTABLE.items())
+    return all(name in theirs and _as(value, theirs[name]) == value for name, value in (PORTABLE | IN_FLAGS).items())
 
 
 def options(platform: str = "cpu") -> dict[str, bool | int | str]:
@@ -133,7 +137,8 @@ def in_force(platform: str) -> dict[str, str]:
     """Returns the variables that jax and XLA read, the options of a run's programs, which are not named twice, and on
     accelerators the precision of products. Jax has started."""
     found = {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC", *PRODUCTS))}
-    found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(options(platform)))}
+    given = options(platform) | (IN_FLAGS if is_portable(found.get("XLA_FLAGS", "")) else {})
+    found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(given))}
     found["products"] = "" if platform == "cpu" else precision()
     return {name: value for name, value in found.items() if value}
 
@@ -146,9 +151,13 @@ def precision() -> str:
 
 
 def beside_ours(flags: str) -> str:
-    """Returns XLA_FLAGS without those that say what `options` says."""
-    ours = {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options}
-    return " ".join(word for word in flags.split() if word.removeprefix("--").partition("=")[0] not in ours)
+    """Returns XLA_FLAGS without those that say what `options` says, and without IN_FLAGS."""
+    return _without(flags, {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options})
+
+
+def _without(flags: str, names: Iterable[str]) -> str:
+    words = [word for word in flags.split() if word not in _as_flags(IN_FLAGS)]
+    return " ".join(word for word in words if word.removeprefix("--").partition("=")[0] not in names)
 
 
 def of(manifest: Mapping[str, Any]) -> str:
