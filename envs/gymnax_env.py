@@ -32,6 +32,8 @@ def from_gymnax(env, params=None, name: str | None = None) -> Env:
 
     Nothing is corrected of it: what `make` mends of gymnax's own is mended by their ids.
     """
+    if isinstance(env, type):
+        raise ValueError(f"{env.__name__} is a class: give one of its environments, {env.__name__}()")
     params = env.default_params if params is None else params
     if not hasattr(params, "max_steps_in_episode"):
         raise ValueError(f"{type(env).__name__}: its params must have max_steps_in_episode, as gymnax's EnvParams")

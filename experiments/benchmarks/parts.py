@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from envs.names import unknown
 from experiments.lab.definition.settings import ALGORITHMS, contender
 from experiments.lab.machine import flags, hardware
 
@@ -53,9 +54,9 @@ class Args:
 
 def main(args: Args) -> int:
     """Prints a table for each algorithm and returns the exit status."""
-    unknown = [name for name in args.algos if name not in ALGORITHMS]
-    if unknown or not args.algos:
-        raise BadInput(f"unknown algorithm {''.join(unknown[:1])!r}; choose from: {', '.join(ALGORITHMS)}")
+    missing = [name for name in args.algos if name not in ALGORITHMS]
+    if missing or not args.algos:
+        raise BadInput(unknown("algorithm", "".join(missing[:1]), list(ALGORITHMS)))
     try:
         env = envs.make(args.env)
         algorithms = {name: contender(name, args.env, BUDGET).make(env) for name in args.algos}

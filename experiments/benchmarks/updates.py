@@ -30,6 +30,7 @@ import numpy as np
 from jax import lax
 from rich.console import Console
 
+from envs.names import unknown
 from experiments.lab.definition.settings import ALGORITHMS, contender
 from experiments.lab.machine import flags, hardware
 
@@ -68,9 +69,8 @@ class Update(NamedTuple):
 
 def main(args: Args) -> int:
     """Prints a line for each algorithm and environment and returns the exit status."""
-    unknown = [name for name in args.algos if name not in ALGORITHMS]
-    if unknown:
-        raise BadInput(f"unknown algorithm {unknown[0]!r}; choose from: {', '.join(ALGORITHMS)}")
+    if missing := [name for name in args.algos if name not in ALGORITHMS]:
+        raise BadInput(unknown("algorithm", missing[0], list(ALGORITHMS)))
     if not (args.against / "algos").is_dir():
         raise BadInput(f"{args.against} is no checkout: it has no folder algos")
     if malformed := [word for word in args.options if "=" not in word]:

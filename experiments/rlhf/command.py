@@ -70,12 +70,13 @@ def rlhf(args: Args) -> int:
 
 def known(names: tuple[str, ...]) -> None:
     """Raises BadInput for a method that there is not, or that is named twice."""
+    from envs.names import unknown
     from experiments.rlhf.settings import METHODS
 
     each_once("each method", names)
     for name in names:
         if name not in METHODS:
-            raise BadInput(f"unknown algorithm {name!r}; choose from: {', '.join(METHODS)}")
+            raise BadInput(unknown("algorithm", name, list(METHODS)))
 
 
 def sizes_of(args: Args) -> Any:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from algos.rlhf import best_of_n, dpo, grpo, ipo, ppo, reinforce, rloo
+from envs.names import unknown
 from experiments.lab.definition.experiment import Contender
 
 
@@ -60,6 +61,6 @@ METHODS = {
 def contender(name: str, steps: int) -> Contender:
     """Returns the method with its settings, schedules ending with the budget. Raises ValueError for no method's name."""
     if name not in METHODS:
-        raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(METHODS)}")
+        raise ValueError(unknown("algorithm", name, list(METHODS)))
     module, config, hparams = METHODS[name]
     return Contender(name, module, module.Config(**config), module.HParams(total_steps=float(steps), **hparams))

@@ -36,9 +36,11 @@ def test_a_subclass_of_gymnax_is_an_environment_with_its_parameters_in_force():
     assert envs.from_gymnax(Heavy()).max_steps == 500 and envs.from_gymnax(Heavy(), name="mine").name == "mine"
 
 
-def test_parameters_without_a_limit_of_steps_are_refused_in_words():
+def test_parameters_without_a_limit_of_steps_and_a_class_are_refused_in_words():
     with pytest.raises(ValueError, match="Heavy: its params must have max_steps_in_episode"):
         envs.from_gymnax(Heavy(), params=object())
+    with pytest.raises(ValueError, match=r"Heavy is a class: give one of its environments, Heavy\(\)"):
+        envs.from_gymnax(Heavy)
 
 
 def test_a_package_that_is_not_there_says_what_to_install(monkeypatch):

@@ -44,6 +44,7 @@ def test_bits_of_portable_runs_do_not_belong_to_avx512_and_those_of_others_do(tm
     assert found["portable", False] == found["portable", True]
     assert found["as it comes", False] != found["as it comes", True]
 
+
 PRODUCT = """
 import sys
 import jax

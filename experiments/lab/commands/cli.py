@@ -108,7 +108,9 @@ def span(option: str) -> Any:
 
 
 def seeds_of(given: int | range | tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the seeds that such an option means."""
+    """Returns the seeds that such an option means. Raises BadInput where they are none, or negative: Python asks for any."""
+    if given < 1 if isinstance(given, int) else not given or min(given) < 0:
+        raise BadInput(f"seeds must be a positive whole number or a range of numbers from 0 on, not {given}")
     return tuple(range(given) if isinstance(given, int) else given)
 
 

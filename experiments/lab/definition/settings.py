@@ -44,6 +44,7 @@ from algos.tabular import (
     td,
     td_lambda,
 )
+from envs.names import unknown
 from experiments.lab.definition.experiment import Contender
 
 # name: (module, the Config fields that make it what the name says)
@@ -326,7 +327,7 @@ def given(name: str, steps: int, config: dict[str, Any], hparams: dict[str, floa
     """
     known = ALGORITHMS | AGENTS | TEAMS | CONTROLS | PREDICTS
     if name not in known:
-        raise ValueError(f"unknown algorithm {name!r}; choose from: {', '.join(known)}")
+        raise ValueError(unknown("algorithm", name, list(known)))
     algorithm, makes_it = known[name]
     return Contender(
         name=name,
