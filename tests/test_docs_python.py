@@ -84,9 +84,12 @@ def test_what_a_policy_or_a_table_cannot_do_is_one_line(found):
 def test_what_cannot_be_is_one_line_and_leaves_no_folder(tmp_path):
     for wrong, said in (
         ({"algos": "ppoo"}, "unknown algorithm 'ppoo'; did you mean ppo, ippo[?] choose from: "),
-        ({"algos": "ppo", "seeds": -2}, "seeds must be a positive whole number or a range of numbers from 0 on, not -2"),
+        (
+            {"algos": "ppo", "seeds": -2},
+            "seeds must be a positive whole number or a range of numbers from 0 on, not -2",
+        ),
         ({"algos": "ppo", "seeds": range(-1, 2)}, "seeds must be a positive whole number or a range"),
-        ({"algos": "ppo", "seeds": range(0)}, "seeds must be a positive whole number or a range"),
+        *(({"algos": "ppo", "seeds": wrong}, "seeds must be") for wrong in (range(0), 1.5, [0.5], True, "many")),
         ({"algos": "ppo", "stepz": 5}, "unexpected keyword argument 'stepz'"),
         ({"algos": "ppo", "steps": 1}, "steps must be"),
         ({"algos": "ppo", "margin": "wide"}, "--margin is a positive difference"),

@@ -37,11 +37,11 @@ def over_many(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
     def many(tree):
         leaves = jax.tree.leaves(tree)
         is_large = sum(leaf.size for leaf in leaves) >= LARGE
-        zero = 0.0 * leaves[0].reshape(-1)[:1]  # no constant, of which XLA would make one array
+        zero = lax.optimization_barrier(jnp.zeros(1))  # constants side by side XLA would make one
         return tree, [zero] * (JOINED + 1 - len(leaves) if is_large else 0)
 
     def update(gradient, state, params=None):
-        updates, state = optimizer.update(many(gradient), state)
+        updates, state = optimizer.update(many(gradient), state, None if params is None else many(params))
         return updates[0], state
 
     return optax.GradientTransformation(lambda params: optimizer.init(many(params)), update)

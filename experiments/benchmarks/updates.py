@@ -52,7 +52,7 @@ class Args:
     width: count("--width") = 1
     """Trials in a block of the other update."""
     options: tuple[str, ...] = ()
-    """XLA's options of the other program, name=value; with no value XLA's own choice in place of ours."""
+    """XLA's options of the other program, name=value."""
     rounds: count("--rounds") = 9
     """Turns of each."""
     seconds: float = 1.0
@@ -86,7 +86,7 @@ def main(args: Args) -> int:
                 ours = update(HERE, name, env, 1, {})
                 other = update(args.against.resolve(), name, env, args.width, others)
             except (ValueError, jax.errors.JaxRuntimeError) as error:  # the latter for an option that XLA does not know
-                raise BadInput(str(error).splitlines()[0]) from None
+                raise BadInput(str(error).partition("\n")[0]) from None
             console.print(line(f"{name} on {env}", ours, other, args.rounds, args.seconds), highlight=False)
     return 0
 
@@ -112,8 +112,7 @@ def compiled(algorithm, hparams, width: int, options: dict[str, str | bool]) -> 
 
     state = jax.jit(of_block(lambda key: algorithm.init(key, hparams)))(jax.random.split(jax.random.key(0), width))
     lowered = jax.jit(train, donate_argnums=0).lower(state, jnp.int32(1))  # or a replay memory would be copied
-    named = {name: value for name, value in (flags.options(devices.platform()) | options).items() if value != ""}
-    program = lowered.compile(compiler_options=named)
+    program = lowered.compile(compiler_options=flags.options(devices.platform()) | options)
     one = jax.make_jaxpr(of_block(lambda state: algorithm.step(state, hparams)[0]))(state)
 
     def run(updates: int):

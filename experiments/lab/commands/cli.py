@@ -1,12 +1,13 @@
 """What the commands share: numbers as people write them, and one clear line for bad input."""
 
 import inspect
+import operator
 import shutil
 import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -108,10 +109,15 @@ def span(option: str) -> Any:
 
 
 def seeds_of(given: int | range | tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the seeds that such an option means. Raises BadInput where they are none, or negative: Python asks for any."""
-    if given < 1 if isinstance(given, int) else not given or min(given) < 0:
+    """Returns the seeds that such an option means. Raises BadInput where they are none, or no numbers from 0 on: Python asks
+    for any."""
+    try:
+        seeds = tuple(map(operator.index, given if isinstance(given, Iterable) else range(operator.index(given))))
+    except TypeError:
+        seeds = ()
+    if not seeds or min(seeds) < 0 or isinstance(given, bool):
         raise BadInput(f"seeds must be a positive whole number or a range of numbers from 0 on, not {given}")
-    return tuple(range(given) if isinstance(given, int) else given)
+    return seeds
 
 
 def each_once(told: str, *lists: Sequence[str]) -> None:

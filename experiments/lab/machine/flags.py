@@ -21,8 +21,8 @@ OPTIONS = {
 # fewer kinds than the processor has. XLA then writes for one processor, Sandy Bridge, wherever it runs; with AVX2 it would on
 # processors that have more, and on those that have just that weigh things as suits their model.
 PORTABLE = {"xla_cpu_max_isa": "AVX", "xla_cpu_enable_platform_dependent_math": False}
-# Asked for with them, in XLA_FLAGS alone, since no program can be given it: every product goes to YNNPACK, which adds up
-# parts of one length. Else Eigen has those that are transposed, and its parts are as long as the processor's caches allow.
+# Asked for with them, in XLA_FLAGS alone, since no program can be given it: products of transposed matrices go to YNNPACK,
+# which adds up parts of one length, and not to Eigen, whose parts are as long as the processor's caches allow.
 IN_FLAGS = {"xla_backend_extra_options": "xla_force_enable_experimental_llvm_ir_gemm"}
 # A variable of the library whose products XLA takes for some shapes: its own for AVX-512 add up in another order.
 PRODUCTS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -96,7 +96,7 @@ def portable(flags: str) -> str:
 
 def without_portable(flags: str) -> str:
     """Returns XLA_FLAGS without PORTABLE and IN_FLAGS."""
-    return _without(flags, PORTABLE)
+    return _without(flags, {*PORTABLE, *IN_FLAGS})
 
 
 def unfit_processor(machine: str, features: str) -> str:
@@ -151,13 +151,18 @@ def precision() -> str:
 
 
 def beside_ours(flags: str) -> str:
-    """Returns XLA_FLAGS without those that say what `options` says, and without IN_FLAGS."""
-    return _without(flags, {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options})
+    """Returns XLA_FLAGS without those that say what `options` says, and of a portable run without IN_FLAGS."""
+    ours = {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options}
+    return _without(flags, ours.union(IN_FLAGS if is_portable(flags) else ()))
 
 
 def _without(flags: str, names: Iterable[str]) -> str:
-    words = [word for word in flags.split() if word not in _as_flags(IN_FLAGS)]
-    return " ".join(word for word in words if word.removeprefix("--").partition("=")[0] not in names)
+    return " ".join(word for word in flags.split() if word.removeprefix("--").partition("=")[0] not in names)
+
+
+def restored(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Returns those of PRODUCTS that the run of the manifest had, which no flag asks for."""
+    return {name: value for name, value in manifest.get("flags", {}).items() if name in PRODUCTS}
 
 
 def of(manifest: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ def to_resume(folder: Path, trust: bool = False) -> Experiment:
         manifest = read_manifest(folder)
         require_trust(folder, manifest, trust)
         if not flags.beside_ours(os.environ.get("XLA_FLAGS", "")):
-            os.environ["XLA_FLAGS"] = flags.of(manifest)
+            os.environ |= {"XLA_FLAGS": flags.of(manifest), **flags.restored(manifest)}
         devices.start(flags.is_portable(flags.of(manifest)))
         return read_experiment(folder)
     except ValueError as error:
