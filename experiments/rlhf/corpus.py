@@ -99,7 +99,7 @@ def in_parts(path: Path, names: Sequence[str], sizes: Sizes) -> Split:
     different = len(set(map(sameness, names)))
     held_out, validation = (max(2, different // share) for share in SHARES)  # one text has nothing to be compared with
     try:
-        return split(names, sizes.seed, min(sizes.held_out, held_out), min(sizes.validation, validation))
+        return split(names, sizes.seed, min(sizes.held_out, held_out), min(sizes.validation, validation), sizes.gold)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -34,6 +34,7 @@ class Sizes:
     smollm2_epochs: int = 3  # of the texts, in that training
     held_out: int = 1_000  # sentences, that figures are reported on
     validation: int = 500
+    gold: float = 0.5  # the share of the other sentences that the gold judge learns from, and nobody else
     reference_answers: int = 4_096  # of the policy before optimisation
     judged_answers: int = 256  # at each evaluation
     evaluations: int = 5

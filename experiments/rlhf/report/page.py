@@ -86,7 +86,8 @@ def compared(summary: dict[str, Any]) -> list[tuple[str, float]]:
     if read:
         rows.append(("a head on SmolLM2 as it is, whole texts", read.get("frozen", read)["pair_accuracy"]))
     if "frozen" in read:
-        rows.append(("SmolLM2 with trained layers, whole texts", read["pair_accuracy"]))
+        rows.append(("SmolLM2 with trained layers, whole texts", read["layers"]["pair_accuracy"]))
+        rows.append(("the same and a linear model of words", read["pair_accuracy"]))
     if ceiling := found.get("ceiling") or read.get("ceiling"):
         rows.append(("for comparison: whoever knows the other raters' means of both sentences", ceiling))
     return rows

@@ -14,7 +14,7 @@ from experiments.rlhf.stages import supervised
 from experiments.rlhf.stages.stage import Finished, Stage, made
 
 TRAIN = "train.npz"
-SETTINGS = ("seed", "held_out", "validation", "prompt", "length", "pairs", "preferences")
+SETTINGS = ("seed", "held_out", "validation", "gold", "prompt", "length", "pairs", "preferences")
 
 
 class Compared(NamedTuple):

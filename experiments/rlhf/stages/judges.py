@@ -16,7 +16,7 @@ GOLD, FLUENCY = "gold.npz", "fluency.npz"
 
 def stage(folder, corpus: Corpus, sizes) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another."""
-    settings = {"seed": sizes.seed, "held_out": sizes.held_out, "validation": sizes.validation}
+    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "gold")}
     settings |= {"features": [[kind.__name__, share] for kind, share in gold.FEATURES], "ridges": [gold.RIDGE, RIDGE]}
     settings |= {"weighing": list(gold.WEIGHING), "order": kneser_ney.ORDER}
 

@@ -1,5 +1,6 @@
 """What SmolLM2 makes of the texts that people judged: how fluent each is, its features, and a reward model of comparisons on
-them; and one whose layers are trained too (`adapted.py`), from the texts of `train`. Prompts are not read.
+them; and one whose layers are trained too (`adapted.py`), summed with a linear model of words, from the texts of `train`. Prompts
+are not read.
 
 Texts of `train`, `validation` and `held_out` are read once, CHUNK at a time; a chunk lies on the disk when it is read, so that
 a run that was killed goes on.
@@ -20,13 +21,15 @@ from experiments.lab.showing.screen import duration
 from experiments.rlhf import adapted, dense, pairs, smollm2
 from experiments.rlhf.adapted import Learned
 from experiments.rlhf.corpus import Corpus
+from experiments.rlhf.stages import judges
 from experiments.rlhf.stages import stage as stages
 from experiments.rlhf.stages.stage import Finished, Stage, made
 from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane, train
 
-READ, HEAD, ADAPTED = "read.npz", "head.npz", "adapted.npz"
+READ, HEAD, ADAPTED, WORDS = "read.npz", "head.npz", "adapted.npz", "words.npz"
 CHUNK, PAIRS, RIDGES, LOOKS = 512, 100_000, (3.0, 10.0, 30.0, 100.0), 4  # looks an epoch
-SETTINGS = ("seed", "held_out", "validation", "smollm2_layers", "smollm2_epochs")
+SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)  # of words in the sum
+SETTINGS = ("seed", "held_out", "validation", "gold", "smollm2_layers", "smollm2_epochs")
 TRAINING = ("RANK", "LEARNING_RATE", "WARM", "EPSILON", "MAX_GRAD_NORM")
 
 
@@ -37,15 +40,26 @@ class Adapted(NamedTuple):
     learned: Learned
 
 
+class Sum(NamedTuple):
+    """A sum of two scores, each over its deviation among validation texts."""
+
+    share: float  # of the second
+    deviations: tuple[float, float]
+
+    def of(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Returns the sums, [N], of scores [N]."""
+        return (1.0 - self.share) * first / self.deviations[0] + self.share * second / self.deviations[1]
+
+
 def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another, or SmolLM2 is not installed."""
     settings = {name: getattr(sizes, name) for name in SETTINGS}
     settings |= {"layers": list(smollm2.LAYERS), "suffix": smollm2.SUFFIX, "pairs": PAIRS}
-    settings |= {"longest": smollm2.LONGEST, "ridges": list(RIDGES)}
+    settings |= {"longest": smollm2.LONGEST, "ridges": list(RIDGES), "shares": list(SHARES)}
     settings |= {name.lower(): getattr(adapted, name) for name in TRAINING}
     path = smollm2.file()
     inputs = {**corpus.inputs, "model": sha256(path)}
-    outputs = (READ, HEAD, ADAPTED) if sizes.smollm2_layers else (READ, HEAD)
+    outputs = (READ, HEAD, ADAPTED, WORDS) if sizes.smollm2_layers else (READ, HEAD)
     return made(Stage(folder, settings, inputs), outputs, lambda own: make(own, corpus, path))
 
 
@@ -76,7 +90,8 @@ def make(own: Stage, corpus: Corpus, path: Path) -> dict[str, Any]:
     if own.settings["smollm2_layers"]:
         figures |= {"frozen": {name: figures[name] for name in ("pair_accuracy", "validation_pair_accuracy", "ridge")}}
         figures |= adapt(own, corpus, path, features, drawn)
-        print(f"{own.name}: {figures['pair_accuracy']:.1%} with trained layers", flush=True)
+        layers = figures["layers"]["pair_accuracy"]
+        print(f"{own.name}: {layers:.1%} with trained layers, {figures['pair_accuracy']:.1%} with words", flush=True)
     return figures
 
 
@@ -87,7 +102,7 @@ def read_before(path: Path) -> smollm2.Read:
 
 
 def adapt(own: Stage, corpus: Corpus, path: Path, features: np.ndarray, drawn: pairs.Pairs) -> dict[str, Any]:
-    """Trains layers, writes what was learned and returns its figures. Raises Interrupted for a signal, all saved."""
+    """Trains layers, fits words, writes what was learned and returns its figures. Raises Interrupted for a signal, all saved."""
     split, opinions, settings, whole = corpus.split, corpus.opinions, own.settings, smollm2.loaded(path)
     features, reader = adapted.own_features(whole, features), adapted.lower(whole)
     reader = reader._replace(params=jax.device_put(reader.params, lane()))
@@ -112,12 +127,26 @@ def adapt(own: Stage, corpus: Corpus, path: Path, features: np.ndarray, drawn: p
     )  # fmt: skip
     found = train(own, course)
     trees.write(own.folder / ADAPTED, Adapted(head, found.best))
+    words = opinions.judge(corpus.texts, split.train)
+    judges.write_linear(own.folder / WORDS, words)
     (own.folder / CHECKPOINT).unlink(missing_ok=True)
-    return {
-        "pair_accuracy": accuracy(found.best, split.held_out),
-        "validation_pair_accuracy": float(found.looks[-1, 1]),
-        "seconds": round(found.seconds, 1),
-    }
+    parts = {part: corpus.of(getattr(split, part)) for part in ("validation", "held_out")}
+    said = {part: (scores(found.best, texts), words.score(texts)) for part, texts in parts.items()}
+    return figures_of(opinions, split, said) | {"seconds": round(found.seconds, 1)}
+
+
+def figures_of(opinions, split, said: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """Returns the figures of two scores of the texts of parts, and of the sum that orders validation pairs best."""
+
+    def accuracies(scores):
+        named = {"pair_accuracy": "held_out", "validation_pair_accuracy": "validation"}
+        return {name: opinions.accuracy(getattr(split, part), scores(*said[part])) for name, part in named.items()}
+
+    deviations = tuple(float(np.std(scores)) or 1.0 for scores in said["validation"])
+    sums = [Sum(share, deviations) for share in SHARES]
+    best = max(sums, key=lambda one: opinions.accuracy(split.validation, one.of(*said["validation"])))
+    alone = {"layers": accuracies(lambda layers, _: layers), "words": accuracies(lambda _, words: words)}
+    return accuracies(best.of) | alone | {"sum": best._asdict()}
 
 
 def read(own: Stage, texts: tuple[str, ...], path: Path) -> smollm2.Read:
@@ -154,7 +183,8 @@ def scorer(folder: Path) -> Callable[[Sequence[str]], list[float]]:
     begin = functools.partial(adapted.begin, reader, began, stages.read(folder)["settings"]["smollm2_layers"], 0)
     like = Adapted(began, jax.eval_shape(begin).learned)
     learned, scores = trees.read(folder / ADAPTED, like).learned, adapted.scoring(reader, began)
-    return lambda texts: scores(learned, texts).tolist()
+    words, summed = judges.read_linear(folder / WORDS), Sum(**stages.read(folder)["figures"]["sum"])
+    return lambda texts: summed.of(scores(learned, texts), words.score(texts)).tolist()
 
 
 def head(folder: Path) -> dense.Head:

@@ -35,7 +35,7 @@ LEARNED, LOOKS, RIDGE = "reward_model.npz", 4, 0.3
 READ = 250  # texts read at a time
 SETTINGS = (
     "seed", "pairs", "reward_length", "reward_pairs", "pairs_per_update", "reward_learning_rate", "reward_dropout",
-    "held_out", "validation", "length",
+    "held_out", "validation", "gold", "length",
 )  # fmt: skip
 LINEAR = ((one_and_two_words, 1.0),)
 

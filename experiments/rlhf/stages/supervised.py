@@ -25,7 +25,7 @@ from experiments.rlhf.stages.training import CHECKPOINT, Course, Parted, compile
 
 PIECES, PARAMS, PROMPTS, ANSWERS = "tokeniser.model", "params.npz", "prompts.npz", "answers.npz"
 SETTINGS = (
-    "seed", "held_out", "validation", "vocabulary", "width", "layers", "heads", "prompt", "length", "row", "rows", "updates",
+    "seed", "held_out", "validation", "gold", "vocabulary", "width", "layers", "heads", "prompt", "length", "row", "rows", "updates",
     "looks", "learning_rate", "reference_answers",
 )  # fmt: skip
 PATIENCE = 2  # looks

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -140,7 +141,7 @@ def test_the_stage_trains_layers_and_one_that_was_killed_has_the_same_bits(sente
     sizes = Sizes(**{**vars(sizes), "smollm2_layers": 1, "smollm2_epochs": 4})
     whole = pretrained.stage(tmp_path / "whole", texts, sizes)
     assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == [
-        "adapted.npz", "head.npz", "read.npz", "stage.json",
+        "adapted.npz", "head.npz", "read.npz", "stage.json", "words.npz",
     ]  # fmt: skip
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         small_run.stopping_after(patch, 3)
@@ -153,7 +154,32 @@ def test_the_stage_trains_layers_and_one_that_was_killed_has_the_same_bits(sente
     held_out = texts.split.held_out
     rewards = np.array(pretrained.scorer(tmp_path / "killed")(texts.of(held_out)))
     assert texts.opinions.accuracy(held_out, rewards) == pytest.approx(again.figures["pair_accuracy"], abs=0.01)
-    assert again.figures["pair_accuracy"] > again.figures["frozen"]["pair_accuracy"]
+    assert again.figures["layers"]["pair_accuracy"] > again.figures["frozen"]["pair_accuracy"]
+
+
+class Ordered:
+    """People of whom each prefers the higher of numbers: a score's accuracy is how many pairs it orders as they lie."""
+
+    @staticmethod
+    def accuracy(part, scores):
+        return np.mean([scores[one] < scores[other] for one, other in itertools.combinations(range(len(part)), 2)])
+
+
+def test_the_share_of_words_is_the_one_that_orders_validation_pairs_best():
+    split = SimpleNamespace(validation=np.arange(4), held_out=np.arange(2))
+    layers, words = np.array([0.0, 10.0, 5.0, 30.0]), np.array([0.0, 0.01, 0.02, 0.01])
+    found = pretrained.figures_of(
+        Ordered, split, {"validation": (layers, words), "held_out": (np.array([1.0, 2.0]), np.array([0.0, -9.0]))}
+    )
+    summed = pretrained.Sum(**found["sum"])
+    assert summed.share == 0.25  # the least of those tried with which the second falls behind the third
+    np.testing.assert_allclose(summed.of(layers, words), 0.75 * layers / np.std(layers) + 0.25 * words / np.std(words))
+    assert found["validation_pair_accuracy"] == 1.0 > found["layers"]["validation_pair_accuracy"] == 5 / 6
+    assert (found["pair_accuracy"], found["layers"]["pair_accuracy"], found["words"]["pair_accuracy"]) == (
+        0.0,
+        1.0,
+        0.0,
+    )
 
 
 def test_without_layers_to_train_there_is_the_head_alone(sentences, tmp_path):

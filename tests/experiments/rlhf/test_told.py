@@ -77,9 +77,10 @@ def test_half_of_a_surrogate_pair_that_a_policy_writes_can_be_written_to_a_file(
 def test_the_report_shows_how_well_a_pretrained_model_orders_pairs():
     summary = {"judges": {"pair_accuracy": 0.76}, "smollm2": {"pair_accuracy": 0.81, "ceiling": 0.89}}
     assert [share for _, share in page.compared(summary)] == [0.76, 0.81, 0.89]
-    summary["smollm2"] |= {"frozen": {"pair_accuracy": 0.8}}
-    assert page.compared(summary)[1:3] == [
-        ("a head on SmolLM2 as it is, whole texts", 0.8), ("SmolLM2 with trained layers, whole texts", 0.81),
+    summary["smollm2"] |= {"frozen": {"pair_accuracy": 0.8}, "layers": {"pair_accuracy": 0.805}}
+    assert page.compared(summary)[1:4] == [
+        ("a head on SmolLM2 as it is, whole texts", 0.8), ("SmolLM2 with trained layers, whole texts", 0.805),
+        ("the same and a linear model of words", 0.81),
     ]  # fmt: skip
     assert len(page.compared({"judges": {"pair_accuracy": 0.76}})) == 1
 
