@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from experiments.lab.commands.cli import BadInput, count, run_command
 from experiments.lab.machine import devices
@@ -21,7 +22,6 @@ if __name__ == "__main__":
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.profiler import ProfileData
 from rich import box
 from rich.console import Console
@@ -29,13 +29,11 @@ from rich.table import Table
 
 import envs
 from envs.names import unknown
+from experiments.benchmarks.updates import BUDGET, HERE, compiled
 from experiments.lab.definition.settings import ALGORITHMS, contender
-from experiments.lab.machine import flags, hardware
+from experiments.lab.machine import hardware
 
-HERE = Path(__file__).parents[2]
 TABLE_WIDTH = 110
-BUDGET = 1_000_000  # environment steps that schedules end with; no schedule costs time
-WARM_UPDATES = 3
 
 
 @dataclass(frozen=True)
@@ -66,36 +64,16 @@ def main(args: Args) -> int:
     console.width = max(console.width, TABLE_WIDTH)  # a file is no terminal of 80 columns
     console.print(f"{hardware.processor()}, jax {jax.__version__}, one core", highlight=False, soft_wrap=True)
     for name, algorithm in algorithms.items():
-        program, run, compile_seconds = compiled(algorithm, contender(name, args.env, BUDGET).hparams)
-        whole, kernels = profiled(run, args.updates)
-        places = by_function(kernels, sources(program.as_text()))
+        hparams = jax.tree.map(jnp.float32, contender(name, args.env, BUDGET).hparams)
+        update = compiled(algorithm, hparams, 1, {})
+        whole, kernels = profiled(update.run, args.updates)
+        places = by_function(kernels, sources(update.program.as_text()))
         console.print(table(f"{name} on {env.name}", places, whole, args.rows, algorithm.steps_per_update))
-        console.print(f"compiled in {compile_seconds:.1f} s\n", highlight=False)
+        console.print(f"compiled in {update.compile_seconds:.1f} s\n", highlight=False)
     return 0
 
 
-def compiled(algorithm, hparams):
-    """Returns (the program of so many updates, a function that makes so many more of them, the seconds of compiling)."""
-    hparams = jax.tree.map(jnp.float32, hparams)
-    state = jax.jit(algorithm.init)(jax.random.key(0), hparams)
-
-    def train(state, hparams, updates):
-        return lax.fori_loop(0, updates, lambda _, state: algorithm.step(state, hparams)[0], state)
-
-    began = time.perf_counter()
-    program = jax.jit(train, donate_argnums=0).lower(state, hparams, jnp.int32(1))  # or a replay memory would be copied
-    program = program.compile(compiler_options=flags.options(devices.platform()))
-    seconds = time.perf_counter() - began
-
-    def run(updates: int) -> None:
-        nonlocal state
-        state = jax.block_until_ready(program(state, hparams, jnp.int32(updates)))
-
-    run(WARM_UPDATES)
-    return program, run, seconds
-
-
-def profiled(run: Callable[[int], None], updates: int) -> tuple[float, Counter]:
+def profiled(run: Callable[[int], Any], updates: int) -> tuple[float, Counter]:
     """Returns (microseconds of one update unwatched, of each kernel by its name while the profiler watches)."""
     began = time.process_time()
     run(updates)

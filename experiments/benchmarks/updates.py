@@ -65,6 +65,8 @@ class Update(NamedTuple):
     run: Callable[[int], Any]
     steps: int  # of the environment, in one update of all trials
     flops: float  # of its matrix products
+    program: Any  # as it is compiled
+    compile_seconds: float
 
 
 def main(args: Args) -> int:
@@ -101,7 +103,7 @@ def update(checkout: Path, name: str, environment: str, width: int, options: dic
 
 
 def compiled(algorithm, hparams, width: int, options: dict[str, str | bool]) -> Update:
-    """Returns the algorithm's compiled update."""
+    """Returns the algorithm's compiled update, after some."""
 
     def of_block(function):
         return jax.vmap(function) if width > 1 else lambda x: jax.tree.map(lambda x: x[None], function(_first(x)))
@@ -111,8 +113,10 @@ def compiled(algorithm, hparams, width: int, options: dict[str, str | bool]) -> 
         return lax.fori_loop(0, updates, lambda _, state: step(state), state)
 
     state = jax.jit(of_block(lambda key: algorithm.init(key, hparams)))(jax.random.split(jax.random.key(0), width))
+    began = time.perf_counter()
     lowered = jax.jit(train, donate_argnums=0).lower(state, jnp.int32(1))  # or a replay memory would be copied
     program = lowered.compile(compiler_options=flags.options(devices.platform()) | options)
+    seconds = time.perf_counter() - began
     one = jax.make_jaxpr(of_block(lambda state: algorithm.step(state, hparams)[0]))(state)
 
     def run(updates: int):
@@ -120,8 +124,7 @@ def compiled(algorithm, hparams, width: int, options: dict[str, str | bool]) -> 
         state = jax.block_until_ready(program(state, jnp.int32(updates)))
 
     run(3)
-
-    return Update(run, algorithm.steps_per_update * width, flops(one.jaxpr))
+    return Update(run, algorithm.steps_per_update * width, flops(one.jaxpr), program, seconds)
 
 
 def _first(x):

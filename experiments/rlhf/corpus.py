@@ -13,6 +13,7 @@ from experiments.rlhf.reading import HUMAN_SENTIMENT, Preference, read_preferenc
 from experiments.rlhf.settings import Sizes
 from experiments.rlhf.splits import Split, sameness, split
 
+SPLIT = ("seed", "held_out", "validation", "gold")  # the sizes that decide which sentence lies in which part
 SHARES = 5, 10  # of what is held out, and for validation, one in so many at most: small files are split as well
 FEW_PROMPTS = 20  # different ones: with fewer, a part is not made of whole prompts
 

@@ -67,8 +67,9 @@ def portable_in_force() -> bool:
 
     options = xla_client.CompileOptions()
     options.executable_build_options.debug_options  # noqa: B018  XLA_FLAGS are in it once it is asked for
+    started = options.SerializeAsString()
     words = flags.PORTABLE["xla_cpu_max_isa"], *flags.IN_FLAGS.values()
-    return all(str(word).encode() in options.SerializeAsString() for word in words)
+    return all(str(word).encode() in started for word in words)
 
 
 def _refuse(why: str) -> None:

@@ -24,6 +24,7 @@ PORTABLE = {"xla_cpu_max_isa": "AVX", "xla_cpu_enable_platform_dependent_math": 
 # Asked for with them, in XLA_FLAGS alone, since no program can be given it: products of transposed matrices go to YNNPACK,
 # which adds up parts of one length, and not to Eigen, whose parts are as long as the processor's caches allow.
 IN_FLAGS = {"xla_backend_extra_options": "xla_force_enable_experimental_llvm_ir_gemm"}
+ASKED = PORTABLE | IN_FLAGS
 # A variable of the library whose products XLA takes for some shapes: its own for AVX-512 add up in another order.
 PRODUCTS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 NEEDS = ("avx2", "fma")  # of a processor, as Linux calls it
@@ -82,21 +83,20 @@ def with_ours(flags: str, cpu_alone: bool = True) -> str:
 
 
 def portable(flags: str) -> str:
-    """Returns XLA_FLAGS with PORTABLE and IN_FLAGS in them. Raises ValueError where they say otherwise."""
+    """Returns XLA_FLAGS with ASKED in them. Raises ValueError where they say otherwise."""
     theirs = named(flags)
     for name, value in PRODUCTS.items():
         if os.environ.get(name, value) != value:
             raise ValueError(f"{name} is {os.environ[name]}, and --portable needs {value}: unset it")
-    asked = PORTABLE | IN_FLAGS
-    for name, value in asked.items():
+    for name, value in ASKED.items():
         if name in theirs and _as(value, theirs[name]) != value:
             raise ValueError(f"XLA_FLAGS sets --{name}={theirs[name]}, and --portable needs {value}: unset it")
-    return " ".join([flags, *_as_flags({name: x for name, x in asked.items() if name not in theirs})]).strip()
+    return " ".join([flags, *_as_flags({name: x for name, x in ASKED.items() if name not in theirs})]).strip()
 
 
 def without_portable(flags: str) -> str:
-    """Returns XLA_FLAGS without PORTABLE and IN_FLAGS."""
-    return _without(flags, {*PORTABLE, *IN_FLAGS})
+    """Returns XLA_FLAGS without ASKED."""
+    return _without(flags, ASKED)
 
 
 def unfit_processor(machine: str, features: str) -> str:
@@ -109,9 +109,9 @@ def unfit_processor(machine: str, features: str) -> str:
 
 
 def is_portable(flags: str) -> bool:
-    """Returns whether XLA_FLAGS ask for what PORTABLE and IN_FLAGS do."""
+    """Returns whether XLA_FLAGS ask for what ASKED does."""
     theirs = named(flags)
-    return all(name in theirs and _as(value, theirs[name]) == value for name, value in (PORTABLE | IN_FLAGS).items())
+    return all(name in theirs and _as(value, theirs[name]) == value for name, value in ASKED.items())
 
 
 def options(platform: str = "cpu") -> dict[str, bool | int | str]:
@@ -161,8 +161,9 @@ def _without(flags: str, names: Iterable[str]) -> str:
 
 
 def restored(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Returns those of PRODUCTS that the run of the manifest had, which no flag asks for."""
-    return {name: value for name, value in manifest.get("flags", {}).items() if name in PRODUCTS}
+    """Returns those of PRODUCTS that the run of the manifest had, which no flag asks for, and that the user did not set."""
+    then = manifest.get("flags", {})
+    return {name: then[name] for name in PRODUCTS if name in then and name not in os.environ}
 
 
 def of(manifest: Mapping[str, Any]) -> str:

@@ -9,12 +9,12 @@ from algos.rlhf.preference import Pairs
 from algos.rlhf.types import Sequence
 from experiments.lab.recording import trees
 from experiments.rlhf import encoding, pairs
-from experiments.rlhf.corpus import Corpus
+from experiments.rlhf.corpus import SPLIT, Corpus
 from experiments.rlhf.stages import supervised
 from experiments.rlhf.stages.stage import Finished, Stage, made
 
 TRAIN = "train.npz"
-SETTINGS = ("seed", "held_out", "validation", "gold", "prompt", "length", "pairs", "preferences")
+SETTINGS = (*SPLIT, "prompt", "length", "pairs", "preferences")
 
 
 class Compared(NamedTuple):

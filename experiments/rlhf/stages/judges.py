@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.lab.recording import trees
 from experiments.rlhf import features, gold, kneser_ney
-from experiments.rlhf.corpus import Corpus
+from experiments.rlhf.corpus import SPLIT, Corpus
 from experiments.rlhf.linear import Kind, Linear
 from experiments.rlhf.opinions import RIDGE
 from experiments.rlhf.stages.stage import Finished, Stage, made
@@ -16,7 +16,7 @@ GOLD, FLUENCY = "gold.npz", "fluency.npz"
 
 def stage(folder, corpus: Corpus, sizes) -> Finished:
     """Returns the stage, made or found. Raises BadInput where the folder holds another."""
-    settings = {name: getattr(sizes, name) for name in ("seed", "held_out", "validation", "gold")}
+    settings = {name: getattr(sizes, name) for name in SPLIT}
     settings |= {"features": [[kind.__name__, share] for kind, share in gold.FEATURES], "ridges": [gold.RIDGE, RIDGE]}
     settings |= {"weighing": list(gold.WEIGHING), "order": kneser_ney.ORDER}
 

@@ -20,7 +20,7 @@ from experiments.lab.recording.files import sha256
 from experiments.lab.showing.screen import duration
 from experiments.rlhf import adapted, dense, pairs, smollm2
 from experiments.rlhf.adapted import Learned
-from experiments.rlhf.corpus import Corpus
+from experiments.rlhf.corpus import SPLIT, Corpus
 from experiments.rlhf.stages import judges
 from experiments.rlhf.stages import stage as stages
 from experiments.rlhf.stages.stage import Finished, Stage, made
@@ -29,7 +29,7 @@ from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane,
 READ, HEAD, ADAPTED, WORDS = "read.npz", "head.npz", "adapted.npz", "words.npz"
 CHUNK, PAIRS, RIDGES, LOOKS = 512, 100_000, (3.0, 10.0, 30.0, 100.0), 4  # looks an epoch
 SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)  # of words in the sum
-SETTINGS = ("seed", "held_out", "validation", "gold", "smollm2_layers", "smollm2_epochs")
+SETTINGS = (*SPLIT, "smollm2_layers", "smollm2_epochs")
 TRAINING = ("RANK", "LEARNING_RATE", "WARM", "EPSILON", "MAX_GRAD_NORM")
 
 

@@ -24,7 +24,7 @@ from algos.rlhf.ngrams import Ngrams
 from algos.rlhf.reward_model import Comparisons, Mixture, RewardModel
 from experiments.lab.recording import trees
 from experiments.rlhf import counting, encoding, linear, pairs
-from experiments.rlhf.corpus import Corpus
+from experiments.rlhf.corpus import SPLIT, Corpus
 from experiments.rlhf.features import one_and_two_words
 from experiments.rlhf.stages import comparisons, supervised
 from experiments.rlhf.stages.stage import Finished, Stage, made, read
@@ -34,8 +34,8 @@ from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane,
 LEARNED, LOOKS, RIDGE = "reward_model.npz", 4, 0.3
 READ = 250  # texts read at a time
 SETTINGS = (
-    "seed", "pairs", "reward_length", "reward_pairs", "pairs_per_update", "reward_learning_rate", "reward_dropout",
-    "held_out", "validation", "gold", "length",
+    *SPLIT, "pairs", "reward_length", "reward_pairs", "pairs_per_update", "reward_learning_rate", "reward_dropout",
+    "length",
 )  # fmt: skip
 LINEAR = ((one_and_two_words, 1.0),)
 

@@ -19,13 +19,13 @@ from algos.rlhf.tokeniser import Tokeniser
 from experiments.lab.recording import trees
 from experiments.lab.recording.files import write_whole
 from experiments.rlhf import encoding, kneser_ney, text_metrics
-from experiments.rlhf.corpus import Corpus
+from experiments.rlhf.corpus import SPLIT, Corpus
 from experiments.rlhf.stages.stage import Finished, Stage, made, read
 from experiments.rlhf.stages.training import CHECKPOINT, Course, Parted, compiled, lane, train
 
 PIECES, PARAMS, PROMPTS, ANSWERS = "tokeniser.model", "params.npz", "prompts.npz", "answers.npz"
 SETTINGS = (
-    "seed", "held_out", "validation", "gold", "vocabulary", "width", "layers", "heads", "prompt", "length", "row", "rows", "updates",
+    *SPLIT, "vocabulary", "width", "layers", "heads", "prompt", "length", "row", "rows", "updates",
     "looks", "learning_rate", "reference_answers",
 )  # fmt: skip
 PATIENCE = 2  # looks

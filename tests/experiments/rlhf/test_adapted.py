@@ -175,11 +175,8 @@ def test_the_share_of_words_is_the_one_that_orders_validation_pairs_best():
     assert summed.share == 0.25  # the least of those tried with which the second falls behind the third
     np.testing.assert_allclose(summed.of(layers, words), 0.75 * layers / np.std(layers) + 0.25 * words / np.std(words))
     assert found["validation_pair_accuracy"] == 1.0 > found["layers"]["validation_pair_accuracy"] == 5 / 6
-    assert (found["pair_accuracy"], found["layers"]["pair_accuracy"], found["words"]["pair_accuracy"]) == (
-        0.0,
-        1.0,
-        0.0,
-    )
+    of_held_out = [one["pair_accuracy"] for one in (found, found["layers"], found["words"])]
+    assert of_held_out == [0.0, 1.0, 0.0]
 
 
 def test_without_layers_to_train_there_is_the_head_alone(sentences, tmp_path):
