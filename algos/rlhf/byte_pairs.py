@@ -6,12 +6,16 @@ merged first in learning going first. Pieces are spelt with one printable charac
 """
 
 import functools
+import json
 import re
+import string
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from algos.rlhf.tokeniser import Tokeniser
+from algos.rlhf.tokeniser import Tokeniser, folded
+
+SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # other characters spell bytes, of no letter each
 
 
 def byte_level(
@@ -48,7 +52,15 @@ def byte_level(
         spelt = "".join(pieces[number] for number in map(int, numbers) if number not in silent)
         return bytes(BYTES[character] for character in spelt if character in BYTES).decode("utf-8", "replace")
 
-    return Tokeniser(encode, decode, len(pieces), pad=pad, begin=begin, end=end)
+    given = dict(begin=begin, end=end, pad=pad, special=list(special), digits_apart=digits_apart)
+    model = json.dumps({"pieces": list(pieces), "merges": list(merges), **given}).encode()
+    small = folded(pieces, lambda piece: piece.translate(SMALL))
+    return Tokeniser(encode, decode, len(pieces), small, model, pad=pad, begin=begin, end=end)
+
+
+def learned(model: bytes) -> Tokeniser:
+    """Returns the tokeniser that `byte_level` gave with this `model`."""
+    return byte_level(**json.loads(model))
 
 
 def merged(spelt: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:

@@ -31,7 +31,10 @@ class Tokeniser(NamedTuple):
     encode: Callable[[str], list[int]]
     decode: Callable[[Sequence[int]], str]  # ids of pad, begin and end say nothing; any ids at all have a text
     vocabulary: int
-    model: bytes = b""  # what `learned` makes it from again; empty for bytes
+    folded: Sequence[
+        int
+    ]  # for each id that of the same piece in small letters ("The": "the"), or itself where there is none
+    model: bytes = b""  # what `learned` makes it from again, here or in byte_pairs.py; empty for bytes
     pad: int = PAD
     begin: int = BEGIN
     end: int = END
@@ -78,8 +81,8 @@ def learned(model: bytes) -> Tokeniser:
     """Returns the tokeniser that `learn` gave with this `model`."""
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
     vocabulary = pieces.get_piece_size()
-    spelt = {pieces.id_to_piece(i) for i in range(UNKNOWN + 1, vocabulary)}
-    alphabet = {piece for piece in spelt if len(piece) == 1} - {OPEN, CLOSE, SPACE} | {" "}
+    spelt = [pieces.id_to_piece(i) for i in range(vocabulary)]
+    alphabet = {piece for piece in spelt[UNKNOWN + 1 :] if len(piece) == 1} - {OPEN, CLOSE, SPACE} | {" "}
 
     def encode(text):
         return pieces.encode("".join(c if c in alphabet else f"{OPEN}{ord(c):x}{CLOSE}" for c in text))
@@ -87,17 +90,13 @@ def learned(model: bytes) -> Tokeniser:
     def decode(ids):
         return _unescaped(pieces.decode([int(i) for i in ids if i > UNKNOWN]))
 
-    return Tokeniser(encode, decode, vocabulary, model)
+    return Tokeniser(encode, decode, vocabulary, folded(spelt, str.lower), model)
 
 
-def folded(tokeniser: Tokeniser) -> list[int]:
-    """Returns for each id that of the same piece in lower case, or itself where there is none: "The" counts as "the"."""
-    if not tokeniser.model:
-        return [i + 32 if "A" <= chr(max(i - END - 1, 0)) <= "Z" else i for i in range(tokeniser.vocabulary)]
-    pieces = sentencepiece.SentencePieceProcessor(model_proto=tokeniser.model)
-    spelt = [pieces.id_to_piece(i) for i in range(tokeniser.vocabulary)]
+def folded(spelt: Sequence[str], lower: Callable[[str], str]) -> list[int]:
+    """Returns for each id, so spelt, that of the same piece in small letters, or itself where there is none."""
     ids = {piece: i for i, piece in enumerate(spelt)}
-    return [ids.get(piece.lower(), i) for i, piece in enumerate(spelt)]
+    return [ids.get(lower(piece), i) for i, piece in enumerate(spelt)]
 
 
 def _unescaped(text: str) -> str:
@@ -119,4 +118,5 @@ def in_bytes() -> Tokeniser:
         except UnicodeDecodeError:  # samples need not be UTF-8
             return spelt.decode("utf-8", "replace")
 
-    return Tokeniser(encode, decode, first + 256)
+    small = [i + 32 if "A" <= chr(max(i - first, 0)) <= "Z" else i for i in range(first + 256)]
+    return Tokeniser(encode, decode, first + 256, small)

@@ -12,6 +12,7 @@ from experiments.lab.commands.options import Options
 from experiments.lab.machine import devices
 
 COMMAND = "rlhf"
+SHAPE = ("vocabulary", "width", "layers", "heads")  # sizes of a transformer from nothing
 MAY_BE_0 = ("seed", "prompt", "reward_pairs", "reward_dropout", "smollm2_layers")  # sizes
 
 
@@ -46,6 +47,9 @@ class Args(Options):
     model: Annotated[str | None, said("none", "NAME")] = None
     """A pretrained model that judges fluency, and that a reward model is learned on for comparison: smollm2.
     It needs a package that the documentation names."""
+    policy: Annotated[str | None, said("none", "NAME")] = None
+    """A pretrained model that policies begin as, in place of a transformer trained from nothing: smollm2. It is for a GPU:
+    on two cores the default takes days. It needs the same package."""
     vader: bool = False
     """A second judge of sentiment, a lexicon, as one more column (needs: pip install vaderSentiment)."""
 
@@ -84,11 +88,16 @@ def sizes_of(args: Args) -> Any:
     from experiments.rlhf import settings
 
     sizes = settings.QUICK if args.quick else settings.Sizes()
+    if args.policy:
+        own = settings.PRETRAINED_QUICK if args.quick else settings.PRETRAINED
+        sizes = dataclasses.replace(sizes, **own)
     types = {field.name: type(getattr(sizes, field.name)) for field in dataclasses.fields(sizes)}
     for given in args.size:
         name, _, text = given.partition("=")
         if name not in types:
             raise BadInput(f"--size {given}: there is no size {name!r}; choose from: {', '.join(types)}")
+        if args.policy and name in SHAPE:
+            raise BadInput(f"--size {given}: with --policy {args.policy} the model has a {name} of its own")
         try:
             value = types[name](text)
         except ValueError:

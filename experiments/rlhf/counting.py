@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from scipy import sparse
 
-from algos.rlhf import ngrams, tokeniser
+from algos.rlhf import ngrams
 from algos.rlhf.ngrams import Ngrams
 from algos.rlhf.tokeniser import Tokeniser
 from experiments.rlhf import encoding, linear
@@ -24,7 +24,7 @@ READ = 256  # texts at a time
 def fit(rows: encoding.Rows, pairs: Pairs, pieces: Tokeniser) -> Ngrams:
     """Returns the model of pairs of texts, whose rows these are."""
     used, first, second = linear.compared(pairs)
-    folded = np.array(tokeniser.folded(pieces), np.int32)
+    folded = np.array(pieces.folded, np.int32)
     found = ngrams_of(rows.of(used), folded)
     known, place, texts = np.unique(np.concatenate(found), return_inverse=True, return_counts=True)
     owner = np.repeat(np.arange(len(used)), list(map(len, found)))

@@ -38,6 +38,7 @@ class Checkpoint(NamedTuple):
     settings: dict[str, Any]  # as in config.json
     tensors: dict[str, np.ndarray]  # float32
     tokeniser: Tokeniser
+    never: tuple[int, ...]  # tokens that no text goes on with: all that are no text, but the end
 
 
 def read(path: Path) -> Checkpoint:
@@ -64,7 +65,9 @@ def read(path: Path) -> Checkpoint:
     settings |= {"model_type": "llama", "vocab_size": len(said("tokenizer.ggml.tokens"))}
     stored = {x.name: gguf.quants.dequantize(x.data, x.tensor_type) for x in file.tensors}
     settings["tie_word_embeddings"] = "output.weight" not in stored
-    return Checkpoint(settings, tensors(stored, settings), tokeniser(said, path))
+    special, pieces = special_of(said), tokeniser(said, path)
+    never = tuple(number for number in special if number != pieces.end)
+    return Checkpoint(settings, tensors(stored, settings), pieces, never)
 
 
 def tensors(stored: dict[str, np.ndarray], settings: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -91,11 +94,15 @@ def tokeniser(said: Callable, path: Path) -> Tokeniser:
     kind, pieces = said("tokenizer.ggml.pre", "gpt-2"), said("tokenizer.ggml.tokens")
     if said("tokenizer.ggml.model") != "gpt2" or kind not in DIGITS_APART:
         raise BadInput(f"{path} has a tokeniser that is not read here: only {' and '.join(DIGITS_APART)} are")
-    end, kinds = said("tokenizer.ggml.eos_token_id"), said("tokenizer.ggml.token_type")
+    end, special = said("tokenizer.ggml.eos_token_id"), special_of(said)
     begin = pieces.index(FIRST) if FIRST in pieces else said("tokenizer.ggml.bos_token_id")
-    special = [number for number, own in enumerate(kinds) if own in (CONTROL, UNUSED)]
     pad = next((number for number in special if number not in (begin, end)), end)
     return byte_level(
         pieces, said("tokenizer.ggml.merges"), begin=begin, end=end, pad=pad, special=special,
         digits_apart=DIGITS_APART[kind],
     )  # fmt: skip
+
+
+def special_of(said: Callable) -> list[int]:
+    """Returns the tokens that are no text."""
+    return [number for number, kind in enumerate(said("tokenizer.ggml.token_type")) if kind in (CONTROL, UNUSED)]

@@ -42,8 +42,8 @@ def checked(args: Any, sizes: Sizes, begun: bool) -> corpus.Corpus:
         texts = corpus.read(sizes, args.data, args.texts, args.preferences)
         if args.reward and not begun:
             user_reward.checked(args.reward)
-        if args.model:
-            smollm2.required(args.model)
+        for name in filter(None, (args.model, args.policy)):
+            smollm2.required(name)
         if args.vader:
             vader.scores(["a good film."])
         chosen = overridden(experiment(args, sizes, None), args)  # refuses settings that there are not
@@ -74,7 +74,7 @@ def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) ->
     """Runs what is not finished yet and returns the exit status. Raises BadInput."""
     devices.start(args.portable)
     try:
-        made = make_stages(args.stages or out / STAGES, texts, sizes, args.reward is None, args.model)
+        made = make_stages(args.stages or out / STAGES, texts, sizes, args.reward is None, args.model, args.policy)
         status = optimise(args, out / OPTIMISATION, sizes, made)
         conclusion.write(out, out / OPTIMISATION, made, interrupted=bool(status))
         return status
@@ -90,11 +90,17 @@ def run(args: Any, out: Path, sizes: Sizes, texts: corpus.Corpus, go_on: str) ->
 
 
 def make_stages(
-    folder: Path, texts: corpus.Corpus, sizes: Sizes, learns_reward: bool, model: str | None = None
+    folder: Path,
+    texts: corpus.Corpus,
+    sizes: Sizes,
+    learns_reward: bool,
+    model: str | None = None,
+    policy: str | None = None,
 ) -> Stages:
-    """Returns the stages, those that are finished as they are. Raises BadInput, Interrupted."""
+    """Returns the stages, those that are finished as they are. model: the pretrained one that judges; policy: the one that
+    policies begin as. Raises BadInput, Interrupted."""
     judged = judges.stage(folder / "judges", texts, sizes)
-    reference = supervised.stage(folder / "supervised", texts, sizes)
+    reference = supervised.stage(folder / "supervised", texts, sizes, policy)
     compared = comparisons.stage(folder / "comparisons", texts, sizes, reference)
     reward = reward_model.stage(folder / "reward_model", texts, sizes, reference, compared) if learns_reward else None
     read = pretrained.stage(folder / model, texts, sizes) if model else None
@@ -104,7 +110,7 @@ def make_stages(
 def experiment(args: Any, sizes: Sizes, made: Stages | None) -> Experiment:
     """Returns the experiment of the optimisation; made: None before there are stages, for what is said of its settings.
     Raises ValueError."""
-    contenders = tuple(contender(name, sizes.steps) for name in args.algos)
+    contenders = tuple(contender(name, sizes.steps, bool(args.policy)) for name in args.algos)
     name = task.OF_PREFERENCES if args.preferences else task.NAME
     fields, judge = {"name": name}, None
     if made:
@@ -114,7 +120,8 @@ def experiment(args: Any, sizes: Sizes, made: Stages | None) -> Experiment:
         answers = task.judged_alike(args.eval_episodes or sizes.judged_answers, asked, sizes.reference_answers)
         judge = task.gold_judge(made.judges, made.supervised, answers, vader=args.vader, smollm2=bool(args.model))
     tasks = (Task(name, contenders, fields, task.language_task, judge),)
-    return Experiment(tasks, tuple(range(sizes.seeds)), sizes.steps, sizes.evaluations)
+    width = 1 if args.policy and not args.trials else None  # 32 times its parameters fit in no memory
+    return Experiment(tasks, tuple(range(sizes.seeds)), sizes.steps, sizes.evaluations, width=width)
 
 
 def optimise(args: Any, folder: Path, sizes: Sizes, made: Stages) -> int:

@@ -47,6 +47,11 @@ QUICK = Sizes(
     reference_answers=2_048, judged_answers=128, evaluations=3, steps=40_960,
 )  # fmt: skip
 
+# What is otherwise where policies begin as a pretrained model, which knows English: gentler, and shorter. Not tuned.
+PRETRAINED = {"updates": 240, "looks": 6, "learning_rate": 1e-4}
+PRETRAINED_QUICK = {"updates": 24, "looks": 2, "learning_rate": 1e-4}
+PRETRAINED_LEARNING_RATE = 2e-5  # of the methods
+
 # (module, Config fields, HParams fields): 64 answers an update, as many tokens as 32 pairs have
 METHODS = {
     "ppo": (ppo, {"num_epochs": 2, "num_minibatches": 2}, {"learning_rate": 5e-4, "kl_coef": 0.3}),
@@ -59,9 +64,12 @@ METHODS = {
 }
 
 
-def contender(name: str, steps: int) -> Contender:
-    """Returns the method with its settings, schedules ending with the budget. Raises ValueError for no method's name."""
+def contender(name: str, steps: int, pretrained: bool = False) -> Contender:
+    """Returns the method with its settings, schedules ending with the budget. pretrained: what its policy begins as. Raises
+    ValueError for no method's name."""
     if name not in METHODS:
         raise ValueError(unknown("algorithm", name, list(METHODS)))
     module, config, hparams = METHODS[name]
+    if pretrained and "learning_rate" in hparams:
+        hparams = hparams | {"learning_rate": PRETRAINED_LEARNING_RATE}
     return Contender(name, module, module.Config(**config), module.HParams(total_steps=float(steps), **hparams))

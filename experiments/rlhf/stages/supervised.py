@@ -1,10 +1,12 @@
-"""The reference policy: a transformer that imitates texts, by maximum likelihood, until validation texts gain no more.
+"""The reference policy: a transformer that imitates texts, by maximum likelihood, until validation texts gain no more. It
+begins from nothing, or as a pretrained model.
 
 It reads the texts of the parts `train` and `gold`, and never what people said of them but for which answer they chose. Beside it stands what a Kneser-Ney model of the same
 texts makes of the held-out ones.
 """
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,19 +15,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algos.rlhf import sampling, supervised, tokeniser, transformer
+from algos.rlhf import byte_pairs, pretrained, sampling, supervised, tokeniser, transformer
 from algos.rlhf.language_model import LanguageModel
 from algos.rlhf.tokeniser import Tokeniser
 from experiments.lab.recording import trees
-from experiments.lab.recording.files import write_whole
-from experiments.rlhf import encoding, kneser_ney, text_metrics
+from experiments.lab.recording.files import sha256, write_json, write_whole
+from experiments.rlhf import encoding, gguf_file, kneser_ney, smollm2, text_metrics
 from experiments.rlhf.corpus import SPLIT, Corpus
 from experiments.rlhf.stages.stage import Finished, Stage, made, read
 from experiments.rlhf.stages.training import CHECKPOINT, Course, Parted, compiled, lane, train
 
 PIECES, PARAMS, PROMPTS, ANSWERS = "tokeniser.model", "params.npz", "prompts.npz", "answers.npz"
+CHECKPOINT_OF = "pretrained.json"  # what the model is made of again, where it began as a pretrained one
+SHAPE = ("vocabulary", "width", "layers", "heads")  # of a transformer from nothing
 SETTINGS = (
-    *SPLIT, "vocabulary", "width", "layers", "heads", "prompt", "length", "row", "rows", "updates",
+    *SPLIT, *SHAPE, "prompt", "length", "row", "rows", "updates",
     "looks", "learning_rate", "reference_answers",
 )  # fmt: skip
 PATIENCE = 2  # looks
@@ -36,7 +40,7 @@ JUDGED = 32  # prompts that answers are judged to, at most
 
 
 class Reference(NamedTuple):
-    """The reference policy."""
+    """The reference policy, or what it begins as."""
 
     model: LanguageModel
     params: Any
@@ -50,23 +54,24 @@ class Prompts(NamedTuple):
     judged: np.ndarray  # held out: what they are judged on
 
 
-def stage(folder: Path, corpus: Corpus, sizes) -> Finished:
-    """Returns the stage, made or found. Raises BadInput where the folder holds another, Interrupted for a signal."""
+def stage(folder: Path, corpus: Corpus, sizes, policy: str | None = None) -> Finished:
+    """Returns the stage, made or found. policy: the pretrained model that it begins as. Raises BadInput where the folder holds
+    another, Interrupted for a signal."""
     settings = {name: getattr(sizes, name) for name in SETTINGS} | {"parts": PARTS}  # bits depend on these
-    return made(
-        Stage(folder, settings, corpus.inputs), (PIECES, PARAMS, PROMPTS, ANSWERS), lambda own: make(own, corpus, sizes)
-    )
+    inputs, outputs = corpus.inputs, (PIECES, PARAMS, PROMPTS, ANSWERS)
+    if policy:
+        settings = {name: value for name, value in settings.items() if name not in SHAPE} | {"policy": policy}
+        inputs, outputs = {**inputs, "policy": sha256(smollm2.file())}, (*outputs, CHECKPOINT_OF)
+    return made(Stage(folder, settings, inputs), outputs, lambda own: make(own, corpus, sizes))
 
 
 def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     """Writes the stage and returns its figures."""
-    learned, path = corpus.learned_from, own.folder / PIECES
-    alone = [text for both in learned for text in both if text]
-    pieces = tokeniser.learned(path.read_bytes()) if path.exists() else tokeniser.learn(alone, sizes.vocabulary)
-    write_whole(path, pieces.model)
+    learned = corpus.learned_from
+    start = pretrained_start(own) if "policy" in own.settings else start_from_nothing(own, learned, sizes.vocabulary)
+    model, pieces = start.model, start.tokeniser
     asked = prompts_of(pieces, corpus, sizes.prompt)
     trees.write(own.folder / PROMPTS, asked._asdict())
-    model = model_of(own.settings)
     room = asked.train.shape[1] - 1
     tokens, mask = supervised.pack(encoding.whole(pieces, learned, room), sizes.row, pieces.pad)
     rows = min(sizes.rows, len(tokens))
@@ -78,7 +83,7 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     longest = max(map(len, encoding.whole(pieces, validation + held_out, room)))
     bits = reader_of(model, pieces, max(sizes.row, longest), room)
     course = Course(
-        begin=lambda: training.init(jax.random.key(sizes.seed), hparams),
+        begin=lambda: training.init(jax.random.key(sizes.seed), hparams, start.params),
         step=in_parts(training, hparams, config.parts),
         keep=lambda state: state.average,
         look=lambda params, _: bits(params, validation),
@@ -112,9 +117,30 @@ def in_parts(training: supervised.Training, hparams: supervised.HParams, parts: 
     )
 
 
-def model_of(settings: dict[str, Any]) -> LanguageModel:
-    """Returns the transformer of a stage's settings. What no text goes on with has no probability."""
-    shape = {name: settings[name] for name in ("vocabulary", "width", "layers", "heads")}
+def start_from_nothing(own: Stage, learned: list[tuple[str, str]], vocabulary: int) -> Reference:
+    """Returns a transformer whose parameters are still to be drawn, None, with a tokeniser learned from the texts."""
+    path = own.folder / PIECES
+    alone = [text for both in learned for text in both if text]
+    pieces = tokeniser.learned(path.read_bytes()) if path.exists() else tokeniser.learn(alone, vocabulary)
+    write_whole(path, pieces.model)
+    return Reference(model_of(own.folder, own.settings), None, pieces)
+
+
+def pretrained_start(own: Stage) -> Reference:
+    """Returns the pretrained model with its own tokeniser."""
+    found = gguf_file.read(smollm2.file())
+    write_whole(own.folder / PIECES, found.tokeniser.model)
+    write_json(own.folder / CHECKPOINT_OF, {"settings": found.settings, "never": found.never})
+    params = pretrained.params(jax.random.key(0), found.settings, found.tensors)
+    return Reference(model_of(own.folder, own.settings), params, found.tokeniser)
+
+
+def model_of(folder: Path, settings: dict[str, Any]) -> LanguageModel:
+    """Returns the transformer of a stage of these settings. What no text goes on with has no probability."""
+    if "policy" in settings:
+        found = json.loads((folder / CHECKPOINT_OF).read_bytes())
+        return transformer.make(pretrained.config(found["settings"], tuple(found["never"])))
+    shape = {name: settings[name] for name in SHAPE}
     never = (tokeniser.PAD, tokeniser.BEGIN, tokeniser.UNKNOWN)
     return transformer.make(transformer.Config(**shape, never=never))
 
@@ -197,9 +223,10 @@ def reference_answers(reference: Reference, asked: np.ndarray, sizes) -> encodin
 def load(folder: Path, mark: str) -> Reference:
     """Returns the reference policy that a finished stage made. The mark keeps one stage's from another's in memory."""
     settings = read(folder)["settings"]
-    model = model_of(settings)
+    model = model_of(folder, settings)
     params = trees.read(folder / PARAMS, jax.eval_shape(model.init, jax.random.key(0)))
-    return Reference(model, jax.tree.map(jnp.asarray, params), tokeniser.learned((folder / PIECES).read_bytes()))
+    pieces = (byte_pairs if "policy" in settings else tokeniser).learned((folder / PIECES).read_bytes())
+    return Reference(model, jax.tree.map(jnp.asarray, params), pieces)
 
 
 def load_answers(folder: Path) -> encoding.Rows:

@@ -52,3 +52,20 @@ def test_a_byte_without_a_piece_is_dropped_and_a_merge_without_one_refused():
     assert tokeniser.decode(tokeniser.encode("a\x07b")) == "ab"
     with pytest.raises(ValueError, match="no piece for 1 merges, the first 'a b'"):
         byte_level(PIECES, [*MERGES, "a b"], begin=0, pad=1, end=2)
+
+
+def test_a_tokeniser_is_made_again_from_its_model():
+    first = made(special=[0, 1, 2], digits_apart=True)
+    again = byte_pairs.learned(first.model)
+    for text in (" the lower 12", "naïve \U0001f600"):
+        assert again.encode(text) == first.encode(text)
+        assert again.decode(again.encode(text)) == text
+    assert again[2:] == first[2:]
+
+
+def test_letters_count_as_small_ones_and_what_spells_other_bytes_as_itself():
+    tokeniser = byte_level([*PIECES, "The", "the"], MERGES, begin=0, pad=1, end=2)
+    ids = {piece: number for number, piece in enumerate([*PIECES, "The", "the"])}
+    assert [tokeniser.folded[ids[piece]] for piece in ("The", "A", "z")] == [ids["the"], ids["a"], ids["z"]]
+    assert tokeniser.folded[ids["Ġ"]] == ids["Ġ"]  # a space: its small letter spells another byte
+    assert "ġ" in ids and all(tokeniser.folded[number] == number for number in range(3))

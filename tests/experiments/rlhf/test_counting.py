@@ -63,12 +63,12 @@ def test_scores_are_those_of_a_dense_model_of_tuples(compared):
 
 def test_pieces_in_capitals_count_as_those_in_lower_case():
     pieces = tokeniser.learn(["The cast. the cast. The film, the film"] * 20, 48)
-    folded = tokeniser.folded(pieces)
+    folded = pieces.folded
     capital, small = pieces.encode("The film"), pieces.encode("the film")
     assert capital != small and len(capital) == len(small)
     assert [folded[i] for i in capital] == [folded[i] for i in small] == small
     in_bytes = tokeniser.in_bytes()
-    folded = tokeniser.folded(in_bytes)
+    folded = in_bytes.folded
     assert in_bytes.decode([folded[i] for i in in_bytes.encode("AZ@[az\u00c9")]) == "az@[az\u00c9"
     assert folded[:3] == [0, 1, 2]
 

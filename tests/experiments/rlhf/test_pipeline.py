@@ -14,7 +14,7 @@ from experiments.lab.commands.cli import BadInput
 from experiments.lab.recording.manifest import read_experiment
 from experiments.lab.running.launch import launch, prepared, to_resume
 from experiments.rlhf import command, conclusion, corpus, pipeline, reach, task
-from experiments.rlhf.stages import training
+from experiments.rlhf.stages import reward_model, training
 from experiments.rlhf.stages.stage import Interrupted
 
 
@@ -58,6 +58,13 @@ def test_it_goes_from_a_rating_file_to_policies_judged_by_a_gold_judge(run):
     assert set(found["holds"]) == {"fluency", "length", "diversity"}
     (low, high), gains = found["gold_gain"]["t95"], found["gold_gain"]["values"]
     assert low < min(gains) < max(gains) < high and found["win"] == (low > 0 and all(found["holds"].values()))
+
+
+def test_a_reward_that_is_one_number_for_all_answers_of_the_reference_is_refused():
+    reward_model.require_different(np.array([1.0, 1.001]))
+    for scores in (np.zeros(4), np.full(4, 0.3) + [0, 1e-8, 0, 0]):
+        with pytest.raises(ValueError, match="gives every answer of the reference policy one score"):
+            reward_model.require_different(scores)
 
 
 @pytest.mark.parametrize(
