@@ -112,14 +112,15 @@ def course_of(begun: Reference, human: comparisons.Compared, rows: encoding.Rows
     drops = sizes.reward_dropout > 0.0
     training = reward_model.make(model, learned, reward_model.Config(min(sizes.pairs_per_update, number), drops))
     hparams = reward_model.HParams(sizes.reward_learning_rate, 1.0, sizes.reward_dropout)
-    hparams, start = jax.tree.map(jnp.float32, hparams), jax.tree.map(jnp.asarray, begun.params)
+    hparams = jax.tree.map(jnp.float32, hparams)
     scores = scorer(model, begun.params, rows.tokens.shape[1])
     return Course(
-        begin=lambda: training.init(jax.random.key(sizes.seed), hparams, start),
+        begin=lambda start: training.init(jax.random.key(sizes.seed), hparams, start),
         step=lambda state: training.step(state, hparams)[0],
         keep=lambda state: state.params,
         look=lambda params, _: corpus.opinions.accuracy(part, scores(params, watched)),
         updates=training.updates, looks=min(LOOKS, training.updates), patience=0, unit="validation pair accuracy",
+        start=begun.params,
     )  # fmt: skip
 
 

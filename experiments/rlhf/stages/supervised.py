@@ -83,11 +83,12 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     longest = max(map(len, encoding.whole(pieces, validation + held_out, room)))
     bits = reader_of(model, pieces, max(sizes.row, longest), room)
     course = Course(
-        begin=lambda: training.init(jax.random.key(sizes.seed), hparams, start.params),
+        begin=lambda *start: training.init(jax.random.key(sizes.seed), hparams, *start),
         step=in_parts(training, hparams, config.parts),
         keep=lambda state: state.average,
         look=lambda params, _: bits(params, validation),
         updates=sizes.updates, looks=min(sizes.looks, sizes.updates), patience=PATIENCE, unit="validation bits a character",
+        start=start.params,
     )  # fmt: skip
     found = train(own, course)
     trees.write(own.folder / PARAMS, found.best)

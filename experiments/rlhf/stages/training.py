@@ -37,7 +37,7 @@ class Parted(NamedTuple):
 class Course(NamedTuple):
     """What is trained, and who looks at it."""
 
-    begin: Callable[[], Any]  # () -> state, pure
+    begin: Callable[..., Any]  # () -> state, or (start) -> state where there is one; pure
     step: Callable[[Any], Any] | Parted  # state -> state, pure: one update
     keep: Callable[[Any], Any]  # state -> what the stage is after
     look: Callable[[Any, int], float]  # (what is kept, updates made) -> its loss on validation texts, on the host
@@ -46,6 +46,12 @@ class Course(NamedTuple):
     patience: int  # looks in a row without a gain that end the training; 0: it goes to its end
     unit: str  # what a look measures
     given: Any = None  # arrays that every update reads and leaves as they are: then `step` takes (given, state)
+    start: Any = None  # parameters that it begins as: a constant would be compiled in
+
+    @property
+    def begins_with(self) -> tuple[Any, ...]:
+        """What `begin` takes."""
+        return () if self.start is None else (self.start,)
 
 
 class Position(NamedTuple):
@@ -69,7 +75,7 @@ class Trained(NamedTuple):
 def train(stage: Stage, course: Course, every: float = book.CHECKPOINT_SECONDS) -> Trained:
     """Returns what was trained. Raises Interrupted, all saved, where a signal asks to stop. every: seconds a checkpoint."""
     device, path = lane(), stage.folder / CHECKPOINT
-    shape = jax.eval_shape(course.begin)
+    shape = jax.eval_shape(course.begin, *course.begins_with)
     in_parts = isinstance(course.step, Parted)
     advance = _advanced_in_parts(course.step, shape) if in_parts else _advanced(course.step, shape, course.given)
     now = _begun(course, device, path)
@@ -125,7 +131,7 @@ def _advanced_in_parts(step: Parted, state: Any) -> Callable:
 
 def _begun(course: Course, device: Any, path: Path) -> Position:
     """Returns where the training goes on, placed on the device: at its checkpoint, or at its beginning."""
-    state = compiled(course.begin, device)()
+    state = run_on(course.begin, device, *course.begins_with)
     nothing = np.full((course.looks, 2), np.nan)
     now = Position(state, course.keep(state), np.array(0), np.array(0.0), nothing)
     if path.exists():
@@ -174,5 +180,10 @@ def compiled(function: Callable, device: Any, *arguments: Any) -> Callable:
 
 def run(function: Callable, device: Any, *arguments: Any) -> Any:
     """Returns what the function, compiled as `compiled` does, gives for the arguments, as NumPy arrays."""
+    return jax.device_get(run_on(function, device, *arguments))
+
+
+def run_on(function: Callable, device: Any, *arguments: Any) -> Any:
+    """Returns what the function, compiled as `compiled` does, gives for the arguments, on the device."""
     placed = jax.device_put(arguments, device)
-    return jax.device_get(compiled(function, device, *placed)(*placed))
+    return compiled(function, device, *placed)(*placed)
