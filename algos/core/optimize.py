@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 
 from algos.core.losses import off_at_zero
 from algos.core.types import Algorithm
@@ -34,17 +35,19 @@ def adam(learning_rate, max_grad_norm, epsilon: float = 1e-5, network=None) -> o
 def over_many(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
     """Returns the optimiser over a tree of more than JOINED arrays: where a large one has fewer, zeros are added, which stay 0."""
 
-    def many(tree):
-        leaves = jax.tree.leaves(tree)
-        is_large = sum(leaf.size for leaf in leaves) >= LARGE
-        zero = lax.optimization_barrier(jnp.zeros(1))  # constants side by side XLA would make one
-        return tree, [zero] * (JOINED + 1 - len(leaves) if is_large else 0)
-
     def update(gradient, state, params=None):
         updates, state = optimizer.update(many(gradient), state, None if params is None else many(params))
         return updates[0], state
 
     return optax.GradientTransformation(lambda params: optimizer.init(many(params)), update)
+
+
+def many(tree):
+    """Returns the tree, and beside it as many zeros as make it more than JOINED arrays where it is large."""
+    leaves = jax.tree.leaves(tree)
+    is_large = sum(leaf.size for leaf in leaves) >= LARGE
+    zero = lax.optimization_barrier(jnp.zeros(1))  # constants side by side XLA would make one
+    return tree, [zero] * (JOINED + 1 - len(leaves) if is_large else 0)
 
 
 def clip_by_global_norm(max_norm) -> optax.GradientTransformation:
@@ -102,7 +105,8 @@ def gradient_step(optimizer, loss, params, opt_state, apply, batch, hparams):
     """Returns (params, opt_state, metrics) after one step down the gradient of the loss."""
     (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, apply, batch, hparams)
     updates, opt_state = optimizer.update(gradient, opt_state, params)
-    metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient), **metrics}
+    norm = optax.tree.norm(ravel_pytree(many(gradient))[0])  # of the vector that `adam` clips: it is computed once
+    metrics = {"loss": value, "gradient_norm": norm, **metrics}
     return optax.apply_updates(params, updates), opt_state, metrics
 
 

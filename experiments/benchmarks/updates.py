@@ -108,20 +108,26 @@ def compiled(algorithm, hparams, width: int, options: dict[str, str | bool]) -> 
     def of_block(function):
         return jax.vmap(function) if width > 1 else lambda x: jax.tree.map(lambda x: x[None], function(_first(x)))
 
-    def train(state, updates):
-        step = of_block(lambda state: algorithm.step(state, hparams)[0])
-        return lax.fori_loop(0, updates, lambda _, state: step(state), state)
+    def train(carry, updates):
+        def add(_, carry):
+            state, metrics = step(carry[0])
+            return state, jax.tree.map(jnp.add, carry[1], metrics)
 
+        return lax.fori_loop(0, updates, add, carry)
+
+    step = of_block(lambda state: algorithm.step(state, hparams))
     state = jax.jit(of_block(lambda key: algorithm.init(key, hparams)))(jax.random.split(jax.random.key(0), width))
+    metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(step, state)[1])
+    carry = state, metrics  # as in a run: what no metric asks for would be left out
+    one = jax.make_jaxpr(step)(state)
     began = time.perf_counter()
-    lowered = jax.jit(train, donate_argnums=0).lower(state, jnp.int32(1))  # or a replay memory would be copied
+    lowered = jax.jit(train, donate_argnums=0).lower(carry, jnp.int32(1))  # or a replay memory would be copied
     program = lowered.compile(compiler_options=flags.options(devices.platform()) | options)
     seconds = time.perf_counter() - began
-    one = jax.make_jaxpr(of_block(lambda state: algorithm.step(state, hparams)[0]))(state)
 
     def run(updates: int):
-        nonlocal state
-        state = jax.block_until_ready(program(state, jnp.int32(updates)))
+        nonlocal carry
+        carry = jax.block_until_ready(program(carry, jnp.int32(updates)))
 
     run(3)
     return Update(run, algorithm.steps_per_update * width, flops(one.jaxpr), program, seconds)

@@ -85,8 +85,10 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
     assert os.environ["XLA_FLAGS"] == (
         "--xla_dump_to=/x --xla_cpu_prefer_vector_width=256 "
         "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1 "
-        "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+        "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT "
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=32768"
     )
+    assert flags.beside_ours(os.environ["XLA_FLAGS"]) == "--xla_dump_to=/x"
     assert flags.options() == {**flags.OPTIONS, "xla_cpu_prefer_vector_width": 256}
     found = flags.in_force("cpu")
     assert found["XLA_FLAGS"] == "--xla_dump_to=/x" and "width=256" in found["options"]

@@ -25,6 +25,9 @@ PORTABLE = {"xla_cpu_max_isa": "AVX", "xla_cpu_enable_platform_dependent_math": 
 # which adds up parts of one length, and not to Eigen, whose parts are as long as the processor's caches allow.
 IN_FLAGS = {"xla_backend_extra_options": "xla_force_enable_experimental_llvm_ir_gemm"}
 ASKED = PORTABLE | IN_FLAGS
+# In XLA_FLAGS alone too: a loop whose step reads and writes fewer bytes is one function of machine code, and starts no kernel
+# at each step, as a rollout in one environment. Speed alone is at stake, no bit.
+SMALL_LOOPS = {"xla_backend_extra_options": "xla_cpu_small_while_loop_byte_threshold=32768"}
 # A variable of the library whose products XLA takes for some shapes: its own for AVX-512 add up in another order.
 PRODUCTS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 NEEDS = ("avx2", "fma")  # of a processor, as Linux calls it
@@ -77,13 +80,16 @@ def named(flags: str) -> dict[str, str]:
 
 
 def with_ours(flags: str, cpu_alone: bool = True) -> str:
-    """Returns XLA_FLAGS with those of OPTIONS added that they do not name; LEVEL only where jax can find CPUs alone."""
-    rest = {name: value for name, value in OPTIONS.items() if name not in named(flags) and (cpu_alone or name != LEVEL)}
+    """Returns XLA_FLAGS with those of OPTIONS and SMALL_LOOPS added that they do not name; LEVEL and SMALL_LOOPS only where
+    jax can find CPUs alone."""
+    ours = OPTIONS | SMALL_LOOPS if cpu_alone else {name: value for name, value in OPTIONS.items() if name != LEVEL}
+    rest = {name: value for name, value in ours.items() if name not in named(flags)}
     return " ".join([flags, *_as_flags(rest)]).strip()
 
 
 def portable(flags: str) -> str:
-    """Returns XLA_FLAGS with ASKED in them. Raises ValueError where they say otherwise."""
+    """Returns XLA_FLAGS with ASKED in them, in place of SMALL_LOOPS. Raises ValueError where they say otherwise."""
+    flags = _without_small_loops(flags)
     theirs = named(flags)
     for name, value in PRODUCTS.items():
         if os.environ.get(name, value) != value:
@@ -151,9 +157,14 @@ def precision() -> str:
 
 
 def beside_ours(flags: str) -> str:
-    """Returns XLA_FLAGS without those that say what `options` says, and of a portable run without IN_FLAGS."""
+    """Returns XLA_FLAGS without those that say what `options` says, without SMALL_LOOPS, and of a portable run without
+    IN_FLAGS."""
     ours = {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options}
-    return _without(flags, ours.union(IN_FLAGS if is_portable(flags) else ()))
+    return _without(_without_small_loops(flags), ours.union(IN_FLAGS if is_portable(flags) else ()))
+
+
+def _without_small_loops(flags: str) -> str:
+    return " ".join(word for word in flags.split() if word not in _as_flags(SMALL_LOOPS))
 
 
 def _without(flags: str, names: Iterable[str]) -> str:
