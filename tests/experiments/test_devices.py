@@ -16,7 +16,7 @@ import envs
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition.blocks import with_width
 from experiments.lab.definition.experiment import Contender, Experiment, Task, trials_held
-from experiments.lab.machine import compiled_programs, devices, flags, folders, hardware
+from experiments.lab.machine import compiled_programs, devices, flags, folders, hardware, products
 from experiments.lab.recording import difference
 from experiments.lab.running import programs
 
@@ -96,21 +96,24 @@ def test_the_users_own_xla_flags_win_and_ours_are_added(monkeypatch):
     assert flags.in_force("cpu") == found
 
 
-ASKED = (
-    "--xla_cpu_max_isa=AVX --xla_cpu_enable_platform_dependent_math=false "
-    "--xla_backend_extra_options=xla_force_enable_experimental_llvm_ir_gemm"
-)
+ASKED = "--xla_cpu_max_isa=AVX --xla_cpu_enable_platform_dependent_math=false"
 
 
 def test_a_portable_run_asks_for_it_before_jax_starts_and_in_every_program_and_the_manifest_says_so(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/x")
     monkeypatch.setattr(devices, "started", lambda: False)
     monkeypatch.setattr(devices, "portable_in_force", lambda: True)
+    asked = []
+    monkeypatch.setattr(products, "in_one_form", lambda: asked.append("products"))
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     assert not flags.PORTABLE.keys() & flags.options().keys() and not flags.is_portable(os.environ["XLA_FLAGS"])
+    devices.start()
+    assert not asked
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/x")
     devices.start(portable=True)
     devices.start()  # as whatever runs afterwards does
+    assert asked == ["products"] * 2
     assert os.environ["XLA_FLAGS"].startswith(f"--xla_dump_to=/x {ASKED} --xla_cpu_multi_thread_eigen=false")
     assert flags.options() == {**flags.OPTIONS, **flags.PORTABLE}
     assert compiled_with()[0] == [{**flags.OPTIONS, **flags.PORTABLE}] * 3
@@ -120,12 +123,6 @@ def test_a_portable_run_asks_for_it_before_jax_starts_and_in_every_program_and_t
     assert flags.is_portable(flags.of({"flags": found})) and flags.options("gpu") == flags.GPU_OPTIONS
     monkeypatch.setenv("XLA_FLAGS", flags.of({"flags": found}))
     assert flags.in_force("cpu") == found
-
-
-def test_an_option_of_portable_runs_alone_is_the_users_own():
-    lone = "--xla_backend_extra_options=xla_force_enable_experimental_llvm_ir_gemm"
-    assert flags.beside_ours(f"{lone} --xla_cpu_multi_thread_eigen=false") == lone
-    assert flags.beside_ours(f"{ASKED} --xla_cpu_multi_thread_eigen=false") == ""
 
 
 def test_a_portable_run_is_refused_where_it_would_not_be_one(monkeypatch):

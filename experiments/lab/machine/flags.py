@@ -19,13 +19,9 @@ OPTIONS = {
 }
 # Asked for by --portable, so that bits belong to the program: no approximation that is one maker's own, and instructions of
 # fewer kinds than the processor has. XLA then writes for one processor, Sandy Bridge, wherever it runs; with AVX2 it would on
-# processors that have more, and on those that have just that weigh things as suits their model.
+# processors that have more, and on those that have just that weigh things as suits their model. `products.py` belongs to it.
 PORTABLE = {"xla_cpu_max_isa": "AVX", "xla_cpu_enable_platform_dependent_math": False}
-# Asked for with them, in XLA_FLAGS alone, since no program can be given it: products of transposed matrices go to YNNPACK,
-# which adds up parts of one length, and not to Eigen, whose parts are as long as the processor's caches allow.
-IN_FLAGS = {"xla_backend_extra_options": "xla_force_enable_experimental_llvm_ir_gemm"}
-ASKED = PORTABLE | IN_FLAGS
-# In XLA_FLAGS alone too: a loop whose step reads and writes fewer bytes is one function of machine code, and starts no kernel
+# In XLA_FLAGS alone, since no program can be given it: a loop whose step reads and writes fewer bytes is one function of machine code, and starts no kernel
 # at each step, as a rollout in one environment. Speed alone is at stake, no bit.
 SMALL_LOOPS = {"xla_backend_extra_options": "xla_cpu_small_while_loop_byte_threshold=32768"}
 # A variable of the library whose products XLA takes for some shapes: its own for AVX-512 add up in another order.
@@ -88,21 +84,20 @@ def with_ours(flags: str, cpu_alone: bool = True) -> str:
 
 
 def portable(flags: str) -> str:
-    """Returns XLA_FLAGS with ASKED in them, in place of SMALL_LOOPS. Raises ValueError where they say otherwise."""
-    flags = _without_small_loops(flags)
+    """Returns XLA_FLAGS with PORTABLE in them. Raises ValueError where they say otherwise."""
     theirs = named(flags)
     for name, value in PRODUCTS.items():
         if os.environ.get(name, value) != value:
             raise ValueError(f"{name} is {os.environ[name]}, and --portable needs {value}: unset it")
-    for name, value in ASKED.items():
+    for name, value in PORTABLE.items():
         if name in theirs and _as(value, theirs[name]) != value:
             raise ValueError(f"XLA_FLAGS sets --{name}={theirs[name]}, and --portable needs {value}: unset it")
-    return " ".join([flags, *_as_flags({name: x for name, x in ASKED.items() if name not in theirs})]).strip()
+    return " ".join([flags, *_as_flags({name: x for name, x in PORTABLE.items() if name not in theirs})]).strip()
 
 
 def without_portable(flags: str) -> str:
-    """Returns XLA_FLAGS without ASKED."""
-    return _without(flags, ASKED)
+    """Returns XLA_FLAGS without PORTABLE."""
+    return _without(flags, PORTABLE)
 
 
 def unfit_processor(machine: str, features: str) -> str:
@@ -115,9 +110,9 @@ def unfit_processor(machine: str, features: str) -> str:
 
 
 def is_portable(flags: str) -> bool:
-    """Returns whether XLA_FLAGS ask for what ASKED does."""
+    """Returns whether XLA_FLAGS ask for what PORTABLE does."""
     theirs = named(flags)
-    return all(name in theirs and _as(value, theirs[name]) == value for name, value in ASKED.items())
+    return all(name in theirs and _as(value, theirs[name]) == value for name, value in PORTABLE.items())
 
 
 def options(platform: str = "cpu") -> dict[str, bool | int | str]:
@@ -143,8 +138,7 @@ def in_force(platform: str) -> dict[str, str]:
     """Returns the variables that jax and XLA read, the options of a run's programs, which are not named twice, and on
     accelerators the precision of products. Jax has started."""
     found = {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC", *PRODUCTS))}
-    given = options(platform) | (IN_FLAGS if is_portable(found.get("XLA_FLAGS", "")) else {})
-    found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(given))}
+    found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(options(platform)))}
     found["products"] = "" if platform == "cpu" else precision()
     return {name: value for name, value in found.items() if value}
 
@@ -157,14 +151,9 @@ def precision() -> str:
 
 
 def beside_ours(flags: str) -> str:
-    """Returns XLA_FLAGS without those that say what `options` says, without SMALL_LOOPS, and of a portable run without
-    IN_FLAGS."""
-    ours = {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options}
-    return _without(_without_small_loops(flags), ours.union(IN_FLAGS if is_portable(flags) else ()))
-
-
-def _without_small_loops(flags: str) -> str:
-    return " ".join(word for word in flags.split() if word not in _as_flags(SMALL_LOOPS))
+    """Returns XLA_FLAGS without those that say what `options` says, and without SMALL_LOOPS."""
+    rest = " ".join(word for word in flags.split() if word not in _as_flags(SMALL_LOOPS))
+    return _without(rest, {name for options in (*OF_PLATFORM.values(), PORTABLE) for name in options})
 
 
 def _without(flags: str, names: Iterable[str]) -> str:
