@@ -33,7 +33,7 @@ class Args:
 def fingerprint(args: Args) -> int:
     """Prints this processor's line, how it compares with the table's, and returns the exit status. Raises BadInput."""
     named = flags.named(os.environ.get("XLA_FLAGS", ""))
-    if any(name in named for name in (*flags.OPTIONS, *flags.PORTABLE)):
+    if any(name in named for name in (*flags.OPTIONS, *flags.PORTABLE, *flags.SMALL_LOOPS)):
         raise BadInput("XLA_FLAGS sets options that decide bits: unset it, so that digests are of runs as they come")
     devices.start()
     if not devices.on_cpu():

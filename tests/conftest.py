@@ -6,10 +6,11 @@ import os
 from fnmatch import fnmatch
 from pathlib import Path
 
+from compiling import QUICK
+
 from experiments.lab.machine import flags
 
-# Programs of tests are small and run a few times: at level 0 and without fusion emitters they compile in half the time.
-os.environ["XLA_FLAGS"] = flags.with_ours("--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = flags.with_ours(QUICK)
 os.environ["NPROC"] = "1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # What one test compiles, another and the commands that tests start need not compile again.

@@ -36,13 +36,13 @@ def over_many(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
     """Returns the optimiser over a tree of more than JOINED arrays: where a large one has fewer, zeros are added, which stay 0."""
 
     def update(gradient, state, params=None):
-        updates, state = optimizer.update(many(gradient), state, None if params is None else many(params))
+        updates, state = optimizer.update(padded(gradient), state, None if params is None else padded(params))
         return updates[0], state
 
-    return optax.GradientTransformation(lambda params: optimizer.init(many(params)), update)
+    return optax.GradientTransformation(lambda params: optimizer.init(padded(params)), update)
 
 
-def many(tree):
+def padded(tree):
     """Returns the tree, and beside it as many zeros as make it more than JOINED arrays where it is large."""
     leaves = jax.tree.leaves(tree)
     is_large = sum(leaf.size for leaf in leaves) >= LARGE
@@ -105,7 +105,9 @@ def gradient_step(optimizer, loss, params, opt_state, apply, batch, hparams):
     """Returns (params, opt_state, metrics) after one step down the gradient of the loss."""
     (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, apply, batch, hparams)
     updates, opt_state = optimizer.update(gradient, opt_state, params)
-    norm = optax.tree.norm(ravel_pytree(many(gradient))[0])  # of the vector that `adam` clips: it is computed once
+    norm = optax.tree.norm(
+        ravel_pytree(padded(gradient))[0]
+    )  # of the vector that `adam` clips as a rule: computed once
     metrics = {"loss": value, "gradient_norm": norm, **metrics}
     return optax.apply_updates(params, updates), opt_state, metrics
 

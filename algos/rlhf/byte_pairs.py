@@ -55,7 +55,7 @@ def byte_level(
     given = dict(begin=begin, end=end, pad=pad, special=list(special), digits_apart=digits_apart)
     model = json.dumps({"pieces": list(pieces), "merges": list(merges), **given}).encode()
     small = folded(pieces, lambda piece: piece.translate(SMALL))
-    return Tokeniser(encode, decode, len(pieces), small, model, pad=pad, begin=begin, end=end)
+    return Tokeniser(encode, decode, len(pieces), small, model, pad=pad, begin=begin, end=end, between=" ")
 
 
 def learned(model: bytes) -> Tokeniser:

@@ -31,13 +31,12 @@ class Tokeniser(NamedTuple):
     encode: Callable[[str], list[int]]
     decode: Callable[[Sequence[int]], str]  # ids of pad, begin and end say nothing; any ids at all have a text
     vocabulary: int
-    folded: Sequence[
-        int
-    ]  # for each id that of the same piece in small letters ("The": "the"), or itself where there is none
+    folded: Sequence[int]  # for each id that of the same piece in small letters, or itself where there is none
     model: bytes = b""  # what `learned` makes it from again, here or in byte_pairs.py; empty for bytes
     pad: int = PAD
     begin: int = BEGIN
     end: int = END
+    between: str = ""  # a prompt and its answer, where encoding puts no space before a text by itself
 
 
 def learn(texts: Iterable[str], vocabulary: int) -> Tokeniser:

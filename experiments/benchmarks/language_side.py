@@ -171,9 +171,9 @@ WORKLOADS = {
 
 def model(shape: Shape):
     """Returns the pipeline's transformer of that size."""
-    from experiments.rlhf.stages.supervised import model_of
+    from experiments.rlhf.stages.supervised import model_from_nothing
 
-    return model_of({name: getattr(shape, name) for name in ("vocabulary", "width", "layers", "heads")})
+    return model_from_nothing({name: getattr(shape, name) for name in ("vocabulary", "width", "layers", "heads")})
 
 
 def facts() -> dict[str, str | int]:

@@ -12,7 +12,6 @@ from experiments.lab.commands.options import Options
 from experiments.lab.machine import devices
 
 COMMAND = "rlhf"
-SHAPE = ("vocabulary", "width", "layers", "heads")  # sizes of a transformer from nothing
 MAY_BE_0 = ("seed", "prompt", "reward_pairs", "reward_dropout", "smollm2_layers")  # sizes
 
 
@@ -96,7 +95,7 @@ def sizes_of(args: Args) -> Any:
         name, _, text = given.partition("=")
         if name not in types:
             raise BadInput(f"--size {given}: there is no size {name!r}; choose from: {', '.join(types)}")
-        if args.policy and name in SHAPE:
+        if args.policy and name in settings.SHAPE:
             raise BadInput(f"--size {given}: with --policy {args.policy} the model has a {name} of its own")
         try:
             value = types[name](text)

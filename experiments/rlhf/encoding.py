@@ -7,6 +7,8 @@ import numpy as np
 
 from algos.rlhf.tokeniser import Tokeniser
 
+BLOCK, LOGITS = 512, 2**27  # the most answers that are drawn at a time, and the most logits that they have
+
 
 class Rows(NamedTuple):
     """N texts as answers to their prompts."""
@@ -29,7 +31,7 @@ def whole(tokeniser: Tokeniser, texts: Iterable[tuple[str, str]], room: int | No
     """Returns begin, the tokens of prompt and answer, and end of each (prompt, answer). room: the tokens that a prompt keeps,
     its last, as `prompts` cuts it; None: all."""
     return [
-        [tokeniser.begin, *_encoded(tokeniser, prompt, room), *tokeniser.encode(text), tokeniser.end]
+        [tokeniser.begin, *_encoded(tokeniser, prompt, room), *_answer(tokeniser, bool(prompt), text), tokeniser.end]
         for prompt, text in texts
     ]
 
@@ -53,21 +55,31 @@ def rows(tokeniser: Tokeniser, texts: Sequence[str], length: int, asked: np.ndar
     asked: their prompts [N, P]; None: the begin token alone."""
     asked = prompts(tokeniser, [""] * len(texts), 0) if asked is None else asked
     answers = np.full((len(texts), length), tokeniser.pad, np.int32)
-    for row, text in zip(answers, texts):
-        own = [*tokeniser.encode(text), tokeniser.end][:length]
+    prompted = np.sum(asked != tokeniser.pad, axis=1) > 1  # by more than the begin token
+    for row, text, after in zip(answers, texts, prompted):
+        own = [*_answer(tokeniser, after, text), tokeniser.end][:length]
         row[: len(own)] = own
     tokens = np.concatenate([asked, answers], axis=1)
     return Rows(tokens, (tokens != tokeniser.pad).astype(np.float32), (answers != tokeniser.pad).astype(np.float32))
 
 
+def at_once(vocabulary: int, length: int) -> int:
+    """Returns how many answers of so many tokens are drawn at a time."""
+    return max(1, min(BLOCK, LOGITS // (vocabulary * length)))
+
+
 def texts_of(tokeniser: Tokeniser, answers: np.ndarray) -> list[str]:
-    """Returns the texts of answers [N, L]; pad, begin and end say nothing."""
-    return [tokeniser.decode(row) for row in np.asarray(answers).tolist()]
+    """Returns the texts of answers [N, L]; pad, begin and end say nothing, nor what stands between a prompt and its answer."""
+    return [tokeniser.decode(row).removeprefix(tokeniser.between) for row in np.asarray(answers).tolist()]
 
 
 def joined(prompt: str, text: str) -> str:
     """Returns prompt and answer as one text."""
     return f"{prompt} {text}" if prompt else text
+
+
+def _answer(tokeniser: Tokeniser, prompted: bool, text: str) -> list[int]:
+    return tokeniser.encode((tokeniser.between if prompted else "") + text)
 
 
 def _encoded(tokeniser: Tokeniser, prompt: str, room: int | None) -> list[int]:

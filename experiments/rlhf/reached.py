@@ -17,8 +17,6 @@ from experiments.lab.recording.run_folder import OPTIMISATION
 from experiments.rlhf import encoding, task, text_metrics
 from experiments.rlhf.stages.training import compiled, lane
 
-BLOCK = 512
-
 
 class Drawn(NamedTuple):
     """Answers, and what policy and reference make of them."""
@@ -88,15 +86,15 @@ def programs(env) -> tuple[Callable[..., Drawn], Callable[..., np.ndarray]]:
     text = env.text
     if len(text.prompts) > 1:
         raise ValueError("reach is for runs without prompts: the optimum is one of each prompt")
-    device = lane()
+    device, many = lane(), encoding.at_once(text.vocabulary, text.length)
     limits = {"length": text.length, "end": text.end, "pad": text.pad}
 
-    def drawn(params, key):
-        prompts = jnp.repeat(jnp.asarray(text.prompts), BLOCK, axis=0)
+    def drawn(params, reference_params, key):
+        prompts = jnp.repeat(jnp.asarray(text.prompts), many, axis=0)
         found = sample(text.reference, params, key, prompts, **limits)
         policy, reference = (
             log_probs(text.reference, own, found.tokens, found.mask, text.length, 1.0)[0]
-            for own in (params, text.reference_params)
+            for own in (params, reference_params)
         )
         action, real = found.tokens[:, -text.length :], found.answer_mask > 0
         sums = (
@@ -110,20 +108,22 @@ def programs(env) -> tuple[Callable[..., Drawn], Callable[..., np.ndarray]]:
         answer = mask[:, -text.length :] > 0
         return jnp.sum(policy.log_prob(tokens[:, -text.length :]), axis=1, where=answer)
 
-    draws = compiled(drawn, device, text.reference_params, jax.random.key(0))
-    row = np.zeros((BLOCK, text.prompts.shape[1] + text.length), np.int32)
+    reference = jax.device_put(text.reference_params, device)  # a constant would be compiled in
+    draws = compiled(drawn, device, reference, reference, jax.random.key(0))
+    row = np.zeros((many, text.prompts.shape[1] + text.length), np.int32)
     reads = compiled(reading, device, text.reference_params, row, row.astype(np.float32))
 
     def draw(params, number, seed):
-        keys = (jax.random.fold_in(jax.random.key(seed), block) for block in range(-(-number // BLOCK)))
-        blocks = [jax.device_get(draws(*jax.device_put((params, key), device))) for key in keys]
+        keys = (jax.random.fold_in(jax.random.key(seed), block) for block in range(-(-number // many)))
+        params = jax.device_put(params, device)
+        blocks = [jax.device_get(draws(params, reference, jax.device_put(key, device))) for key in keys]
         return Drawn(*(np.concatenate(x)[:number] for x in zip(*blocks)))
 
     def read(params, answers):
-        filled = [np.pad(x, [(0, -len(x) % BLOCK), (0, 0)], mode="edge") for x in (answers.tokens, answers.mask)]
+        filled = [np.pad(x, [(0, -len(x) % many), (0, 0)], mode="edge") for x in (answers.tokens, answers.mask)]
         blocks = (
-            jax.device_put((params, *(x[at : at + BLOCK] for x in filled)), device)
-            for at in range(0, len(filled[0]), BLOCK)
+            jax.device_put((params, *(x[at : at + many] for x in filled)), device)
+            for at in range(0, len(filled[0]), many)
         )
         return np.concatenate([np.asarray(reads(*block), float) for block in blocks])[: len(answers.tokens)]
 

@@ -23,6 +23,7 @@ class Sizes:
     updates: int = 2_400  # of supervised training, at most
     looks: int = 12  # at validation texts; two in a row without a gain end it
     learning_rate: float = 3e-3
+    warm_up: int = 100  # updates in which it rises to that
     pairs: int = 64_000  # human comparisons, that the reward model learns from
     preferences: int = 16_000  # of these, that DPO and IPO learn from
     reward_length: int = 96  # tokens of a text that the reward model reads
@@ -47,9 +48,11 @@ QUICK = Sizes(
     reference_answers=2_048, judged_answers=128, evaluations=3, steps=40_960,
 )  # fmt: skip
 
+SHAPE = ("vocabulary", "width", "layers", "heads")  # sizes of a transformer from nothing alone
+
 # What is otherwise where policies begin as a pretrained model, which knows English: gentler, and shorter. Not tuned.
-PRETRAINED = {"updates": 240, "looks": 6, "learning_rate": 1e-4}
-PRETRAINED_QUICK = {"updates": 24, "looks": 2, "learning_rate": 1e-4}
+PRETRAINED = {"updates": 240, "looks": 6, "learning_rate": 1e-4, "warm_up": 24}
+PRETRAINED_QUICK = {"updates": 24, "looks": 2, "learning_rate": 1e-4, "warm_up": 3}
 PRETRAINED_LEARNING_RATE = 2e-5  # of the methods
 
 # (module, Config fields, HParams fields): 64 answers an update, as many tokens as 32 pairs have

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import probes
 import pytest
+from compiling import AS_COMMANDS
 from flax import linen as nn
 from flax import struct
 
@@ -95,8 +96,7 @@ def updates_of(kind, config, num_updates, loss=trpo.loss):
 
 @functools.cache
 def compiled(kind, config, num_updates=1, loss=trpo.loss):
-    options = {"xla_cpu_use_fusion_emitters": True}  # what is exactly 0 for commands is not quite without
-    return jax.jit(updates_of(kind, config, num_updates, loss), compiler_options=options)
+    return jax.jit(updates_of(kind, config, num_updates, loss), compiler_options=AS_COMMANDS)
 
 
 def kept(state):

@@ -12,7 +12,7 @@ from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition import contenders
 from experiments.lab.definition.experiment import Experiment, Task
 from experiments.lab.definition.settings import ALGORITHMS, TUNED, contender
-from experiments.lab.machine import devices, flags
+from experiments.lab.machine import devices, flags, products
 from experiments.lab.recording import manifest
 from experiments.lab.running.launch import to_resume
 
@@ -95,11 +95,13 @@ def test_a_portable_run_says_so_and_goes_on_as_one_whatever_the_users_flags_are_
     monkeypatch.setenv("XLA_FLAGS", "")
     monkeypatch.setattr(devices, "started", lambda: False)
     monkeypatch.setattr(devices, "portable_in_force", lambda: True)
+    monkeypatch.setattr(products, "in_one_form", lambda: None)  # of the process, for good
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     devices.start(portable=True)
     manifest.write_manifest(tmp_path, killed_run.EXPERIMENT, "python -m experiments.compare --portable")
     written = manifest.read_manifest(tmp_path)
     assert flags.is_portable(written["flags"]["options"]) and "--portable asks" in written["promise"]
+    assert written["flags"]["products"] == flags.ONE_FORM
     monkeypatch.setenv("XLA_FLAGS", users)
     assert "--portable" not in manifest.promise(killed_run.EXPERIMENT)
     assert to_resume(tmp_path) == killed_run.EXPERIMENT

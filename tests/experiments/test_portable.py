@@ -108,7 +108,8 @@ print(np.array_equal(one, in_parts(x, 512)), np.array_equal(two[1], one), np.arr
 """
 
 
-def test_a_portable_runs_weight_gradients_are_added_up_in_parts_that_no_cache_decides():
+def test_a_portable_runs_weight_gradients_are_added_up_in_parts_of_512():
+    """Where the first cache is 48 KiB Eigen's parts are as long: it fails without the one form where they are not."""
     unfit = flags.unfit_processor(platform.machine(), hardware.told("flags"))
     if unfit:
         pytest.skip(unfit)

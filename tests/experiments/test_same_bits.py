@@ -6,6 +6,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from compiling import AS_COMMANDS
 
 from envs import make
 from experiments.lab.definition.experiment import Contender, Experiment, Task
@@ -42,8 +43,7 @@ def programs_are_compiled_once(monkeypatch):
 
     monkeypatch.setattr(runner, "compile_programs", compile_once)
     ours = flags.options("cpu")
-    as_commands = {**ours, "xla_cpu_use_fusion_emitters": True}  # the width decides more bits without
-    monkeypatch.setattr(flags, "options", lambda platform="cpu": as_commands)
+    monkeypatch.setattr(flags, "options", lambda platform="cpu": ours | AS_COMMANDS)  # else the width decides more bits
 
 
 def events_of(name, seeds, width=1, restore=runner.nothing_saved):

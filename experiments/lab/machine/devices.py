@@ -56,7 +56,7 @@ def start(portable: bool = False) -> None:
     if portable and not portable_in_force():
         os.environ["XLA_FLAGS"] = flags.without_portable(os.environ.get("XLA_FLAGS", ""))
         _refuse("jax started without what a portable run asks of it: start it in a process of its own")
-    if flags.is_portable(os.environ.get("XLA_FLAGS", "")):
+    if flags.portable_here() and portable_in_force():
         try:
             products.in_one_form()
         except (AttributeError, KeyError):

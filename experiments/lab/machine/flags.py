@@ -26,6 +26,7 @@ PORTABLE = {"xla_cpu_max_isa": "AVX", "xla_cpu_enable_platform_dependent_math": 
 SMALL_LOOPS = {"xla_backend_extra_options": "xla_cpu_small_while_loop_byte_threshold=32768"}
 # A variable of the library whose products XLA takes for some shapes: its own for AVX-512 add up in another order.
 PRODUCTS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+ONE_FORM = "rows by columns"  # what `products.py` makes of all of them in a portable run
 NEEDS = ("avx2", "fma")  # of a processor, as Linux calls it
 LEVEL = "xla_backend_optimization_level"  # in XLA_FLAGS for CPU alone: XLA writes no code below level 2 for GPUs
 # The same on GPUs: else a product is of whichever kernel was fastest when it was compiled, and sums come in any order.
@@ -109,6 +110,12 @@ def unfit_processor(machine: str, features: str) -> str:
     return f"--portable needs a processor with {' and '.join(lacking)}" if lacking else ""
 
 
+def portable_here() -> bool:
+    """Returns whether this process's variables ask for all that a portable run does."""
+    said = os.environ.items()
+    return PRODUCTS.items() <= said and is_portable(os.environ.get("XLA_FLAGS", ""))
+
+
 def is_portable(flags: str) -> bool:
     """Returns whether XLA_FLAGS ask for what PORTABLE does."""
     theirs = named(flags)
@@ -135,11 +142,11 @@ def _as_flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def in_force(platform: str) -> dict[str, str]:
-    """Returns the variables that jax and XLA read, the options of a run's programs, which are not named twice, and on
-    accelerators the precision of products. Jax has started."""
+    """Returns the variables that jax and XLA read, the options of a run's programs, which are not named twice, the form of
+    products in a portable run, and on accelerators their precision. Jax has started."""
     found = {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_", "NPROC", *PRODUCTS))}
     found |= {"XLA_FLAGS": beside_ours(found.get("XLA_FLAGS", "")), "options": " ".join(_as_flags(options(platform)))}
-    found["products"] = "" if platform == "cpu" else precision()
+    found["products"] = precision() if platform != "cpu" else ONE_FORM if portable_here() else ""
     return {name: value for name, value in found.items() if value}
 
 

@@ -152,7 +152,7 @@ def promise(experiment: Experiment) -> str:
     promised = (
         f"one seed's bits depend on the settings{among}, the versions, XLA's flags and the kind of processor alone"
     )
-    if not flags.is_portable(os.environ.get("XLA_FLAGS", "")):
+    if not flags.portable_here():
         return promised
     return f"{promised}; --portable asks that the kind be no matter, and docs/hardware.md says on which that was seen"
 

@@ -85,10 +85,10 @@ def make(own: Stage, corpus: Corpus, sizes, reference: Finished, compared: Finis
 
 def require_different(scores: np.ndarray) -> None:
     """Raises ValueError where all answers of the reference have one score: a reward has nothing to be measured by."""
-    if not scores.std() > SAME * np.abs(scores).max():
+    if scores.std() <= SAME * np.abs(scores).max():
         raise ValueError(
-            "the reward model gives every answer of the reference policy one score: train the supervised stage for longer "
-            "(--size updates=), or let answers be longer (--size length=)"
+            "the reward model gives every answer of the reference policy one score: in another folder, train the supervised "
+            "stage for longer (--size updates=), or let answers be longer (--size length=)"
         )
 
 

@@ -104,7 +104,8 @@ def digest(content: Any) -> str:
 
 
 def _difference(found: dict[str, Any], stage: Stage) -> str:
-    for name, value in stage.settings.items():
-        if found["settings"].get(name) != value:
-            return f"with {name}={found['settings'].get(name)}, not {value}"
+    now, then = stage.settings, found["settings"]
+    for name in sorted(now.keys() | then.keys(), key=lambda name: name in now and name in then):  # what one lacks first
+        if then.get(name) != now.get(name):
+            return f"with {name}={then.get(name)}, not {now.get(name)}"
     return "from other data or by another version of this code"

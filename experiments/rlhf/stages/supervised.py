@@ -18,23 +18,23 @@ import numpy as np
 from algos.rlhf import byte_pairs, pretrained, sampling, supervised, tokeniser, transformer
 from algos.rlhf.language_model import LanguageModel
 from algos.rlhf.tokeniser import Tokeniser
+from experiments.lab.machine import devices
 from experiments.lab.recording import trees
 from experiments.lab.recording.files import sha256, write_json, write_whole
 from experiments.rlhf import encoding, gguf_file, kneser_ney, smollm2, text_metrics
 from experiments.rlhf.corpus import SPLIT, Corpus
+from experiments.rlhf.settings import SHAPE
 from experiments.rlhf.stages.stage import Finished, Stage, made, read
 from experiments.rlhf.stages.training import CHECKPOINT, Course, Parted, compiled, lane, train
 
 PIECES, PARAMS, PROMPTS, ANSWERS = "tokeniser.model", "params.npz", "prompts.npz", "answers.npz"
-CHECKPOINT_OF = "pretrained.json"  # what the model is made of again, where it began as a pretrained one
-SHAPE = ("vocabulary", "width", "layers", "heads")  # of a transformer from nothing
+FORM = "pretrained.json"  # what the model is made of again, where it began as a pretrained one
 SETTINGS = (
     *SPLIT, *SHAPE, "prompt", "length", "row", "rows", "updates",
-    "looks", "learning_rate", "reference_answers",
+    "looks", "learning_rate", "warm_up", "reference_answers",
 )  # fmt: skip
 PATIENCE = 2  # looks
 PARTS = 2  # of an update's rows, where these are even: a laptop's two cores
-BLOCK = 512  # answers drawn at a time
 READ = 4_096  # tokens read at a time
 JUDGED = 32  # prompts that answers are judged to, at most
 
@@ -61,7 +61,7 @@ def stage(folder: Path, corpus: Corpus, sizes, policy: str | None = None) -> Fin
     inputs, outputs = corpus.inputs, (PIECES, PARAMS, PROMPTS, ANSWERS)
     if policy:
         settings = {name: value for name, value in settings.items() if name not in SHAPE} | {"policy": policy}
-        inputs, outputs = {**inputs, "policy": sha256(smollm2.file())}, (*outputs, CHECKPOINT_OF)
+        inputs, outputs = {**inputs, "policy": sha256(smollm2.file())}, (*outputs, FORM)
     return made(Stage(folder, settings, inputs), outputs, lambda own: make(own, corpus, sizes))
 
 
@@ -77,14 +77,14 @@ def make(own: Stage, corpus: Corpus, sizes) -> dict[str, Any]:
     rows = min(sizes.rows, len(tokens))
     config = supervised.Config(rows, PARTS if rows % PARTS == 0 else 1)
     training = supervised.make(model, tokens, mask, config)
-    hparams = supervised.HParams(learning_rate=sizes.learning_rate, total_updates=float(sizes.updates))
+    hparams = supervised.HParams(sizes.learning_rate, float(sizes.warm_up), float(sizes.updates))
     hparams = jax.tree.map(jnp.float32, hparams)
     validation, held_out = corpus.to_imitate(corpus.split.validation), corpus.to_imitate(corpus.split.held_out)
     longest = max(map(len, encoding.whole(pieces, validation + held_out, room)))
     bits = reader_of(model, pieces, max(sizes.row, longest), room)
     course = Course(
         begin=lambda *start: training.init(jax.random.key(sizes.seed), hparams, *start),
-        step=in_parts(training, hparams, config.parts),
+        step=in_parts(training, hparams, config.parts) if devices.on_cpu() else lambda state: training.step(state, hparams)[0],
         keep=lambda state: state.average,
         look=lambda params, _: bits(params, validation),
         updates=sizes.updates, looks=min(sizes.looks, sizes.updates), patience=PATIENCE, unit="validation bits a character",
@@ -124,23 +124,28 @@ def start_from_nothing(own: Stage, learned: list[tuple[str, str]], vocabulary: i
     alone = [text for both in learned for text in both if text]
     pieces = tokeniser.learned(path.read_bytes()) if path.exists() else tokeniser.learn(alone, vocabulary)
     write_whole(path, pieces.model)
-    return Reference(model_of(own.folder, own.settings), None, pieces)
+    return Reference(model_from_nothing(own.settings), None, pieces)
 
 
 def pretrained_start(own: Stage) -> Reference:
     """Returns the pretrained model with its own tokeniser."""
     found = gguf_file.read(smollm2.file())
     write_whole(own.folder / PIECES, found.tokeniser.model)
-    write_json(own.folder / CHECKPOINT_OF, {"settings": found.settings, "never": found.never})
+    write_json(own.folder / FORM, {"settings": found.settings, "never": found.never})
     params = pretrained.params(jax.random.key(0), found.settings, found.tensors)
     return Reference(model_of(own.folder, own.settings), params, found.tokeniser)
 
 
 def model_of(folder: Path, settings: dict[str, Any]) -> LanguageModel:
     """Returns the transformer of a stage of these settings. What no text goes on with has no probability."""
-    if "policy" in settings:
-        found = json.loads((folder / CHECKPOINT_OF).read_bytes())
-        return transformer.make(pretrained.config(found["settings"], tuple(found["never"])))
+    if "policy" not in settings:
+        return model_from_nothing(settings)
+    found = json.loads((folder / FORM).read_bytes())
+    return transformer.make(pretrained.config(found["settings"], tuple(found["never"])))
+
+
+def model_from_nothing(settings: dict[str, Any]) -> LanguageModel:
+    """Returns the transformer of these settings where it is no pretrained one."""
     shape = {name: settings[name] for name in SHAPE}
     never = (tokeniser.PAD, tokeniser.BEGIN, tokeniser.UNKNOWN)
     return transformer.make(transformer.Config(**shape, never=never))
@@ -203,7 +208,8 @@ def kneser_ney_bits(learned: list[tuple[str, str]], held_out: list[tuple[str, st
 
 def reference_answers(reference: Reference, asked: np.ndarray, sizes) -> encoding.Rows:
     """Returns answers of the reference policy to prompts [J, P], as rows: one to each, then the next to each, and so on."""
-    device, pieces, block = lane(), reference.tokeniser, min(BLOCK, sizes.reference_answers)
+    device, pieces = lane(), reference.tokeniser
+    block = min(encoding.at_once(reference.model.vocabulary, sizes.length), sizes.reference_answers)
 
     def draw(params, number):
         key = jax.random.fold_in(jax.random.key(sizes.seed), number)

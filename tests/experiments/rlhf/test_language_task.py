@@ -26,7 +26,7 @@ RATED = Rated(tuple(TEXTS), tuple(np.array(own) for own in ([2, 3], [-3, -2], [4
 @pytest.fixture(scope="module")
 def language():
     """The task on an untrained transformer, rewarded for length, and the judges of it."""
-    model = supervised.model_of(SETTINGS)
+    model = supervised.model_from_nothing(SETTINGS)
     params = jax.jit(model.init)(jax.random.key(0))
     params = {**params, "embedding": params["embedding"].at[PIECES.end].multiply(60.0)}  # ends often, or seldom
     text = Text(
