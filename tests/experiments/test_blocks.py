@@ -93,7 +93,7 @@ def test_blocks_are_as_large_as_is_fastest_and_empty_places_cost_what_others_do(
 
 
 def experiment_of(*contenders, seeds=10, **fields):
-    return Experiment((Task("CartPole-v1", contenders),), tuple(range(seeds)), 1000, **fields)
+    return Experiment((Task("CartPole-v1", contenders),), tuple(range(seeds)), fields.pop("steps", 10**6), **fields)
 
 
 def test_ten_seeds_of_what_was_shown_share_blocks_and_those_of_others_do_not(shown_here, monkeypatch):
@@ -106,6 +106,8 @@ def test_ten_seeds_of_what_was_shown_share_blocks_and_those_of_others_do_not(sho
         chosen
     )
     assert [trials_held(with_width(experiment_of(PPO, seeds=seeds)), (first,)) for seeds in (5, 7)] == [5, 10]
+    short = with_width(experiment_of(PPO, steps=blocks.PAYS_FROM // 10 - 1))
+    assert short.tasks[0].contenders[0].block is None
     one_seed = with_width(experiment_of(PPO, seeds=1))
     assert one_seed.tasks[0].contenders[0].block is None and "computed together" not in plan.announcement(one_seed)
 

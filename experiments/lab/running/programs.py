@@ -89,6 +89,7 @@ def compile_programs(
 ) -> list[Programs]:
     """Returns the programs of each lane, compiled side by side. judged_by: a judge, or the number of episodes of an
     evaluation."""
+    algorithm = algorithm._replace(step=jax.jit(algorithm.step, inline=True))  # traced once, for its metrics and to train
 
     def begin(seed, hparams):
         key_run, key_eval = jax.random.split(jax.random.fold_in(jax.random.key(BASE_SEED), seed))
