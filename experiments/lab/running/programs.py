@@ -89,7 +89,9 @@ def compile_programs(
 ) -> list[Programs]:
     """Returns the programs of each lane, compiled side by side. judged_by: a judge, or the number of episodes of an
     evaluation."""
-    algorithm = algorithm._replace(step=jax.jit(algorithm.step, inline=True))  # traced once, for its metrics and to train
+    algorithm = algorithm._replace(
+        step=jax.jit(algorithm.step, inline=True)
+    )  # traced once, for its metrics and to train
 
     def begin(seed, hparams):
         key_run, key_eval = jax.random.split(jax.random.fold_in(jax.random.key(BASE_SEED), seed))
@@ -174,19 +176,21 @@ def jitted(functions: dict[str, tuple[Callable, Any]], state: int = 0) -> dict[s
 
 def compile_on(lanes: Sequence[jax.Device], functions: dict[str, tuple[Any, Any]]) -> list[Programs]:
     """Returns the programs of every lane, each compiled for the shapes of its arguments: what the first lane compiles, the
-    others find in the compilation cache."""
+    others, lowered meanwhile, find in the compilation cache."""
     options = flags.options(devices.platform())
 
-    def compiled(device: jax.Device) -> Programs:
+    def lowered(device: jax.Device) -> list[Any]:
         with devices.exact_products():
-            lowered = [function.lower(*_placed(shapes, device)) for function, shapes in functions.values()]
-        with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
-            programs = pool.map(lambda program: program.compile(compiler_options=options), lowered)
-            return Programs(**dict(zip(functions, programs)))
+            return [function.lower(*_placed(shapes, device)) for function, shapes in functions.values()]
 
-    first = compiled(lanes[0])
-    with ThreadPoolExecutor() as pool:
-        return [first, *pool.map(compiled, lanes[1:])]
+    def compiled(program: Any) -> Callable:
+        return program.compile(compiler_options=options)
+
+    with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
+        first = pool.map(compiled, lowered(lanes[0]))
+        others = [lowered(device) for device in lanes[1:]]
+        found = [list(first), *(list(pool.map(compiled, of_lane)) for of_lane in others)]
+    return [Programs(**dict(zip(functions, of_lane))) for of_lane in found]
 
 
 def over_trials(hparams, seed):
