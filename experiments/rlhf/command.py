@@ -48,7 +48,7 @@ class Args(Options):
     It needs a package that the documentation names."""
     policy: Annotated[str | None, said("none", "NAME")] = None
     """A pretrained model that policies begin as, in place of a transformer trained from nothing: smollm2. It is for a GPU:
-    on two cores the default takes days. It needs the same package."""
+    on two cores the default takes most of a day. It needs the same package."""
     vader: bool = False
     """A second judge of sentiment, a lexicon, as one more column (needs: pip install vaderSentiment)."""
 
