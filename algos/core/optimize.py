@@ -105,10 +105,8 @@ def gradient_step(optimizer, loss, params, opt_state, apply, batch, hparams):
     """Returns (params, opt_state, metrics) after one step down the gradient of the loss."""
     (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, apply, batch, hparams)
     updates, opt_state = optimizer.update(gradient, opt_state, params)
-    norm = optax.tree.norm(
-        ravel_pytree(padded(gradient))[0]
-    )  # of the vector that `adam` clips as a rule: computed once
-    metrics = {"loss": value, "gradient_norm": norm, **metrics}
+    vector, _ = ravel_pytree(padded(gradient))  # what `adam` clips as a rule: its norm is then computed once
+    metrics = {"loss": value, "gradient_norm": optax.tree.norm(vector), **metrics}
     return optax.apply_updates(params, updates), opt_state, metrics
 
 

@@ -171,9 +171,10 @@ WORKLOADS = {
 
 def model(shape: Shape):
     """Returns the pipeline's transformer of that size."""
+    from experiments.rlhf.settings import SHAPE
     from experiments.rlhf.stages.supervised import model_from_nothing
 
-    return model_from_nothing({name: getattr(shape, name) for name in ("vocabulary", "width", "layers", "heads")})
+    return model_from_nothing({name: getattr(shape, name) for name in SHAPE})
 
 
 def facts() -> dict[str, str | int]:

@@ -1,5 +1,6 @@
 """--policy: policies that begin as a pretrained model, with its own tokeniser."""
 
+import dataclasses
 import json
 
 import jax
@@ -37,15 +38,10 @@ def stage_of(asked):
     return corpus.read(own, asked.data), own
 
 
-def sizes(**more):
-    """Returns the smallest sizes."""
-    return small_run.SIZES.__class__(**{**vars(small_run.SIZES), **more})
-
-
 def test_the_stage_begins_as_the_checkpoint_and_keeps_all_that_its_policy_is_made_of_again(
     small, ratings, tmp_path, monkeypatch
 ):
-    barely = sizes(updates=1, looks=1, learning_rate=1e-30)
+    barely = dataclasses.replace(small_run.SIZES, updates=1, looks=1, learning_rate=1e-30)
     made = supervised.stage(tmp_path / "supervised", corpus.read(barely, ratings), barely, "smollm2")
     monkeypatch.setattr(smollm2, "file", None)  # what is finished asks for no package
     reference = supervised.load(made.folder, made.mark)
