@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from algos.core.losses import action_value
-from algos.core.networks import orthogonal
+from algos.core.networks import HIDDEN_GAIN, dense
 
 WEIGHT_GAIN = (
     0.3  # of the mixing's weights: at first the team's value grows about as fast as an agent's, with 1.0 ten times
@@ -81,8 +81,8 @@ class Hypernetwork(nn.Module):
         def made(size, name, depth, gain=1.0):
             x = state
             for number, width in enumerate(self.hidden_sizes[:depth]):
-                x = nn.relu(nn.Dense(width, kernel_init=orthogonal(2.0**0.5), name=f"{name}_{number}")(x))
-            return nn.Dense(size, kernel_init=orthogonal(gain), name=name)(x)
+                x = nn.relu(dense(width, HIDDEN_GAIN, f"{name}_{number}")(x))
+            return dense(size, gain, name)(x)
 
         every = len(self.hidden_sizes)
         weight1 = jnp.abs(made(self.num_agents * self.mixing_size, "weight1", every, WEIGHT_GAIN))

@@ -16,6 +16,7 @@ HIDDEN_GAIN = float(np.sqrt(2.0))
 POLICY_GAIN = 0.01  # the first policy is close to uniform
 CONV_FEATURES = 16  # of the MinAtar networks (arXiv 1903.03176)
 KERNEL = 3  # by 3, theirs too
+NARROW = 8  # times fewer inputs than outputs, or outputs than inputs, make a layer narrow
 
 
 class Tower(nn.Module):
@@ -36,11 +37,11 @@ class Tower(nn.Module):
             require_channels_last(self.observation_shape)
         if len(self.observation_shape) == 3 and min(self.observation_shape[:2]) >= KERNEL:
             features = nn.relu(Convolution(CONV_FEATURES, name="Conv")(observation))
-            x, product = features.reshape(*leading, -1), dot_general_of_transposes
+            x = features.reshape(*leading, -1)
         else:
-            x, product = as_float(observation).reshape(*leading, -1), None
+            x = as_float(observation).reshape(*leading, -1)
         for size in self.hidden_sizes:
-            x = self.activation(nn.Dense(size, kernel_init=orthogonal(HIDDEN_GAIN), dot_general=product)(x))
+            x = self.activation(dense(size, HIDDEN_GAIN)(x))
         return x
 
 
@@ -100,18 +101,25 @@ def kernel_of_pairs(kernel: jax.Array) -> jax.Array:
     return jnp.concatenate([first, second], axis=-1).reshape(-1, 2 * kernel.shape[-1])
 
 
-def dot_general_of_transposes(x, kernel, dimension_numbers, precision=None) -> jax.Array:
-    """Returns `product(x, kernel)`, as flax's `Dense` asks for it."""
+def dense(size: int, gain: float, name: str | None = None) -> nn.Dense:
+    """Returns flax's layer of `size` outputs, its first weights orthogonal by `gain`, its products as `product` has them."""
+    return nn.Dense(size, kernel_init=orthogonal(gain), name=name, dot_general=dot_general)
+
+
+def dot_general(x, kernel, dimension_numbers, precision=None) -> jax.Array:
+    """Returns x @ kernel, as flax's `Dense` asks for it."""
     assert dimension_numbers == (((x.ndim - 1,), (0,)), ((), ())) and precision is None
-    return product(x, kernel)
+    narrow, wide = sorted(kernel.shape)
+    return product(x, kernel) if 1 < narrow <= wide // NARROW else x @ kernel
 
 
 @jax.custom_jvp
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns x @ kernel, [..., m] @ [m, n], whose gradient by the kernel is (g^T x)^T and not x^T g.
+    """Returns x @ kernel, [..., m] @ [m, n], in whose gradient by the kernel, x^T g, the narrower of x and g is turned.
 
-    The same sums; but g^T is small and x, which has hundreds of inputs for each image, need not be transposed: XLA's
-    products are twice as fast then on a CPU, if barriers keep it from making one form of the other.
+    The same sums, as (x^T) g where x is the narrower, as (g^T x)^T where g is: it has few numbers to move, and XLA's
+    products are several times as fast then on a CPU, if barriers keep it from making one form of the other. So it is
+    for what has few inputs, few outputs, or a whole image for inputs, and not for layers about as wide as they are deep.
     """
     return x @ kernel
 
@@ -119,10 +127,13 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 @product.defjvp
 def _product_tangent(primals, tangents):
     (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
-    transposed = lax.optimization_barrier(kernel_tangent.T)
-    transposed = lax.optimization_barrier(transposed @ x.reshape(-1, x.shape[-1]).T)
-    back = lax.optimization_barrier(transposed.T)
-    return product(x, kernel), x_tangent @ kernel + back.reshape(*x.shape[:-1], -1)
+    rows = x.reshape(-1, x.shape[-1])
+    if kernel.shape[0] < kernel.shape[1]:
+        by_kernel = lax.optimization_barrier(rows.T).T @ kernel_tangent
+    else:
+        turned = lax.optimization_barrier(kernel_tangent.T)
+        by_kernel = lax.optimization_barrier(lax.optimization_barrier(turned @ rows.T).T)
+    return product(x, kernel), x_tangent @ kernel + by_kernel.reshape(*x.shape[:-1], -1)
 
 
 class ActorCritic(nn.Module):
@@ -151,14 +162,14 @@ class ActorCritic(nn.Module):
         """Returns (policy, value) of what the actor and what the critic sees."""
         features = Tower(own_shape, self.hidden_sizes, name="actor")(own)
         size = self.action.n if isinstance(self.action, Discrete) else self.action.size
-        head = nn.Dense(size, kernel_init=orthogonal(POLICY_GAIN), name="policy")(features)
+        head = dense(size, POLICY_GAIN, "policy")(features)
         if isinstance(self.action, Discrete):
             policy = Categorical(head)
         else:
             log_std = self.param("log_std", nn.initializers.zeros, (size,))
             policy = DiagonalGaussian(head, jnp.broadcast_to(log_std, head.shape))
         features = Tower(known_shape, self.hidden_sizes, name="critic")(known)
-        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(features)
+        value = dense(1, 1.0, "value")(features)
         return policy, value[..., 0]
 
 
@@ -215,10 +226,10 @@ class QNetwork(nn.Module):
     def read(self, shape, observation):
         """Returns Q of what the agent sees."""
         features = Tower(shape, self.hidden_sizes, nn.relu, name="torso")(observation)
-        head = nn.Dense(self.num_actions, kernel_init=orthogonal(1.0), name="head")(features)
+        head = dense(self.num_actions, 1.0, "head")(features)
         if not self.dueling:
             return head
-        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(features)
+        value = dense(1, 1.0, "value")(features)
         return value + head - jnp.mean(head, axis=-1, keepdims=True)
 
 

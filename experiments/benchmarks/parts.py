@@ -52,6 +52,7 @@ class Args:
 
 def main(args: Args) -> int:
     """Prints a table for each algorithm and returns the exit status."""
+    jax.config.update("jax_enable_compilation_cache", False)  # what is in it may have another checkout's lines
     missing = [name for name in args.algos if name not in ALGORITHMS]
     if missing or not args.algos:
         raise BadInput(unknown("algorithm", "".join(missing[:1]), list(ALGORITHMS)))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax.linen import initializers
 
 from algos.core.distributions import Categorical, DiagonalGaussian
-from algos.core.networks import HIDDEN_GAIN, POLICY_GAIN, Tower, orthogonal
+from algos.core.networks import HIDDEN_GAIN, POLICY_GAIN, Tower, dense
 from envs import Box, Discrete, Env
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "silu": nn.silu, "gelu": nn.gelu, "elu": nn.elu}
@@ -41,7 +41,7 @@ class Torso(nn.Module):
     def __call__(self, observation):
         x = Tower(self.observation_shape, ())(observation)
         for size in self.hidden_sizes:
-            x = nn.Dense(size, kernel_init=orthogonal(HIDDEN_GAIN))(x)
+            x = dense(size, HIDDEN_GAIN)(x)
             x = nn.LayerNorm()(x) if self.layer_norm else x
             x = ACTIVATIONS[self.activation](x)
         return x
@@ -62,9 +62,9 @@ class ActorCritic(nn.Module):
         torso = (self.observation_shape, self.hidden_sizes, self.activation, self.layer_norm)
         features = Torso(*torso, name="torso" if self.shared else "actor")(observation)
         of_value = features if self.shared else Torso(*torso, name="critic")(observation)
-        value = nn.Dense(1, kernel_init=orthogonal(1.0), name="value")(of_value)[..., 0]
+        value = dense(1, 1.0, "value")(of_value)[..., 0]
         size = self.action.n if isinstance(self.action, Discrete) else self.action.size
-        head = nn.Dense(size, kernel_init=orthogonal(POLICY_GAIN), name="policy")(features)
+        head = dense(size, POLICY_GAIN, "policy")(features)
         if isinstance(self.action, Discrete):
             return Categorical(head), value
         log_std = self.param("log_std", initializers.zeros, (size,))
@@ -83,7 +83,7 @@ class Q(nn.Module):
     @nn.compact
     def __call__(self, observation):
         features = Torso(self.observation_shape, self.hidden_sizes, self.activation, self.layer_norm)(observation)
-        return nn.Dense(self.num_actions, kernel_init=orthogonal(1.0), name="head")(features)
+        return dense(self.num_actions, 1.0, "head")(features)
 
 
 def _known(activation: str) -> str:

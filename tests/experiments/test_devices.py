@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import envs
+from algos import a2c
 from experiments.lab.commands.cli import BadInput
 from experiments.lab.definition.blocks import with_width
 from experiments.lab.definition.experiment import Contender, Experiment, Task, trials_held
@@ -170,7 +171,7 @@ def test_once_jax_has_started_no_flags_are_set_that_it_would_not_read_and_progra
     assert compiled_with() == ([flags.OPTIONS] * 3, [None] * 3)
 
 
-def compiled_with():
+def compiled_with(once=()):
     """Returns (the options that three programs are compiled with, the precision of products that they are traced with)."""
     options, precisions = [], []
 
@@ -183,8 +184,29 @@ def compiled_with():
 
     function = SimpleNamespace(lower=lower)
     functions = {name: (function, (np.zeros(1),)) for name in ("begin", "advance", "judge")}
-    programs.compile_on(jax.devices()[:1], functions)
+    programs.compile_on(jax.devices()[:1], functions, once)
     return options, precisions
+
+
+def test_what_runs_once_is_compiled_without_making_it_fast_on_cpus_alone(monkeypatch):
+    options, _ = compiled_with({"begin"})
+    ours = flags.options()
+    assert len(options) == 3 and all(one in options for one in (ours, ours | flags.ONCE["cpu"]))
+    assert options.count(ours) == 2
+    monkeypatch.setattr(devices, "platform", lambda: "gpu")
+    assert compiled_with({"begin"})[0] == [flags.GPU_OPTIONS] * 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_long"), [(0, False), (programs.FEW_STEPS, False), (programs.FEW_STEPS + 1, True)]
+)
+def test_what_begins_a_trial_is_made_fast_only_where_it_fills_a_large_replay_memory(steps, is_long, monkeypatch):
+    asked = []
+    monkeypatch.setattr(programs, "compile_on", lambda lanes, functions, once: asked.append(once) or [])
+    env = envs.make("CartPole-v1")
+    algorithm = a2c.make(env)._replace(steps_in_init=steps)
+    programs.compile_programs(env, algorithm, a2c.HParams(), jax.devices()[:1], 1, 4)
+    assert asked == [{"begin_evaluation"} | (set() if is_long else {"begin"})]
 
 
 def test_on_a_gpu_programs_are_deterministic_with_products_in_float32_unless_the_user_says_else(monkeypatch):

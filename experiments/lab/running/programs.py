@@ -5,7 +5,7 @@ CPU is a core. A program knows one block and one device: it depends on the width
 there are, so a seed's bits are the same alone or among a hundred others, and more seeds compile nothing anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from operator import itemgetter
@@ -26,6 +26,7 @@ from experiments.lab.judging.judges import Judge
 from experiments.lab.machine import devices, flags
 
 BASE_SEED = 0
+FEW_STEPS = 10_000  # of filling a replay memory take less time than making it fast does
 
 
 class Trials(NamedTuple):
@@ -128,7 +129,8 @@ def compile_programs(
         functions["advance_evaluation"] = test, tested
     else:
         functions["judge"] = over_block(judged, width, shared=2), (block.state, block.key_eval, number)
-    programs = compile_given(lanes, functions) if env.text else compile_on(lanes, jitted(functions))
+    once = {"begin_evaluation"} | ({"begin"} if algorithm.steps_in_init <= FEW_STEPS else set())
+    programs = compile_given(lanes, functions, once) if env.text else compile_on(lanes, jitted(functions), once)
     on_host = None if isinstance(judged_by, int) or judged_by.on_host is None else judged_by.told
     return [of_lane._replace(told=on_host) for of_lane in programs]
 
@@ -138,14 +140,16 @@ def all_finite(params) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
 
 
-def compile_given(lanes: Sequence[jax.Device], functions: dict[str, tuple[Callable, Any]]) -> list[Programs]:
+def compile_given(
+    lanes: Sequence[jax.Device], functions: dict[str, tuple[Callable, Any]], once: Collection[str]
+) -> list[Programs]:
     """Returns the programs of every lane, to which what the functions close over is an argument: the parameters of a
     reference policy, of a reward model, and the data of a run. So they are the same programs for every reference, and the
     compilation cache has them."""
     with devices.exact_products():
         parted = {name: with_constants_apart(*of_one) for name, of_one in functions.items()}
     apart = {name: (called, (constants, *functions[name][1])) for name, (called, constants) in parted.items()}
-    programs = compile_on(lanes, jitted(apart, state=1))
+    programs = compile_on(lanes, jitted(apart, state=1), once)
 
     def bound(device: jax.Device, of_lane: Programs) -> Programs:
         own = {name: jax.device_put(constants, device) for name, (_, constants) in parted.items()}
@@ -174,22 +178,26 @@ def jitted(functions: dict[str, tuple[Callable, Any]], state: int = 0) -> dict[s
     }
 
 
-def compile_on(lanes: Sequence[jax.Device], functions: dict[str, tuple[Any, Any]]) -> list[Programs]:
+def compile_on(
+    lanes: Sequence[jax.Device], functions: dict[str, tuple[Any, Any]], once: Collection[str] = ()
+) -> list[Programs]:
     """Returns the programs of every lane, each compiled for the shapes of its arguments: what the first lane compiles, the
-    others, lowered meanwhile, find in the compilation cache."""
-    options = flags.options(devices.platform())
+    others, lowered meanwhile, find in the compilation cache. once: the names of those that are compiled to run once."""
+    ours = flags.options(devices.platform())
+    at_once = ours | flags.ONCE.get(devices.platform(), {})
+    options = [at_once if name in once else ours for name in functions]
 
     def lowered(device: jax.Device) -> list[Any]:
         with devices.exact_products():
             return [function.lower(*_placed(shapes, device)) for function, shapes in functions.values()]
 
-    def compiled(program: Any) -> Callable:
+    def compiled(program: Any, options: dict) -> Callable:
         return program.compile(compiler_options=options)
 
     with ThreadPoolExecutor() as pool:  # XLA compiles outside Python's lock
-        first = pool.map(compiled, lowered(lanes[0]))
+        first = pool.map(compiled, lowered(lanes[0]), options)
         others = [lowered(device) for device in lanes[1:]]
-        found = [list(first), *(list(pool.map(compiled, of_lane)) for of_lane in others)]
+        found = [list(first), *(list(pool.map(compiled, of_lane, options)) for of_lane in others)]
     return [Programs(**dict(zip(functions, of_lane))) for of_lane in found]
 
 

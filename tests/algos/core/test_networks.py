@@ -17,6 +17,7 @@ from algos.core.networks import (
     Convolution,
     Tower,
     actor_critic,
+    dense,
     orthogonal,
     orthonormal_columns,
     rescaled,
@@ -193,6 +194,35 @@ def test_the_vector_network_equals_numpys_matrix_products():
     heads = params["params"]
     np.testing.assert_allclose(policy.logits, tower("actor") @ np.asarray(heads["policy"]["kernel"]), atol=1e-5)
     np.testing.assert_allclose(value, (tower("critic") @ np.asarray(heads["value"]["kernel"]))[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "is_turned"),
+    [(4, 64, True), (64, 3, True), (8, 64, True), (9, 64, False), (64, 64, False), (64, 1, False), (1, 64, False)],
+)
+def test_a_layer_has_numpys_values_tangents_and_gradients_however_narrow_it_is(inputs, outputs, is_turned):
+    layer = dense(outputs, 1.0)
+    x, x_tangent, kernel, kernel_tangent, cotangent = (
+        np.asarray(normal(shape, seed))
+        for seed, shape in enumerate(
+            [(2, 5, inputs), (2, 5, inputs), (inputs, outputs), (inputs, outputs), (2, 5, outputs)]
+        )
+    )
+
+    def value(x, kernel):
+        return layer.apply({"params": {"kernel": kernel, "bias": jnp.zeros(outputs)}}, x)
+
+    found, tangent = jax.jvp(value, (x, kernel), (x_tangent, kernel_tangent))
+    by_x, by_kernel = jax.vjp(value, x, kernel)[1](cotangent)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    close(found, np.einsum("tni,io->tno", x, kernel))
+    close(tangent, np.einsum("tni,io->tno", x_tangent, kernel) + np.einsum("tni,io->tno", x, kernel_tangent))
+    close(by_x, np.einsum("tno,io->tni", cotangent, kernel))
+    close(by_kernel, np.einsum("tni,tno->io", x, cotangent))
+    beside = jax.vmap(lambda x, g: jax.vjp(value, x, kernel)[1](g)[1])(x, cotangent)
+    close(beside, np.einsum("tni,tno->tio", x, cotangent))
+    gradient = str(jax.make_jaxpr(lambda x, g: jax.vjp(value, x, kernel)[1](g))(x, cotangent))
+    assert ("optimization_barrier" in gradient) == is_turned
 
 
 def test_images_pass_one_convolution():
