@@ -102,15 +102,17 @@ def kernel_of_pairs(kernel: jax.Array) -> jax.Array:
 
 
 def dense(size: int, gain: float, name: str | None = None) -> nn.Dense:
-    """Returns flax's layer of `size` outputs, its first weights orthogonal by `gain`, its products as `product` has them."""
+    """Returns flax's layer of `size` outputs, its first weights orthogonal by `gain`; a narrow one's product is `product`."""
     return nn.Dense(size, kernel_init=orthogonal(gain), name=name, dot_general=dot_general)
 
 
 def dot_general(x, kernel, dimension_numbers, precision=None) -> jax.Array:
-    """Returns x @ kernel, as flax's `Dense` asks for it."""
+    """Returns x @ kernel, as flax's `Dense` asks for it. One input or output is XLA's to make a vector's product of, and on
+    accelerators nothing is turned."""
     assert dimension_numbers == (((x.ndim - 1,), (0,)), ((), ())) and precision is None
     narrow, wide = sorted(kernel.shape)
-    return product(x, kernel) if 1 < narrow <= wide // NARROW else x @ kernel
+    is_narrow = 1 < narrow <= wide // NARROW and jax.default_backend() == "cpu"
+    return product(x, kernel) if is_narrow else x @ kernel
 
 
 @jax.custom_jvp
@@ -133,7 +135,7 @@ def _product_tangent(primals, tangents):
     else:
         turned = lax.optimization_barrier(kernel_tangent.T)
         by_kernel = lax.optimization_barrier(lax.optimization_barrier(turned @ rows.T).T)
-    return product(x, kernel), x_tangent @ kernel + by_kernel.reshape(*x.shape[:-1], -1)
+    return product(x, kernel), x_tangent @ kernel + by_kernel.reshape(*x.shape[:-1], kernel.shape[1])
 
 
 class ActorCritic(nn.Module):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import gymnax
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -191,22 +192,36 @@ def compiled_with(once=()):
 def test_what_runs_once_is_compiled_without_making_it_fast_on_cpus_alone(monkeypatch):
     options, _ = compiled_with({"begin"})
     ours = flags.options()
-    assert len(options) == 3 and all(one in options for one in (ours, ours | flags.ONCE["cpu"]))
+    assert len(options) == 3 and all(one in options for one in (ours, ours | flags.ONCE))
     assert options.count(ours) == 2
     monkeypatch.setattr(devices, "platform", lambda: "gpu")
     assert compiled_with({"begin"})[0] == [flags.GPU_OPTIONS] * 3
 
 
+def test_xla_takes_the_options_of_what_runs_once_and_computes_the_same():
+    x = np.linspace(-2.0, 2.0, 64, dtype=np.float32).reshape(8, 8)
+    program = jax.jit(lambda x: jnp.tanh(x @ x).sum(axis=0)).lower(x).compile(compiler_options=flags.options_of_once())
+    np.testing.assert_allclose(program(x), np.tanh(x.astype(float) @ x).sum(axis=0), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    ("steps", "is_long"), [(0, False), (programs.FEW_STEPS, False), (programs.FEW_STEPS + 1, True)]
+    ("steps", "is_light", "once"),
+    [
+        (0, True, {"begin", "begin_evaluation"}),
+        (programs.FEW_STEPS, True, {"begin", "begin_evaluation"}),
+        (programs.FEW_STEPS + 1, True, {"begin_evaluation"}),
+        (0, False, set()),
+    ],
 )
-def test_what_begins_a_trial_is_made_fast_only_where_it_fills_a_large_replay_memory(steps, is_long, monkeypatch):
+def test_what_begins_is_made_fast_where_a_replay_memory_is_filled_or_the_environment_is_not_ours(
+    steps, is_light, once, monkeypatch
+):
     asked = []
     monkeypatch.setattr(programs, "compile_on", lambda lanes, functions, once: asked.append(once) or [])
     env = envs.make("CartPole-v1")
     algorithm = a2c.make(env)._replace(steps_in_init=steps)
-    programs.compile_programs(env, algorithm, a2c.HParams(), jax.devices()[:1], 1, 4)
-    assert asked == [{"begin_evaluation"} | (set() if is_long else {"begin"})]
+    programs.compile_programs(env, algorithm, a2c.HParams(), jax.devices()[:1], 1, 4, is_light)
+    assert asked == [once]
 
 
 def test_on_a_gpu_programs_are_deterministic_with_products_in_float32_unless_the_user_says_else(monkeypatch):

@@ -34,9 +34,9 @@ from experiments.lab.definition.settings import ALGORITHMS
 compiled, compile_programs = {}, runner.compile_programs
 
 
-def compile_once(env, algorithm, hparams, lanes, width, eval_episodes):
+def compile_once(env, algorithm, hparams, lanes, width, *rest):
     if (len(lanes), width) not in compiled:
-        compiled[len(lanes), width] = compile_programs(env, algorithm, hparams, lanes, width, eval_episodes)
+        compiled[len(lanes), width] = compile_programs(env, algorithm, hparams, lanes, width, *rest)
     return compiled[len(lanes), width]
 
 

@@ -1,7 +1,6 @@
 """What the runner reports."""
 
 import dataclasses
-import sys
 import threading
 
 import jax.numpy as jnp
@@ -133,17 +132,6 @@ def test_what_cannot_be_compiled_is_raised_when_its_turn_comes(monkeypatch):
         for event in runner.run(two_families(640)):
             told.append(type(event).__name__)
     assert told[-1] == "Finished" and "Compiled" not in told
-
-
-def test_who_traces_the_next_program_lets_the_lanes_have_pythons_lock_sooner_while_a_run_lasts():
-    before, found = sys.getswitchinterval(), []
-    for _ in runner.run(two_families(640)):
-        found.append(sys.getswitchinterval())
-    assert max(found) < before == sys.getswitchinterval()
-    events = runner.run(two_families(640))
-    next(events)
-    events.close()
-    assert sys.getswitchinterval() == before
 
 
 @pytest.mark.parametrize("seeds", [(0,), tuple(range(9))])

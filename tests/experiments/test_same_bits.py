@@ -35,10 +35,10 @@ compiled = {}
 def programs_are_compiled_once(monkeypatch):
     """Keeps compiled programs from run to run, as the compilation cache does: most of the time here is compiling."""
 
-    def compile_once(env, algorithm, hparams, lanes, width, eval_episodes):
+    def compile_once(env, algorithm, hparams, lanes, width, *rest):
         key = (algorithm.step.__module__, len(lanes), width)
         if key not in compiled:
-            compiled[key] = compile_programs(env, algorithm, hparams, lanes, width, eval_episodes)
+            compiled[key] = compile_programs(env, algorithm, hparams, lanes, width, *rest)
         return compiled[key]
 
     monkeypatch.setattr(runner, "compile_programs", compile_once)

@@ -20,10 +20,10 @@ compiled = {}
 
 @pytest.fixture(autouse=True)
 def programs_are_compiled_once(monkeypatch):
-    def compile_once(env, algorithm, hparams, lanes, width, judged_by):
+    def compile_once(env, algorithm, hparams, lanes, width, *rest):
         key = len(lanes), width
         if key not in compiled:
-            compiled[key] = compile_programs(env, algorithm, hparams, lanes, width, judged_by)
+            compiled[key] = compile_programs(env, algorithm, hparams, lanes, width, *rest)
         return compiled[key]
 
     monkeypatch.setattr(runner, "compile_programs", compile_once)

@@ -18,6 +18,7 @@ from experiments.lab.commands import signals
 from experiments.lab.machine import folders
 
 BAD_INPUT = 2  # exit status
+SWITCH_SECONDS = 5e-4  # that Python traces the next program for while a lane's thread waits to give its core work
 MOST_SEEDS = 1_000_000  # of one run
 CONSOLE = "evenhand"  # the command that pip installs
 
@@ -167,6 +168,7 @@ def run_command(
     signals.handle(signals.at_once(interrupted))
     spell_out()
     folders.give_matplotlib_one()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with warned_once():
             description = wrapped(f"{inspect.cleandoc(arguments.__doc__)}\n\nDocumentation: {documentation()}")

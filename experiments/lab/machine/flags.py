@@ -5,6 +5,7 @@ Imports no jax by itself: XLA reads XLA_FLAGS once, as jax starts.
 
 import os
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from typing import Any
 
 FROM_US = ("XLA_FLAGS", "NPROC")  # variables that `devices.prepare` sets, unless the user did
@@ -17,15 +18,11 @@ OPTIONS = {
     # of trials in a block decides no bit. Products in chains, `..._DOT`, take a tenth longer.
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
 }
-# In place of those, whatever XLA_FLAGS say, for what runs once a trial and takes milliseconds as it is: to make it fast would
-# take a second.
-ONCE = {
-    "cpu": {
-        "xla_backend_optimization_level": 0,
-        "xla_cpu_use_fusion_emitters": False,
-        "xla_cpu_parallel_codegen_split_count": 1,
-    }
-}
+# In place of those, whatever XLA_FLAGS say, for what runs once a trial or an evaluation and takes milliseconds as it is: to make it
+# fast would take a second. XLA of jax 0.11 has the emitters always.
+ONCE = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1} | (
+    {"xla_cpu_use_fusion_emitters": False} if metadata.version("jaxlib").startswith("0.10.") else {}
+)
 # Asked for by --portable, so that bits belong to the program: no approximation that is one maker's own, and instructions of
 # fewer kinds than the processor has. XLA then writes for one processor, Sandy Bridge, wherever it runs; with AVX2 it would on
 # processors that have more, and on those that have just that weigh things as suits their model. `products.py` belongs to it.
@@ -137,6 +134,11 @@ def options(platform: str = "cpu") -> dict[str, bool | int | str]:
     theirs, ours = named(os.environ.get("XLA_FLAGS", "")), OF_PLATFORM.get(platform, {})
     ours = ours | ({name: value for name, value in PORTABLE.items() if name in theirs} if platform == "cpu" else {})
     return {name: _as(value, theirs[name]) if name in theirs else value for name, value in ours.items()}
+
+
+def options_of_once(platform: str = "cpu") -> dict[str, bool | int | str]:
+    """Returns the options of a program that runs once: on CPUs ONCE among them."""
+    return options(platform) | (ONCE if platform == "cpu" else {})
 
 
 def _as(ours: bool | int | str, word: str) -> bool | int | str:

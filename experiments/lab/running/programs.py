@@ -26,7 +26,7 @@ from experiments.lab.judging.judges import Judge
 from experiments.lab.machine import devices, flags
 
 BASE_SEED = 0
-FEW_STEPS = 10_000  # of filling a replay memory take less time than making it fast does
+FEW_STEPS = 2_000  # of filling a replay memory take less time than making it fast does
 
 
 class Trials(NamedTuple):
@@ -86,10 +86,16 @@ def side_by_side(function: Callable, programs: Sequence[Programs], blocks: Itera
 
 
 def compile_programs(
-    env: Env, algorithm: Algorithm, hparams, lanes: Sequence[jax.Device], width: int, judged_by: Judge | int
+    env: Env,
+    algorithm: Algorithm,
+    hparams,
+    lanes: Sequence[jax.Device],
+    width: int,
+    judged_by: Judge | int,
+    is_light: bool = False,
 ) -> list[Programs]:
     """Returns the programs of each lane, compiled side by side. judged_by: a judge, or the number of episodes of an
-    evaluation."""
+    evaluation. is_light: the environment's resets take no time to speak of, so that none is spent on making them fast."""
     algorithm = algorithm._replace(
         step=jax.jit(algorithm.step, inline=True)
     )  # traced once, for its metrics and to train
@@ -129,7 +135,8 @@ def compile_programs(
         functions["advance_evaluation"] = test, tested
     else:
         functions["judge"] = over_block(judged, width, shared=2), (block.state, block.key_eval, number)
-    once = {"begin_evaluation"} | ({"begin"} if algorithm.steps_in_init <= FEW_STEPS else set())
+    once = {"begin", "begin_evaluation"} if is_light else set()
+    once -= {"begin"} if algorithm.steps_in_init > FEW_STEPS else set()
     programs = compile_given(lanes, functions, once) if env.text else compile_on(lanes, jitted(functions), once)
     on_host = None if isinstance(judged_by, int) or judged_by.on_host is None else judged_by.told
     return [of_lane._replace(told=on_host) for of_lane in programs]
@@ -183,9 +190,7 @@ def compile_on(
 ) -> list[Programs]:
     """Returns the programs of every lane, each compiled for the shapes of its arguments: what the first lane compiles, the
     others, lowered meanwhile, find in the compilation cache. once: the names of those that are compiled to run once."""
-    ours = flags.options(devices.platform())
-    at_once = ours | flags.ONCE.get(devices.platform(), {})
-    options = [at_once if name in once else ours for name in functions]
+    options = [(flags.options_of_once if name in once else flags.options)(devices.platform()) for name in functions]
 
     def lowered(device: jax.Device) -> list[Any]:
         with devices.exact_products():

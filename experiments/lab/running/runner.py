@@ -2,7 +2,6 @@
 
 import itertools
 import operator
-import sys
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,9 +48,6 @@ from experiments.lab.running.programs import (
 
 CHUNK_SECONDS = 0.5  # how long the devices train before the host looks again
 EVALUATION_SECONDS = 0.5  # and how long they evaluate
-SWITCH_SECONDS = (
-    5e-4  # for which Python may trace the next program while a lane's thread waits to give its core more work
-)
 PIECES = 5  # in which a lane takes another block, meanwhile: what one lane is late by at the end is one of them
 EPISODE_SUMS = ("episode_return_sum", "episode_length_sum", "episode_count")
 FAULTS = "environment_faults"  # the metric: steps and resets at which the environment gave what is not finite
@@ -146,8 +142,7 @@ def run(
         for family in families(task)
         if (task.environment, family[0].name) not in finished
     ]
-    compiler, ahead, switch = ThreadPoolExecutor(1), None, sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
+    compiler, ahead = ThreadPoolExecutor(1), None
     try:
         for job, following in itertools.pairwise([*jobs, None]):
             if ahead is None:
@@ -158,7 +153,6 @@ def run(
             yield from events if following is None else _meanwhile(events, following, ahead)
     finally:
         compiler.shutdown(wait=False, cancel_futures=True)
-        sys.setswitchinterval(switch)
 
 
 def _meanwhile(events: Iterator[Event], following: tuple[Task, Family, Env], ahead: Future) -> Iterator[Event]:
@@ -187,7 +181,8 @@ def made_ready(experiment: Experiment, task: Task, family: Family, env: Env) -> 
     algorithm, width = family[0].make(env), trials_in_block(experiment, family)
     places = devices.lanes(trials_held(experiment, family) // width)
     judged_by = task.judge or experiment.eval_episodes
-    programs = compile_programs(env, algorithm, family[0].hparams, places, width, judged_by)
+    is_light = task.factory is None  # as ours are; and whoever meets on an environment begins by the same program
+    programs = compile_programs(env, algorithm, family[0].hparams, places, width, judged_by, is_light)
     return Ready(algorithm, places, programs, time.perf_counter() - started)
 
 
