@@ -1,11 +1,9 @@
 """How programs of tests are compiled."""
 
-from importlib import metadata
+from experiments.lab.machine import flags
 
-EMITTERS = "xla_cpu_use_fusion_emitters"
-# For a flag that it lacks XLA ends the process, and pytest shows no word.
-KNOWN = metadata.version("jaxlib").startswith("0.10.")
-# Programs of tests are small and run a few times: at level 0 and without fusion emitters they compile in half the time.
-QUICK = "--xla_backend_optimization_level=0" + (f" --{EMITTERS}=false" if KNOWN else "")
+# Programs of tests are small and run a few times: at level 0 and without fusion emitters they compile in half the time. For a flag
+# that it lacks XLA ends the process, and pytest shows no word.
+QUICK = "--xla_backend_optimization_level=0" + "".join(f" --{name}=false" for name in flags.NO_EMITTERS)
 # Options of one program, where what is true for commands is not quite so without the emitters.
-AS_COMMANDS = {EMITTERS: True} if KNOWN else {}
+AS_COMMANDS = dict.fromkeys(flags.NO_EMITTERS, True)

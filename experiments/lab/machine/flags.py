@@ -18,11 +18,11 @@ OPTIONS = {
     # of trials in a block decides no bit. Products in chains, `..._DOT`, take a tenth longer.
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
 }
-# In place of those, whatever XLA_FLAGS say, for what runs once a trial or an evaluation and takes milliseconds as it is: to make it
-# fast would take a second. XLA of jax 0.11 has the emitters always.
-ONCE = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1} | (
-    {"xla_cpu_use_fusion_emitters": False} if metadata.version("jaxlib").startswith("0.10.") else {}
-)
+# XLA of jax 0.11 has the emitters always, and does not know the option.
+NO_EMITTERS = {"xla_cpu_use_fusion_emitters": False} if metadata.version("jaxlib").startswith("0.10.") else {}
+# In place of those of OPTIONS, whatever XLA_FLAGS say, for what runs once a trial or an evaluation and takes milliseconds as it is: to
+# make it fast would take a second.
+ONCE = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1} | NO_EMITTERS
 # Asked for by --portable, so that bits belong to the program: no approximation that is one maker's own, and instructions of
 # fewer kinds than the processor has. XLA then writes for one processor, Sandy Bridge, wherever it runs; with AVX2 it would on
 # processors that have more, and on those that have just that weigh things as suits their model. `products.py` belongs to it.

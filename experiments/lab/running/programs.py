@@ -135,8 +135,8 @@ def compile_programs(
         functions["advance_evaluation"] = test, tested
     else:
         functions["judge"] = over_block(judged, width, shared=2), (block.state, block.key_eval, number)
-    once = {"begin", "begin_evaluation"} if is_light else set()
-    once -= {"begin"} if algorithm.steps_in_init > FEW_STEPS else set()
+    short = {"begin_evaluation"} if algorithm.steps_in_init > FEW_STEPS else {"begin", "begin_evaluation"}
+    once = short if is_light else set()
     programs = compile_given(lanes, functions, once) if env.text else compile_on(lanes, jitted(functions), once)
     on_host = None if isinstance(judged_by, int) or judged_by.on_host is None else judged_by.told
     return [of_lane._replace(told=on_host) for of_lane in programs]
